@@ -1,0 +1,89 @@
+# Everything runs from a bare clone with python3 >= 3.11, pip and make. uv is installed from PyPI into .local/.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+UV_VERSION := 0.13.9
+CODEGEN_GRPCIO_TOOLS_VERSION := 1.76.0
+CODEGEN_MYPY_PROTOBUF_VERSION := 5.1.0
+
+export UV_PYTHON_DOWNLOADS := never
+export UV_PROJECT_ENVIRONMENT := .venv
+UV := .local/tools/bin/uv
+RUN := $(UV) run --locked --quiet
+PROTOS := $(sort $(wildcard protos/streamflow/features/v1/*.proto))
+
+.PHONY: help
+help: ## List the commands
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')"
+
+$(UV):
+	@echo "installing uv $(UV_VERSION) into .local/tools"
+	@mkdir -p .local
+	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11) and "python3 is older than 3.11: install a newer one")'
+	@python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --upgrade --target .local/tools uv==$(UV_VERSION) >.local/uv-install.log 2>&1 \
+		|| { cat .local/uv-install.log; exit 1; }
+
+.PHONY: install
+install: $(UV) ## Install everything of the lock into .venv
+	@$(UV) sync --locked --quiet
+
+.PHONY: up
+up: install ## Start the whole stack; DATA=DIR loads month folders of your own
+	@$(RUN) local up $(if $(DATA),--data "$(DATA)")
+
+.PHONY: down
+down: install ## Stop the stack; its data stay
+	@$(RUN) local down
+
+.PHONY: status
+status: install ## Show each process with pid, port and health; JSON=1 for programs
+	@$(RUN) local status $(if $(JSON),--json)
+
+.PHONY: test
+test: check ## All that CI checks
+	@$(RUN) pytest
+
+.PHONY: check
+check: install ## Format, lint, types, protos, generated code, contract
+	@$(RUN) ruff format --check --quiet
+	@$(RUN) ruff check --quiet
+	@$(RUN) mypy --no-error-summary .
+	@$(RUN) python -m streamflow_repo.contract --check
+	@$(RUN) buf lint protos
+	@$(RUN) buf format --diff --exit-code protos
+	@$(RUN) python protos/tools/check_breaking.py
+	@$(MAKE) --no-print-directory generated-check
+
+.PHONY: fix
+fix: install ## Format, and mend what lint can mend
+	@$(RUN) ruff format --quiet
+	@$(RUN) ruff check --fix --quiet || true
+	@$(RUN) buf format --write protos
+
+.PHONY: contract
+contract: install ## Write feature_repo/contract.json from the definitions
+	@$(RUN) python -m streamflow_repo.contract
+
+# An isolated environment with an old generator: stubs refuse runtimes older than the one that made them, and a client
+# has to import under grpcio 1.76 and protobuf 6.31 too.
+GENERATE = $(UV) run --quiet --isolated --no-project \
+	--with grpcio-tools==$(CODEGEN_GRPCIO_TOOLS_VERSION) --with mypy-protobuf==$(CODEGEN_MYPY_PROTOBUF_VERSION) \
+	python -m grpc_tools.protoc -I protos
+
+define generate_into
+	@$(GENERATE) --python_out=$(1) --mypy_out=quiet:$(1) $(PROTOS)
+	@$(GENERATE) --grpc_python_out=$(1) --mypy_grpc_out=quiet:$(1) protos/streamflow/features/v1/user_feature_service.proto
+endef
+
+.PHONY: generate
+generate: $(UV) ## Generate protos/gen from the protos
+	$(call generate_into,protos/gen)
+
+.PHONY: generated-check
+generated-check: $(UV)
+	@rm -rf .local/gen && mkdir -p .local/gen
+	$(call generate_into,.local/gen)
+	@diff -r -x __pycache__ -x __init__.py -x py.typed .local/gen protos/gen \
+		|| { echo "protos/gen differs from the protos; write it anew with make generate"; exit 1; }
+	@rm -rf .local/gen

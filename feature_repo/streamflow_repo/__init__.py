@@ -1,0 +1,9 @@
+"""StreamFlow's feature definitions: what a feature is, for training and for serving."""
+
+PROJECT = "streamflow"
+"""Feast's project, as feature_store.yaml has it."""
+
+JOIN_KEY = "user_id"
+
+USER_ID_PATTERN = "^[0-9]{4}-[A-Z]{5}$"
+"""What every user id looks like, in PostgreSQL, in Redis and in a request."""

@@ -1,0 +1,20 @@
+"""The feature services: the feature sets that models ask for."""
+
+from feast import FeatureService
+
+from streamflow_repo.views import payments_agg_90d_fv, subs_profile_fv, support_agg_90d_fv, usage_agg_30d_fv
+
+churn_v1 = FeatureService(
+    name="churn_v1",
+    features=[subs_profile_fv, usage_agg_30d_fv, payments_agg_90d_fv, support_agg_90d_fv],
+    description="All 14 features, for the churn model.",
+)
+
+engagement_v1 = FeatureService(
+    name="engagement_v1",
+    features=[
+        subs_profile_fv[["months_active", "net_service"]],
+        usage_agg_30d_fv[["watch_hours_30d", "rebuffer_events_7d"]],
+    ],
+    description="Tenure, network and use, for the drift monitor.",
+)

@@ -1,0 +1,64 @@
+"""pytest fixtures: real servers on free ports, started once for a test run and ended with it."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from streamflow_local import ports, postgres, valkey
+from streamflow_local.process import ProcessSpec, spawn, stop
+
+_READY_TIMEOUT_S = 60
+
+
+@contextmanager
+def running(spec: ProcessSpec, *, log: Path) -> Iterator[int]:
+    """Run a process for the length of a block; yield its pid."""
+    with log.open("ab") as output:
+        process = spawn(spec, environment=os.environ, log=output)
+        try:
+            yield process.pid
+        finally:
+            stop(process, spec)
+
+
+@pytest.fixture(scope="session")
+def state_dir() -> Iterator[Path]:
+    """A folder for the servers' data and logs, with a path short enough for a Unix socket."""
+    with tempfile.TemporaryDirectory(prefix="streamflow-test-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
+
+
+@pytest.fixture(scope="session")
+def postgres_socket_dir(state_dir: Path) -> Iterator[Path]:
+    """The socket folder of a real PostgreSQL."""
+    socket_dir = state_dir / "postgres-socket"
+    spec = postgres.prepare(state_dir / "postgres", socket_dir)
+    with running(spec, log=state_dir / "postgres.log"):
+        postgres.wait_until_ready(postgres.url(socket_dir, "postgres"), timeout_s=_READY_TIMEOUT_S)
+        yield socket_dir
+
+
+@pytest.fixture
+def postgres_url(postgres_socket_dir: Path, request: pytest.FixtureRequest) -> Iterator[str]:
+    """The URL of an empty database of the test's own."""
+    name = f"test_{abs(hash(request.node.nodeid))}"
+    postgres.create_database(postgres_socket_dir, name)
+    yield postgres.url(postgres_socket_dir, name)
+    with psycopg.connect(postgres.url(postgres_socket_dir, "postgres"), autocommit=True) as connection:
+        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture(scope="session")
+def valkey_url(state_dir: Path) -> Iterator[str]:
+    """The URL of a real Valkey."""
+    port = ports.free_port()
+    with running(valkey.prepare(state_dir / "valkey", port=port), log=state_dir / "valkey.log"):
+        url = valkey.url(port)
+        valkey.wait_until_ready(url, timeout_s=_READY_TIMEOUT_S)
+        yield url

@@ -1,0 +1,1 @@
+"""Jobs on StreamFlow's month data: generate, ingest, apply, materialize."""

@@ -1,0 +1,1 @@
+"""StreamFlow feature serving APIs, by version."""
