@@ -14,10 +14,9 @@ from feast import Entity, FeatureService, FeatureView, Field
 from feast.feature_view_projection import FeatureViewProjection
 
 import streamflow_repo
-from streamflow_repo import PROJECT
+from streamflow_repo import CONTRACT_PATH, PROJECT
 
 CONTRACT_VERSION = 1
-CONTRACT_PATH = Path(streamflow_repo.__file__).parent.parent / "contract.json"
 
 _SERVED_DTYPES = frozenset({"Bool", "Int32", "Int64", "Float32", "Float64", "String", "Bytes", "UnixTimestamp"})
 

@@ -1,0 +1,253 @@
+"""The contract: which features exist, in which order and of which type, and how a request's selection resolves."""
+
+import hashlib
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from feature_gateway.errors import (
+    FeatureReferenceDuplicateError,
+    FeatureReferenceMalformedError,
+    FeatureReferencesEmptyError,
+    FeatureReferencesTooManyError,
+    FeatureServiceEmptyError,
+    FeatureServiceUnknownError,
+    FeatureUnknownError,
+    FeatureViewUnknownError,
+)
+
+CONTRACT_VERSION = 1
+DTYPES = frozenset({"Bool", "Int32", "Int64", "Float32", "Float64", "String", "Bytes", "UnixTimestamp"})
+_SERVICE_FIELD = "feature_service"
+_REFERENCES_FIELD = "feature_references.references"
+
+
+class ContractError(ValueError):
+    """A contract file that can't be used; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class ContractFeature:
+    """One feature of the contract, as a selection names it."""
+
+    name: str
+    """The name in replies: the feature's own, or `view__feature` when the selection has it twice."""
+
+    view: str
+    feature: str
+    dtype: str
+
+    max_age_s: float | None
+    """The age from which a value is OUTSIDE_MAX_AGE; None for no such age."""
+
+    @property
+    def reference(self) -> str:
+        """Feast's feature reference, `view:feature`."""
+        return f"{self.view}:{self.feature}"
+
+    @property
+    def full_name(self) -> str:
+        """Feast's full feature name, `view__feature`, by which its replies are read."""
+        return f"{self.view}__{self.feature}"
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureSet:
+    """Some features of the contract in the order of the reply; compared by identity, so that it can key a batch."""
+
+    features: tuple[ContractFeature, ...]
+
+    @cached_property
+    def references(self) -> list[str]:
+        """What `feast serve` is asked for."""
+        return [feature.reference for feature in self.features]
+
+    @cached_property
+    def positions_by_view(self) -> tuple[tuple[int, ...], ...]:
+        """The positions of each view's features, a tuple a view: a view knows a user as a whole or not at all."""
+        views: dict[str, list[int]] = {}
+        for position, feature in enumerate(self.features):
+            views.setdefault(feature.view, []).append(position)
+        return tuple(tuple(positions) for positions in views.values())
+
+
+@dataclass(frozen=True)
+class Contract:
+    """The whole contract; `feature_set_of_service` and `feature_set_of_references` resolve selections without I/O."""
+
+    hash: str
+    join_key: str
+    user_id_pattern: re.Pattern[str] | None
+    services: Mapping[str, FeatureSet]
+    views: Mapping[str, Mapping[str, ContractFeature]]
+    """By view, then by feature."""
+
+    @cached_property
+    def feature_count(self) -> int:
+        """How many features all views have."""
+        return sum(len(features) for features in self.views.values())
+
+    def feature_set_of_service(self, name: str) -> FeatureSet:
+        """Return a feature service's features; raise FeatureServiceEmptyError or FeatureServiceUnknownError."""
+        if not name:
+            raise FeatureServiceEmptyError(
+                "feature_service is empty; name one, or leave the selection out for the default", field=_SERVICE_FIELD
+            )
+        if name not in self.services:
+            raise FeatureServiceUnknownError(
+                f"There is no feature service {_shown(name)}; there are {', '.join(sorted(self.services))}.",
+                field=_SERVICE_FIELD,
+                metadata={"feature_service": _clipped(name)},
+            )
+        return self.services[name]
+
+    def feature_set_of_references(self, references: Sequence[str]) -> FeatureSet:
+        """Return the referenced features in the order given; raise one of the FeatureReference… or …UnknownErrors."""
+        if not references:
+            raise FeatureReferencesEmptyError(
+                'feature_references is empty; list references such as "subs_profile_fv:monthly_fee", '
+                "or leave the selection out for the default",
+                field=_REFERENCES_FIELD,
+            )
+        if len(references) > self.feature_count:
+            raise FeatureReferencesTooManyError(
+                f"There are {len(references)} references, and {self.feature_count} features in all.",
+                field=_REFERENCES_FIELD,
+                metadata={"max_references": str(self.feature_count)},
+            )
+        seen: set[str] = set()
+        for position, reference in enumerate(references):
+            if reference in seen:
+                raise FeatureReferenceDuplicateError(
+                    f"The reference {_shown(reference)} is given twice; once is enough.",
+                    field=f"{_REFERENCES_FIELD}[{position}]",
+                    metadata={"feature_reference": _clipped(reference)},
+                )
+            seen.add(reference)
+        return FeatureSet(_named(self._feature(reference, position) for position, reference in enumerate(references)))
+
+    def _feature(self, reference: str, position: int) -> ContractFeature:
+        field = f"{_REFERENCES_FIELD}[{position}]"
+        view, colon, name = reference.partition(":")
+        if not (view and colon and name) or ":" in name:
+            raise FeatureReferenceMalformedError(
+                f'{_shown(reference)} is not a feature reference; write "feature_view:feature".',
+                field=field,
+                metadata={"feature_reference": _clipped(reference)},
+            )
+        features = self.views.get(view)
+        if features is None:
+            raise FeatureViewUnknownError(
+                f"There is no feature view {_shown(view)}; there are {', '.join(sorted(self.views))}.",
+                field=field,
+                metadata={"feature_reference": _clipped(reference), "feature_view": _clipped(view)},
+            )
+        feature = features.get(name)
+        if feature is None:
+            raise FeatureUnknownError(
+                f"The feature view {view} has no feature {_shown(name)}; it has {', '.join(features)}.",
+                field=field,
+                metadata={
+                    "feature_reference": _clipped(reference),
+                    "feature_view": view,
+                    "feature": _clipped(name),
+                },
+            )
+        return feature
+
+
+def load_contract(path: Path) -> Contract:
+    """Read and check a contract file; raise ContractError when it can't be used, for whatever reason."""
+    try:
+        content = json.loads(path.read_bytes())
+    except OSError as error:
+        raise ContractError(f"{path} can't be read ({error.strerror}); `offline apply` writes it") from error
+    except ValueError as error:
+        raise ContractError(f"{path} is not JSON: {error}") from error
+    try:
+        return _parse(content)
+    except ContractError as error:
+        raise ContractError(f"{path}: {error}") from error
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ContractError(f"{path} has not the form of a contract: {type(error).__name__}: {error}") from error
+
+
+def _parse(content: dict[str, Any]) -> Contract:
+    if content["version"] != CONTRACT_VERSION:
+        raise ContractError(f"version {content['version']!r}, and this gateway reads version {CONTRACT_VERSION}")
+    claimed = content.pop("hash")
+    actual = _hash(content)
+    if claimed != actual:
+        raise ContractError(f"its hash is {claimed} and its content's {actual}: it was edited by hand or damaged")
+    entity = content["entity"]
+    if entity["dtype"] != "String":
+        raise ContractError(f"the join key is {entity['dtype']}; user ids are String")
+    views = {
+        view["name"]: {
+            feature["name"]: _feature(view["name"], {**feature, "max_age_s": view["max_age_s"]})
+            for feature in view["features"]
+        }
+        for view in content["feature_views"]
+    }
+    services = {
+        service["name"]: FeatureSet(_named(_feature(feature["view"], feature) for feature in service["features"]))
+        for service in content["feature_services"]
+    }
+    for name, feature_set in services.items():
+        if not feature_set.features:
+            raise ContractError(f"the feature service {name} has no features")
+        for feature in feature_set.features:
+            if feature.feature not in views.get(feature.view, {}):
+                raise ContractError(f"the feature service {name} has {feature.reference}, which no view has")
+    return Contract(
+        hash=actual,
+        join_key=entity["join_key"],
+        user_id_pattern=re.compile(entity["pattern"]) if entity["pattern"] else None,
+        services=services,
+        views=views,
+    )
+
+
+def _feature(view: str, entry: Mapping[str, Any]) -> ContractFeature:
+    if entry["dtype"] not in DTYPES:
+        raise ContractError(f"{view}:{entry['name']} is {entry['dtype']}, a type that the gateway does not serve")
+    max_age_s = entry["max_age_s"]
+    return ContractFeature(
+        name=entry["name"],
+        view=view,
+        feature=entry["name"],
+        dtype=entry["dtype"],
+        max_age_s=None if max_age_s is None else float(max_age_s),
+    )
+
+
+def _named(features: Iterable[ContractFeature]) -> tuple[ContractFeature, ...]:
+    chosen = tuple(features)
+    count = Counter(feature.feature for feature in chosen)
+    return tuple(
+        ContractFeature(feature.full_name, feature.view, feature.feature, feature.dtype, feature.max_age_s)
+        if count[feature.feature] > 1
+        else feature
+        for feature in chosen
+    )
+
+
+def _hash(content: dict[str, Any]) -> str:
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return "sha256:" + hashlib.sha256(canonical.encode()).hexdigest()
+
+
+_MAX_SHOWN = 100
+
+
+def _clipped(text: str) -> str:
+    return text if len(text) <= _MAX_SHOWN else text[:_MAX_SHOWN] + "…"
+
+
+def _shown(text: str) -> str:
+    return repr(_clipped(text))

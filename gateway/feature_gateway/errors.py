@@ -1,0 +1,140 @@
+"""Everything that a call can fail with, and the one table of what the caller is told."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from grpc import StatusCode
+from streamflow.features.v1.error_reason_pb2 import ErrorReason
+
+ERROR_DOMAIN = "streamflow.features.v1"
+"""The domain of every google.rpc.ErrorInfo."""
+
+INTERNAL_MESSAGE = "The gateway failed on this call; its log has the cause."
+"""All that a caller learns of an unforeseen exception."""
+
+
+class GatewayError(Exception):
+    """A call failed; the message is for the caller."""
+
+    def __init__(self, message: str, *, field: str | None = None, metadata: Mapping[str, str] | None = None) -> None:
+        """Take the caller's message, the request field at fault, and what ErrorInfo's metadata is to hold."""
+        super().__init__(message)
+        self.message = message
+        self.field = field
+        self.metadata = dict(metadata or {})
+
+
+class UserIdEmptyError(GatewayError):
+    """No user id was given."""
+
+
+class UserIdTooLongError(GatewayError):
+    """The user id is longer than the gateway takes."""
+
+
+class UserIdMalformedError(GatewayError):
+    """The user id is not of the join key's pattern."""
+
+
+class FeatureServiceEmptyError(GatewayError):
+    """The selection names a feature service with no name."""
+
+
+class FeatureServiceUnknownError(GatewayError):
+    """The contract has no such feature service."""
+
+
+class FeatureReferencesEmptyError(GatewayError):
+    """The selection is a list of feature references without any."""
+
+
+class FeatureReferencesTooManyError(GatewayError):
+    """The selection has more references than the contract has features."""
+
+
+class FeatureReferenceMalformedError(GatewayError):
+    """A reference is not of the form `feature_view:feature`."""
+
+
+class FeatureReferenceDuplicateError(GatewayError):
+    """A reference is given twice."""
+
+
+class FeatureViewUnknownError(GatewayError):
+    """The contract has no such feature view."""
+
+
+class FeatureUnknownError(GatewayError):
+    """The feature view has no such feature."""
+
+
+class DeadlineExceededError(GatewayError):
+    """The call's time ran out before the feature server had answered."""
+
+
+class UpstreamUnavailableError(GatewayError):
+    """The feature server could not be reached, or could not read its online store."""
+
+
+class UpstreamMismatchError(GatewayError):
+    """The feature server answered what the contract does not allow."""
+
+
+class InternalError(GatewayError):
+    """A fault of the gateway."""
+
+
+@dataclass(frozen=True)
+class ErrorEntry:
+    """What a caller is told of a class of errors."""
+
+    code: StatusCode
+    reason: ErrorReason.ValueType
+    http_status: HTTPStatus
+
+
+_INVALID = StatusCode.INVALID_ARGUMENT
+_BAD_REQUEST = HTTPStatus.BAD_REQUEST
+
+ERROR_TABLE: Mapping[type[GatewayError], ErrorEntry] = {
+    UserIdEmptyError: ErrorEntry(_INVALID, ErrorReason.ERROR_REASON_USER_ID_EMPTY, _BAD_REQUEST),
+    UserIdTooLongError: ErrorEntry(_INVALID, ErrorReason.ERROR_REASON_USER_ID_TOO_LONG, _BAD_REQUEST),
+    UserIdMalformedError: ErrorEntry(_INVALID, ErrorReason.ERROR_REASON_USER_ID_MALFORMED, _BAD_REQUEST),
+    FeatureServiceEmptyError: ErrorEntry(_INVALID, ErrorReason.ERROR_REASON_FEATURE_SERVICE_EMPTY, _BAD_REQUEST),
+    FeatureServiceUnknownError: ErrorEntry(
+        StatusCode.NOT_FOUND, ErrorReason.ERROR_REASON_FEATURE_SERVICE_UNKNOWN, HTTPStatus.NOT_FOUND
+    ),
+    FeatureReferencesEmptyError: ErrorEntry(_INVALID, ErrorReason.ERROR_REASON_FEATURE_REFERENCES_EMPTY, _BAD_REQUEST),
+    FeatureReferencesTooManyError: ErrorEntry(
+        _INVALID, ErrorReason.ERROR_REASON_FEATURE_REFERENCES_TOO_MANY, _BAD_REQUEST
+    ),
+    FeatureReferenceMalformedError: ErrorEntry(
+        _INVALID, ErrorReason.ERROR_REASON_FEATURE_REFERENCE_MALFORMED, _BAD_REQUEST
+    ),
+    FeatureReferenceDuplicateError: ErrorEntry(
+        _INVALID, ErrorReason.ERROR_REASON_FEATURE_REFERENCE_DUPLICATE, _BAD_REQUEST
+    ),
+    FeatureViewUnknownError: ErrorEntry(
+        StatusCode.NOT_FOUND, ErrorReason.ERROR_REASON_FEATURE_VIEW_UNKNOWN, HTTPStatus.NOT_FOUND
+    ),
+    FeatureUnknownError: ErrorEntry(
+        StatusCode.NOT_FOUND, ErrorReason.ERROR_REASON_FEATURE_UNKNOWN, HTTPStatus.NOT_FOUND
+    ),
+    DeadlineExceededError: ErrorEntry(
+        StatusCode.DEADLINE_EXCEEDED, ErrorReason.ERROR_REASON_DEADLINE_EXCEEDED, HTTPStatus.GATEWAY_TIMEOUT
+    ),
+    UpstreamUnavailableError: ErrorEntry(
+        StatusCode.UNAVAILABLE, ErrorReason.ERROR_REASON_UPSTREAM_UNAVAILABLE, HTTPStatus.SERVICE_UNAVAILABLE
+    ),
+    UpstreamMismatchError: ErrorEntry(
+        StatusCode.INTERNAL, ErrorReason.ERROR_REASON_UPSTREAM_MISMATCH, HTTPStatus.INTERNAL_SERVER_ERROR
+    ),
+    InternalError: ErrorEntry(StatusCode.INTERNAL, ErrorReason.ERROR_REASON_INTERNAL, HTTPStatus.INTERNAL_SERVER_ERROR),
+}
+"""By class: the gRPC code, ErrorInfo's reason and the HTTP status."""
+
+
+def as_gateway_error(error: Exception) -> GatewayError:
+    """Return the error itself when it is a caller's to see, else an InternalError that says nothing of it."""
+    return error if isinstance(error, GatewayError) else InternalError(INTERNAL_MESSAGE)

@@ -1,0 +1,32 @@
+"""What is known of one user's features: values, statuses, event timestamps."""
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+FeatureValue = bool | int | float | str | bytes | None
+"""A value of a contract's type; a UnixTimestamp is in nanoseconds since 1970, UTC. None for no value."""
+
+
+class FeatureStatus(IntEnum):
+    """What is known about a value. Names and numbers are those of the API's FeatureStatus."""
+
+    PRESENT = 1
+    NULL_VALUE = 2
+    NOT_FOUND = 3
+    OUTSIDE_MAX_AGE = 4
+
+
+@dataclass(frozen=True, slots=True)
+class UserRow:
+    """One user's features, in the order of the feature set that was read."""
+
+    values: tuple[FeatureValue, ...]
+    """None where the status is NULL_VALUE or NOT_FOUND."""
+
+    statuses: tuple[FeatureStatus, ...]
+
+    event_timestamps_ns: tuple[int | None, ...]
+    """Nanoseconds since 1970, UTC; None where the status is NOT_FOUND."""
+
+    user_known: bool
+    """Whether any view that was read holds a row of the user."""

@@ -1,0 +1,128 @@
+"""The same lookup over HTTP and JSON, for curl, probes and dashboards."""
+
+import base64
+import logging
+import math
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+from aiohttp import web
+from streamflow.features.v1.error_reason_pb2 import ErrorReason
+
+from feature_gateway.errors import ERROR_DOMAIN, ERROR_TABLE, GatewayError, as_gateway_error
+from feature_gateway.features import FeatureValue
+from feature_gateway.lookup import Lookup, Selection, UserFeatures
+
+_log = logging.getLogger(__name__)
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_NS_PER_US = 1000
+_LOOKUP: web.AppKey[Lookup] = web.AppKey("lookup", Lookup)
+
+_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def make_app(lookup: Lookup) -> web.Application:
+    """Return the HTTP application that answers from a lookup."""
+    app = web.Application(middlewares=[_problems])
+    app[_LOOKUP] = lookup
+    app.router.add_get("/health", _health)
+    app.router.add_get("/features/{user_id:[^/]*}", _features)
+    return app
+
+
+async def _health(_request: web.Request) -> web.Response:
+    return _json({"status": "ok"})
+
+
+async def _features(request: web.Request) -> web.Response:
+    answer = await request.app[_LOOKUP].user_features(
+        request.match_info["user_id"], _selection(request), remaining_s=None
+    )
+    return _json(_body(answer))
+
+
+def _selection(request: web.Request) -> Selection:
+    unknown = set(request.query) - {"feature_service", "feature"}
+    if unknown:
+        raise web.HTTPBadRequest(
+            text=f"There is no parameter {', '.join(sorted(unknown))}; there are feature_service and feature."
+        )
+    references = request.query.getall("feature", None)
+    service = request.query.get("feature_service")
+    if references is not None and service is not None:
+        raise web.HTTPBadRequest(text="Give either feature_service or feature, not both.")
+    return Selection(feature_service=service, references=references)
+
+
+def _body(answer: UserFeatures) -> dict[str, Any]:
+    features = answer.feature_set.features
+    row = answer.row
+    names = [feature.name for feature in features]
+    return {
+        "user_id": answer.user_id,
+        "user_known": row.user_known,
+        "features": {
+            feature.name: _json_value(value, feature.dtype) for feature, value in zip(features, row.values, strict=True)
+        },
+        "statuses": {name: status.name for name, status in zip(names, row.statuses, strict=True)},
+        "event_timestamps": {
+            name: None if stamp is None else _rfc3339(stamp)
+            for name, stamp in zip(names, row.event_timestamps_ns, strict=True)
+        },
+        "contract_hash": answer.contract_hash,
+    }
+
+
+def _json_value(value: FeatureValue, dtype: str) -> FeatureValue:
+    """Return a value as protobuf's JSON mapping has it, but Int64 as a number."""
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
+    if dtype == "UnixTimestamp" and isinstance(value, int):
+        return _rfc3339(value)
+    return value
+
+
+def _rfc3339(stamp_ns: int) -> str:
+    moment = _EPOCH + timedelta(microseconds=stamp_ns // _NS_PER_US)
+    return moment.isoformat().replace("+00:00", "Z")
+
+
+@web.middleware
+async def _problems(request: web.Request, handler: _Handler) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except web.HTTPException as error:
+        return _problem(HTTPStatus(error.status), error.text or error.reason)
+    except Exception as error:  # noqa: BLE001  # the boundary: every failure becomes an answer
+        failure = as_gateway_error(error)
+        if failure is not error:
+            _log.exception("unforeseen failure of %s", request.path)
+        return _gateway_problem(failure)
+
+
+def _gateway_problem(error: GatewayError) -> web.Response:
+    entry = ERROR_TABLE[type(error)]
+    return _problem(
+        entry.http_status,
+        error.message,
+        code=entry.code.name,
+        reason=ErrorReason.Name(entry.reason),
+        domain=ERROR_DOMAIN,
+        metadata=error.metadata,
+    )
+
+
+def _problem(status: HTTPStatus, detail: str, **members: Any) -> web.Response:
+    """Return an answer of RFC 9457."""
+    body = {"type": "about:blank", "title": status.phrase, "status": status.value, "detail": detail, **members}
+    return _json(body, status=status, content_type="application/problem+json")
+
+
+def _json(body: Any, *, status: HTTPStatus = HTTPStatus.OK, content_type: str = "application/json") -> web.Response:
+    return web.Response(body=orjson.dumps(body) + b"\n", status=status, content_type=content_type)

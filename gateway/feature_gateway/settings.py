@@ -1,0 +1,110 @@
+"""The gateway's settings, read once from the environment."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+_MAX_PORT = 65535
+
+
+class SettingsError(ValueError):
+    """A setting that can't be used; the message names its variable, its value and what it takes."""
+
+
+def _setting(variable: str, default: object, parse: Callable[[str], object]) -> Any:
+    return field(default=default, metadata={"variable": variable, "parse": parse})
+
+
+def _text(text: str) -> str:
+    if not text:
+        raise ValueError("it takes a text that is not empty")
+    return text
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > _MAX_PORT:
+        raise ValueError(f"it takes a port from 0 (any free one) to {_MAX_PORT}")
+    return int(text)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) == 0:
+        raise ValueError("it takes a whole number from 1")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < float("inf"):
+        raise ValueError("it takes a number of seconds, such as 0.5")
+    return seconds
+
+
+def _url(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError("it takes one http:// or https:// URL")
+    return text.rstrip("/")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """All that the gateway can be told; each field's variable stands beside its default."""
+
+    bind_address: str = _setting("GATEWAY_BIND_ADDRESS", "127.0.0.1", _text)
+    """The address that both servers listen on; 0.0.0.0 in a container."""
+
+    grpc_port: int = _setting("GATEWAY_GRPC_PORT", 50051, _port)
+    """The gRPC server's port."""
+
+    http_port: int = _setting("GATEWAY_HTTP_PORT", 8000, _port)
+    """The HTTP server's port."""
+
+    feature_server_url: str = _setting("GATEWAY_FEATURE_SERVER_URL", "http://127.0.0.1:6566", _url)
+    """The base URL of `feast serve`."""
+
+    contract_path: Path = _setting("GATEWAY_CONTRACT_PATH", Path("feature_repo/contract.json"), Path)
+    """The contract written by `offline apply`."""
+
+    default_feature_service: str = _setting("GATEWAY_DEFAULT_FEATURE_SERVICE", "churn_v1", _text)
+    """The feature service of a request that selects nothing."""
+
+    default_timeout_s: float = _setting("GATEWAY_DEFAULT_TIMEOUT_S", 1.0, _seconds)
+    """The time that a call without a deadline gets."""
+
+    deadline_margin_s: float = _setting("GATEWAY_DEADLINE_MARGIN_S", 0.002, _seconds)
+    """What is kept of a call's deadline for the reply's way back."""
+
+    max_user_id_bytes: int = _setting("GATEWAY_MAX_USER_ID_BYTES", 128, _count)
+    """The longest user id taken, in bytes of UTF-8."""
+
+    max_upstream_connections: int = _setting("GATEWAY_MAX_UPSTREAM_CONNECTIONS", 32, _count)
+    """How many connections to the feature server are open at once; further calls wait for one within their deadline."""
+
+    shutdown_grace_s: float = _setting("GATEWAY_SHUTDOWN_GRACE_S", 10.0, _seconds)
+    """How long calls in flight may take after SIGTERM."""
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
+        """Return the settings of an environment; raise SettingsError for one that can't be used.
+
+        A variable that starts with GATEWAY_ and is no setting is refused, so that a typing error does not go unseen.
+        """
+        by_variable = {setting.metadata["variable"]: setting for setting in fields(cls)}
+        unknown = sorted(name for name in environment if name.startswith("GATEWAY_") and name not in by_variable)
+        if unknown:
+            raise SettingsError(f"{', '.join(unknown)}: no such setting; there are {', '.join(sorted(by_variable))}")
+        values: dict[str, Any] = {}
+        for variable, setting in by_variable.items():
+            if variable not in environment:
+                continue
+            try:
+                values[setting.name] = setting.metadata["parse"](environment[variable])
+            except ValueError as error:
+                raise SettingsError(f"{variable} is {environment[variable]!r}: {error}") from error
+        return cls(**values)

@@ -1,0 +1,103 @@
+"""`local up`, `local down`, `local status`: what `make up`, `make down` and `make status` run."""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from streamflow_features import UserFeatures, as_lines
+from streamflow_repo.connections import ConnectionUrlError
+
+from streamflow_local.config import ConfigError, StackConfig
+from streamflow_local.layout import Layout
+from streamflow_local.postgres import SocketPathError
+from streamflow_local.status import status as stack_status
+from streamflow_local.steps import StepError, Steps
+from streamflow_local.supervisor import Supervisor, SupervisorError
+
+_SHUTDOWN_TIMEOUT_S = 120.0
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="The whole stack on this machine.")
+
+
+@app.command()
+def up(data: Annotated[Path | None, typer.Option(help="Load the month folders in this folder.")] = None) -> None:
+    """Start the stack, load data on the first start, and print an answered call."""
+    # Importing the jobs takes seconds, which `status` and `down` should not.
+    from streamflow_local.up import up as start  # noqa: PLC0415
+
+    layout = _layout()
+    answer = start(layout, os.environ, Steps(sys.stdout, layout.logs / "up.log"), data=data)
+    _say_where(answer, StackConfig.load(layout.started_with), layout)
+
+
+@app.command()
+def down() -> None:
+    """Stop the stack; its data stay."""
+    supervisor = Supervisor(_layout())
+    if not supervisor.running:
+        typer.echo("not running")
+        return
+    supervisor.shutdown(timeout_s=_SHUTDOWN_TIMEOUT_S)
+    typer.echo("stopped; the data stay in " + str(_layout().state / "data"))
+
+
+@app.command()
+def status(*, as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False) -> None:
+    """Show each process with pid, port and health; exit 1 unless all are healthy."""
+    found = stack_status(_layout())
+    if as_json:
+        typer.echo(json.dumps(found.as_json(), indent=2))
+    elif not found.running:
+        typer.echo("not running; `make up` starts it")
+    else:
+        for process in found.processes:
+            health = "ok" if process.healthy else f"{process.detail}; log: {process.log}"
+            port = process.port or "socket"
+            typer.echo(f"{process.name:<18}{process.state:<10}pid {process.pid or '-':<9}port {port:<9}{health}")
+    raise typer.Exit(0 if found.healthy else 1)
+
+
+def main() -> None:
+    """Run a command; a failure is told in its own words, without a traceback, and exits 1."""
+    try:
+        app()
+    except (ConfigError, ConnectionUrlError, SocketPathError, StepError, SupervisorError) as error:
+        sys.exit(f"\nerror: {error}")
+
+
+def _layout() -> Layout:
+    return Layout.of_environment(os.environ)
+
+
+def _say_where(answer: UserFeatures, config: StackConfig, layout: Layout) -> None:
+    grpc = f"127.0.0.1:{config.gateway_grpc_port}"
+    http = f"http://127.0.0.1:{config.gateway_http_port}"
+    lines = [
+        "",
+        f"GetUserFeatures({answer.user_id}) answered:",
+        "",
+        *(f"  {line}" for line in as_lines(answer)),
+        "",
+        f"gateway gRPC     {grpc}  streamflow.features.v1.UserFeatureService",
+        f"gateway HTTP     {http}/features/{answer.user_id}",
+        f"feature server   http://127.0.0.1:{config.feature_server_port}",
+        f"PostgreSQL       {_without_password(config.postgres_url(layout))}",
+        f"Redis            {_without_password(config.redis_url)}",
+        f"logs             {layout.logs}",
+        f"for a shell      . {layout.environment_file}",
+    ]
+    typer.echo("\n".join(lines))
+
+
+def _without_password(url: str) -> str:
+    scheme, _, rest = url.partition("://")
+    credentials, at, host = rest.rpartition("@")
+    user, colon, _ = credentials.partition(":")
+    return f"{scheme}://{user}{':***' if colon else ''}{at}{host}"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,183 @@
+"""`make up`: from nothing, or from whatever runs already, to an answered GetUserFeatures."""
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import psycopg
+from streamflow_features import FeatureClient, FeatureServingError, UserFeatures
+from streamflow_offline.apply import apply_definitions
+from streamflow_offline.generate import generate_months
+from streamflow_offline.ingest import MonthReport, create_tables, ingest
+from streamflow_offline.materialize import ViewReport, materialize
+from streamflow_repo.connections import feast_environment
+
+from streamflow_local import health, postgres, stack, valkey
+from streamflow_local.config import ConfigError, StackConfig
+from streamflow_local.environment_file import write_environment_file
+from streamflow_local.layout import Layout
+from streamflow_local.listeners import describe_listener
+from streamflow_local.ports import in_use
+from streamflow_local.steps import StepError, Steps
+from streamflow_local.supervisor import Supervisor
+
+_STORE_TIMEOUT_S = 60.0
+_SERVER_TIMEOUT_S = 120.0
+_POLL_S = 0.2
+
+
+def up(layout: Layout, environment: Mapping[str, str], steps: Steps, *, data: Path | None) -> UserFeatures:
+    """Start what does not run, load data on the first start or when `data` is given, and return an answered call.
+
+    `data` is a folder of month folders. On a stack that runs and answers, without `data`, nothing is done. Raises
+    StepError or ConfigError.
+    """
+    config = StackConfig.of_environment(environment)
+    supervisor = Supervisor(layout)
+    if supervisor.running:
+        _require_same_config(config, layout)
+        answer = _answer(config)
+        if data is None and answer is not None and _all_run(supervisor):
+            steps.say("already up; nothing to do")
+            return answer
+    else:
+        _require_free_ports(config)
+        _start_supervisor(supervisor, config, layout, environment, steps)
+    _start_stores(supervisor, config, layout, steps)
+    _load_and_materialize(supervisor, config, layout, steps, data)
+    return _start_gateway(supervisor, config, steps)
+
+
+def _require_same_config(config: StackConfig, layout: Layout) -> None:
+    running = StackConfig.load(layout.started_with)
+    if running != config:
+        changed = sorted(name for name in vars(config) if getattr(config, name) != getattr(running, name))
+        raise ConfigError(
+            f"a stack is running with another {', '.join(changed)}; "
+            "`make down` first, or set the variables as they were"
+        )
+
+
+def _all_run(supervisor: Supervisor) -> bool:
+    return all(process.state == "RUNNING" for process in supervisor.processes())
+
+
+def _require_free_ports(config: StackConfig) -> None:
+    taken = [(variable, port) for variable, port in config.ports().items() if in_use(port)]
+    if taken:
+        raise ConfigError(
+            "\n".join(
+                f"port {port} is in use{describe_listener(port)}: end what uses it, or set {variable} to another port"
+                for variable, port in taken
+            )
+        )
+
+
+def _start_supervisor(
+    supervisor: Supervisor, config: StackConfig, layout: Layout, environment: Mapping[str, str], steps: Steps
+) -> None:
+    with steps.step("starting the supervisor", log=layout.logs / "supervisord.log"):
+        layout.run.mkdir(parents=True, exist_ok=True)
+        feast = feast_environment(postgres_url=config.postgres_url(layout), redis_url=config.redis_url)
+        config.save(layout.started_with)
+        write_environment_file(config, layout)
+        supervisor.start(stack.processes(config, layout), environment={**environment, **feast})
+
+
+def _start_stores(supervisor: Supervisor, config: StackConfig, layout: Layout, steps: Steps) -> None:
+    if config.external_postgres_url:
+        with steps.step("connecting to the PostgreSQL of POSTGRES_URL"):
+            postgres.wait_until_ready(config.external_postgres_url, timeout_s=_STORE_TIMEOUT_S)
+    else:
+        with steps.step("starting PostgreSQL", log=layout.logs / "postgres.log"):
+            supervisor.start_process("postgres")
+            postgres.wait_until_ready(postgres.url(layout.postgres_socket_dir, "postgres"), timeout_s=_STORE_TIMEOUT_S)
+            postgres.create_database(layout.postgres_socket_dir)
+    if config.external_redis_url:
+        with steps.step("connecting to the Redis of REDIS_URL"):
+            valkey.wait_until_ready(config.external_redis_url, timeout_s=_STORE_TIMEOUT_S)
+    else:
+        with steps.step("starting Valkey", log=layout.logs / "valkey.log"):
+            supervisor.start_process("valkey")
+            valkey.wait_until_ready(config.redis_url, timeout_s=_STORE_TIMEOUT_S)
+
+
+def _load_and_materialize(
+    supervisor: Supervisor, config: StackConfig, layout: Layout, steps: Steps, data: Path | None
+) -> None:
+    postgres_url = config.postgres_url(layout)
+    months = data
+    if months is None and not _has_data(postgres_url):
+        months = layout.generated_months
+        if not months.exists():
+            with steps.step("generating two months of sample data"):
+                generate_months(months)
+    if months is not None:
+        with steps.step(f"loading {months}"):
+            for month in ingest(months, postgres_url=postgres_url, on_progress=steps.progress):
+                steps.progress(_month_line(month))
+    with steps.step("applying the feature definitions and writing contract.json"):
+        contract_hash = apply_definitions(postgres_url=postgres_url, redis_url=config.redis_url, on_output=steps.detail)
+        steps.progress(f"contract {contract_hash}")
+    # It needs the registry alone, and takes seconds to start: it does so while the features are materialized.
+    supervisor.start_process("feature-server-1")
+    with steps.step("materializing the newest features"):
+        for view in materialize(postgres_url=postgres_url, redis_url=config.redis_url, on_progress=steps.detail):
+            steps.progress(_view_line(view))
+    log = layout.logs / "feature-server-1.log"
+    with steps.step("waiting for the feature server", log=log):
+        _wait_for(supervisor, "feature-server-1", config, layout)
+
+
+def _has_data(postgres_url: str) -> bool:
+    with psycopg.connect(postgres_url) as connection:
+        create_tables(connection)
+        row = connection.execute("SELECT EXISTS (SELECT FROM subscriptions_profile_snapshots)").fetchone()
+    return row is not None and bool(row[0])
+
+
+def _month_line(month: MonthReport) -> str:
+    tables = "; ".join(
+        f"{table.name} {table.rows} rows ({table.inserted} new, {table.updated} changed, {table.removed} removed)"
+        for table in month.tables
+    )
+    return f"{month.as_of}: {tables}"
+
+
+def _view_line(view: ViewReport) -> str:
+    newest = view.newest.date().isoformat() if view.newest else "none"
+    left_out = f", {view.later_rows} rows dated after now left out" if view.later_rows else ""
+    departed = f", {view.departed} departed users removed" if view.departed else ""
+    return f"{view.view}: {view.users} users, newest {newest}{departed}{left_out}"
+
+
+def _wait_for(supervisor: Supervisor, name: str, config: StackConfig, layout: Layout) -> None:
+    deadline = time.monotonic() + _SERVER_TIMEOUT_S
+    while (reason := health.check(name, config, layout)) is not None:
+        if supervisor.process(name).state == "FATAL":
+            raise StepError(f"{name} ended as soon as it was started\nlog: {layout.logs / f'{name}.log'}")
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{name} does not answer after {_SERVER_TIMEOUT_S:g} s: {reason}")
+        time.sleep(_POLL_S)
+
+
+def _start_gateway(supervisor: Supervisor, config: StackConfig, steps: Steps) -> UserFeatures:
+    log = supervisor.process("gateway").log
+    with steps.step("starting the gateway and asking it for a user's features", log=log):
+        # It reads the contract when it starts, and the contract may be new.
+        supervisor.stop_process("gateway")
+        supervisor.start_process("gateway")
+        deadline = time.monotonic() + _SERVER_TIMEOUT_S
+        while (answer := _answer(config)) is None:
+            if supervisor.process("gateway").state == "FATAL" or time.monotonic() > deadline:
+                raise StepError(f"the gateway does not answer GetUserFeatures\nlog: {log}")
+            time.sleep(_POLL_S)
+        return answer
+
+
+def _answer(config: StackConfig) -> UserFeatures | None:
+    with FeatureClient(f"127.0.0.1:{config.gateway_grpc_port}", timeout_s=2.0) as client:
+        try:
+            return client.get_user_features(health.CANARY_USER_ID)
+        except FeatureServingError:
+            return None
