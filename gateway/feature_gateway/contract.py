@@ -173,7 +173,7 @@ def load_contract(path: Path) -> Contract:
         return _parse(content)
     except ContractError as error:
         raise ContractError(f"{path}: {error}") from error
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, re.error) as error:
         raise ContractError(f"{path} has not the form of a contract: {type(error).__name__}: {error}") from error
 
 

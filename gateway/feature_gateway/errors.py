@@ -25,6 +25,10 @@ class GatewayError(Exception):
         self.metadata = dict(metadata or {})
 
 
+class RequestMalformedError(GatewayError):
+    """The request's bytes are not a message of the method's type."""
+
+
 class UserIdEmptyError(GatewayError):
     """No user id was given."""
 
@@ -98,6 +102,7 @@ _INVALID = StatusCode.INVALID_ARGUMENT
 _BAD_REQUEST = HTTPStatus.BAD_REQUEST
 
 ERROR_TABLE: Mapping[type[GatewayError], ErrorEntry] = {
+    RequestMalformedError: ErrorEntry(_INVALID, ErrorReason.ERROR_REASON_REQUEST_MALFORMED, _BAD_REQUEST),
     UserIdEmptyError: ErrorEntry(_INVALID, ErrorReason.ERROR_REASON_USER_ID_EMPTY, _BAD_REQUEST),
     UserIdTooLongError: ErrorEntry(_INVALID, ErrorReason.ERROR_REASON_USER_ID_TOO_LONG, _BAD_REQUEST),
     UserIdMalformedError: ErrorEntry(_INVALID, ErrorReason.ERROR_REASON_USER_ID_MALFORMED, _BAD_REQUEST),

@@ -98,7 +98,10 @@ async def _problems(request: web.Request, handler: _Handler) -> web.StreamRespon
     try:
         return await handler(request)
     except web.HTTPException as error:
-        return _problem(HTTPStatus(error.status), error.text or error.reason)
+        response = _problem(HTTPStatus(error.status), error.text or error.reason)
+        if "Allow" in error.headers:
+            response.headers["Allow"] = error.headers["Allow"]
+        return response
     except Exception as error:  # noqa: BLE001  # the boundary: every failure becomes an answer
         failure = as_gateway_error(error)
         if failure is not error:

@@ -7,11 +7,18 @@ from typing import Any
 
 import grpc
 from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.message import DecodeError
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
 from streamflow.features.v1.error_reason_pb2 import ErrorReason
 
-from feature_gateway.errors import ERROR_DOMAIN, ERROR_TABLE, GatewayError, as_gateway_error
+from feature_gateway.errors import (
+    ERROR_DOMAIN,
+    ERROR_TABLE,
+    GatewayError,
+    RequestMalformedError,
+    as_gateway_error,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -28,11 +35,11 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         handler = await continuation(handler_call_details)
         if handler is None or handler.unary_unary is None:
             return handler
-        answer = handler.unary_unary
+        answer, deserialize = handler.unary_unary, handler.request_deserializer
 
-        async def guarded(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+        async def guarded(request: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
             try:
-                reply = answer(request, context)
+                reply = answer(_deserialized(request, deserialize), context)
                 return await reply if asyncio.iscoroutine(reply) else reply
             except grpc.aio.AbortError:
                 raise
@@ -42,11 +49,15 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
                     _log.exception("unforeseen failure of %s", handler_call_details.method)
                 await context.abort_with_status(rpc_status.to_status(rich_status(failure)))
 
-        return grpc.unary_unary_rpc_method_handler(
-            guarded,
-            request_deserializer=handler.request_deserializer,
-            response_serializer=handler.response_serializer,
-        )
+        # Without a deserializer of its own: bytes that are no message would end in gRPC as UNKNOWN.
+        return grpc.unary_unary_rpc_method_handler(guarded, response_serializer=handler.response_serializer)
+
+
+def _deserialized(request: bytes, deserialize: Callable[[bytes], Any]) -> Any:
+    try:
+        return deserialize(request)
+    except DecodeError as error:
+        raise RequestMalformedError("The request is not a message of the method's type.") from error
 
 
 def rich_status(error: GatewayError) -> status_pb2.Status:

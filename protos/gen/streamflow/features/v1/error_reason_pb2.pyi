@@ -24,37 +24,39 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     DESCRIPTOR: _descriptor.EnumDescriptor
     ERROR_REASON_UNSPECIFIED: _ErrorReason.ValueType  # 0
     """Never sent."""
-    ERROR_REASON_USER_ID_EMPTY: _ErrorReason.ValueType  # 1
+    ERROR_REASON_REQUEST_MALFORMED: _ErrorReason.ValueType  # 1
+    """INVALID_ARGUMENT: the request's bytes are not a message of the method's type."""
+    ERROR_REASON_USER_ID_EMPTY: _ErrorReason.ValueType  # 2
     """INVALID_ARGUMENT: no user id was given."""
-    ERROR_REASON_USER_ID_TOO_LONG: _ErrorReason.ValueType  # 2
+    ERROR_REASON_USER_ID_TOO_LONG: _ErrorReason.ValueType  # 3
     """INVALID_ARGUMENT: the user id is longer than the gateway takes. Metadata: max_bytes."""
-    ERROR_REASON_USER_ID_MALFORMED: _ErrorReason.ValueType  # 3
+    ERROR_REASON_USER_ID_MALFORMED: _ErrorReason.ValueType  # 4
     """INVALID_ARGUMENT: the user id is not of the join key's pattern. Metadata: pattern."""
-    ERROR_REASON_FEATURE_SERVICE_EMPTY: _ErrorReason.ValueType  # 4
+    ERROR_REASON_FEATURE_SERVICE_EMPTY: _ErrorReason.ValueType  # 5
     """INVALID_ARGUMENT: the selection names a feature service with no name."""
-    ERROR_REASON_FEATURE_SERVICE_UNKNOWN: _ErrorReason.ValueType  # 5
+    ERROR_REASON_FEATURE_SERVICE_UNKNOWN: _ErrorReason.ValueType  # 6
     """NOT_FOUND: the contract has no such feature service. Metadata: feature_service."""
-    ERROR_REASON_FEATURE_REFERENCES_EMPTY: _ErrorReason.ValueType  # 6
+    ERROR_REASON_FEATURE_REFERENCES_EMPTY: _ErrorReason.ValueType  # 7
     """INVALID_ARGUMENT: the selection is a list of feature references without any."""
-    ERROR_REASON_FEATURE_REFERENCES_TOO_MANY: _ErrorReason.ValueType  # 7
+    ERROR_REASON_FEATURE_REFERENCES_TOO_MANY: _ErrorReason.ValueType  # 8
     """INVALID_ARGUMENT: the selection has more feature references than the contract has features. Metadata: max_references."""
-    ERROR_REASON_FEATURE_REFERENCE_MALFORMED: _ErrorReason.ValueType  # 8
+    ERROR_REASON_FEATURE_REFERENCE_MALFORMED: _ErrorReason.ValueType  # 9
     """INVALID_ARGUMENT: a feature reference is not of the form "feature_view:feature". Metadata: feature_reference."""
-    ERROR_REASON_FEATURE_REFERENCE_DUPLICATE: _ErrorReason.ValueType  # 9
+    ERROR_REASON_FEATURE_REFERENCE_DUPLICATE: _ErrorReason.ValueType  # 10
     """INVALID_ARGUMENT: a feature reference is given twice. Metadata: feature_reference."""
-    ERROR_REASON_FEATURE_VIEW_UNKNOWN: _ErrorReason.ValueType  # 10
+    ERROR_REASON_FEATURE_VIEW_UNKNOWN: _ErrorReason.ValueType  # 11
     """NOT_FOUND: the contract has no such feature view. Metadata: feature_reference, feature_view."""
-    ERROR_REASON_FEATURE_UNKNOWN: _ErrorReason.ValueType  # 11
+    ERROR_REASON_FEATURE_UNKNOWN: _ErrorReason.ValueType  # 12
     """NOT_FOUND: the feature view has no such feature. Metadata: feature_reference, feature_view, feature."""
-    ERROR_REASON_DEADLINE_EXCEEDED: _ErrorReason.ValueType  # 12
+    ERROR_REASON_DEADLINE_EXCEEDED: _ErrorReason.ValueType  # 13
     """DEADLINE_EXCEEDED: the call's time ran out before the feature server had answered."""
-    ERROR_REASON_UPSTREAM_UNAVAILABLE: _ErrorReason.ValueType  # 13
+    ERROR_REASON_UPSTREAM_UNAVAILABLE: _ErrorReason.ValueType  # 14
     """UNAVAILABLE: the feature server could not be reached, or could not read its online store. Worth a retry."""
-    ERROR_REASON_UPSTREAM_MISMATCH: _ErrorReason.ValueType  # 14
+    ERROR_REASON_UPSTREAM_MISMATCH: _ErrorReason.ValueType  # 15
     """INTERNAL: the feature server answered what the contract does not allow, such as a view that it does not know: feature
     server and gateway are not on the same definitions.
     """
-    ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 15
+    ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 16
     """INTERNAL: a fault of the gateway."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
@@ -64,36 +66,38 @@ class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
 
 ERROR_REASON_UNSPECIFIED: ErrorReason.ValueType  # 0
 """Never sent."""
-ERROR_REASON_USER_ID_EMPTY: ErrorReason.ValueType  # 1
+ERROR_REASON_REQUEST_MALFORMED: ErrorReason.ValueType  # 1
+"""INVALID_ARGUMENT: the request's bytes are not a message of the method's type."""
+ERROR_REASON_USER_ID_EMPTY: ErrorReason.ValueType  # 2
 """INVALID_ARGUMENT: no user id was given."""
-ERROR_REASON_USER_ID_TOO_LONG: ErrorReason.ValueType  # 2
+ERROR_REASON_USER_ID_TOO_LONG: ErrorReason.ValueType  # 3
 """INVALID_ARGUMENT: the user id is longer than the gateway takes. Metadata: max_bytes."""
-ERROR_REASON_USER_ID_MALFORMED: ErrorReason.ValueType  # 3
+ERROR_REASON_USER_ID_MALFORMED: ErrorReason.ValueType  # 4
 """INVALID_ARGUMENT: the user id is not of the join key's pattern. Metadata: pattern."""
-ERROR_REASON_FEATURE_SERVICE_EMPTY: ErrorReason.ValueType  # 4
+ERROR_REASON_FEATURE_SERVICE_EMPTY: ErrorReason.ValueType  # 5
 """INVALID_ARGUMENT: the selection names a feature service with no name."""
-ERROR_REASON_FEATURE_SERVICE_UNKNOWN: ErrorReason.ValueType  # 5
+ERROR_REASON_FEATURE_SERVICE_UNKNOWN: ErrorReason.ValueType  # 6
 """NOT_FOUND: the contract has no such feature service. Metadata: feature_service."""
-ERROR_REASON_FEATURE_REFERENCES_EMPTY: ErrorReason.ValueType  # 6
+ERROR_REASON_FEATURE_REFERENCES_EMPTY: ErrorReason.ValueType  # 7
 """INVALID_ARGUMENT: the selection is a list of feature references without any."""
-ERROR_REASON_FEATURE_REFERENCES_TOO_MANY: ErrorReason.ValueType  # 7
+ERROR_REASON_FEATURE_REFERENCES_TOO_MANY: ErrorReason.ValueType  # 8
 """INVALID_ARGUMENT: the selection has more feature references than the contract has features. Metadata: max_references."""
-ERROR_REASON_FEATURE_REFERENCE_MALFORMED: ErrorReason.ValueType  # 8
+ERROR_REASON_FEATURE_REFERENCE_MALFORMED: ErrorReason.ValueType  # 9
 """INVALID_ARGUMENT: a feature reference is not of the form "feature_view:feature". Metadata: feature_reference."""
-ERROR_REASON_FEATURE_REFERENCE_DUPLICATE: ErrorReason.ValueType  # 9
+ERROR_REASON_FEATURE_REFERENCE_DUPLICATE: ErrorReason.ValueType  # 10
 """INVALID_ARGUMENT: a feature reference is given twice. Metadata: feature_reference."""
-ERROR_REASON_FEATURE_VIEW_UNKNOWN: ErrorReason.ValueType  # 10
+ERROR_REASON_FEATURE_VIEW_UNKNOWN: ErrorReason.ValueType  # 11
 """NOT_FOUND: the contract has no such feature view. Metadata: feature_reference, feature_view."""
-ERROR_REASON_FEATURE_UNKNOWN: ErrorReason.ValueType  # 11
+ERROR_REASON_FEATURE_UNKNOWN: ErrorReason.ValueType  # 12
 """NOT_FOUND: the feature view has no such feature. Metadata: feature_reference, feature_view, feature."""
-ERROR_REASON_DEADLINE_EXCEEDED: ErrorReason.ValueType  # 12
+ERROR_REASON_DEADLINE_EXCEEDED: ErrorReason.ValueType  # 13
 """DEADLINE_EXCEEDED: the call's time ran out before the feature server had answered."""
-ERROR_REASON_UPSTREAM_UNAVAILABLE: ErrorReason.ValueType  # 13
+ERROR_REASON_UPSTREAM_UNAVAILABLE: ErrorReason.ValueType  # 14
 """UNAVAILABLE: the feature server could not be reached, or could not read its online store. Worth a retry."""
-ERROR_REASON_UPSTREAM_MISMATCH: ErrorReason.ValueType  # 14
+ERROR_REASON_UPSTREAM_MISMATCH: ErrorReason.ValueType  # 15
 """INTERNAL: the feature server answered what the contract does not allow, such as a view that it does not know: feature
 server and gateway are not on the same definitions.
 """
-ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 15
+ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 16
 """INTERNAL: a fault of the gateway."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -1,0 +1,132 @@
+"""A feature server that answers as a test tells it to, and a gateway in front of it."""
+
+import hashlib
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import orjson
+from aiohttp import web
+from feature_gateway.server import Addresses, running_gateway
+from feature_gateway.settings import Settings
+from streamflow.features.v1.user_feature_service_pb2_grpc import UserFeatureServiceStub
+
+if TYPE_CHECKING:
+    from streamflow.features.v1.user_feature_service_pb2_grpc import UserFeatureServiceAsyncStub
+
+EVENT_TIMESTAMP = "2024-02-29T00:00:00Z"
+NEVER_WRITTEN = "1970-01-01T00:00:00Z"
+
+Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def contract_content() -> dict[str, Any]:
+    """A contract of two views that share a feature's name, one of them with a maximum age."""
+    profile = [
+        ("months_active", "Int64"),
+        ("monthly_fee", "Float64"),
+        ("plan_stream_tv", "Bool"),
+        ("net_service", "String"),
+        ("score", "Float32"),
+    ]
+    usage = [("watch_hours", "Float64"), ("score", "Float64")]
+    views: list[tuple[str, float | None, list[tuple[str, str]]]] = [
+        ("profile_fv", None, profile),
+        ("usage_fv", 86400.0, usage),
+    ]
+    return {
+        "version": 1,
+        "project": "test",
+        "entity": {"name": "user", "join_key": "user_id", "dtype": "String", "pattern": "^[0-9]{4}-[A-Z]{5}$"},
+        "feature_views": [
+            {"name": view, "max_age_s": age, "features": [{"name": n, "dtype": d} for n, d in features]}
+            for view, age, features in views
+        ],
+        "feature_services": [
+            {
+                "name": "churn_v1",
+                "features": [
+                    {"view": "profile_fv", "name": name, "dtype": dtype, "max_age_s": None}
+                    for name, dtype in profile[:4]
+                ],
+            },
+            {
+                "name": "scores_v1",
+                "features": [
+                    {"view": "profile_fv", "name": "score", "dtype": "Float32", "max_age_s": None},
+                    {"view": "usage_fv", "name": "score", "dtype": "Float64", "max_age_s": 86400.0},
+                ],
+            },
+        ],
+    }
+
+
+def with_hash(content: dict[str, Any]) -> dict[str, Any]:
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return {**content, "hash": "sha256:" + hashlib.sha256(canonical.encode()).hexdigest()}
+
+
+_VALUES: dict[str, Any] = {
+    "profile_fv__months_active": 1,
+    "profile_fv__monthly_fee": 29.85,
+    "profile_fv__plan_stream_tv": None,
+    "profile_fv__net_service": "DSL",
+    "profile_fv__score": 0.5,
+    "usage_fv__watch_hours": 24.725258074861507,
+    "usage_fv__score": 0.25,
+}
+
+
+def feast_answer(
+    body: dict[str, Any], *, values: dict[str, Any] | None = None, stamp: str = EVENT_TIMESTAMP
+) -> dict[str, Any]:
+    """What `feast serve` answers: columns in an order of its own, everything PRESENT."""
+    names = [reference.replace(":", "__") for reference in body["features"]]
+    user_ids = body["entities"]["user_id"]
+    columns = [("user_id", user_ids, NEVER_WRITTEN)]
+    columns += [(name, [(values or _VALUES)[name]] * len(user_ids), stamp) for name in sorted(names, reverse=True)]
+    return {
+        "metadata": {"feature_names": [name for name, _, _ in columns]},
+        "results": [
+            {"values": column, "statuses": ["PRESENT"] * len(user_ids), "event_timestamps": [at] * len(user_ids)}
+            for _, column, at in columns
+        ],
+    }
+
+
+@dataclass
+class FakeFeatureServer:
+    """Answers like `feast serve`, or as a test tells it to, and remembers what it was asked."""
+
+    url: str = ""
+    answer: Answer | None = None
+    requests: list[dict[str, Any]] = field(default_factory=list)
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        body = orjson.loads(await request.read())
+        self.requests.append(body)
+        if self.answer is not None:
+            return await self.answer(request)
+        return web.json_response(feast_answer(body))
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """A running gateway and a stub that calls it."""
+
+    addresses: Addresses
+    stub: "UserFeatureServiceAsyncStub"
+    channel: grpc.aio.Channel
+
+    @property
+    def http_url(self) -> str:
+        return f"http://{self.addresses.http}"
+
+
+@asynccontextmanager
+async def serving(settings: Settings) -> AsyncIterator[Gateway]:
+    async with running_gateway(settings) as addresses, grpc.aio.insecure_channel(addresses.grpc) as channel:
+        yield Gateway(addresses, UserFeatureServiceStub(channel), channel)

@@ -1,0 +1,102 @@
+"""Settings are read strictly; every error class has its row in the table."""
+
+from pathlib import Path
+
+import grpc
+import pytest
+from feature_gateway import errors
+from feature_gateway.errors import ERROR_TABLE, GatewayError
+from feature_gateway.settings import Settings, SettingsError
+from streamflow.features.v1.error_reason_pb2 import ErrorReason
+
+
+def test_the_defaults_are_the_fixed_ports() -> None:
+    settings = Settings.from_environment({"PATH": "/bin"})
+    assert (settings.grpc_port, settings.http_port, settings.bind_address) == (50051, 8000, "127.0.0.1")
+    assert settings.feature_server_url == "http://127.0.0.1:6566"
+
+
+def test_every_setting_is_read_from_its_variable() -> None:
+    settings = Settings.from_environment(
+        {
+            "GATEWAY_BIND_ADDRESS": "0.0.0.0",  # noqa: S104  # a setting, not a socket
+            "GATEWAY_GRPC_PORT": "1",
+            "GATEWAY_HTTP_PORT": "2",
+            "GATEWAY_FEATURE_SERVER_URL": "http://feast:6566/",
+            "GATEWAY_CONTRACT_PATH": "/etc/contract.json",
+            "GATEWAY_DEFAULT_FEATURE_SERVICE": "engagement_v1",
+            "GATEWAY_DEFAULT_TIMEOUT_S": "0.5",
+            "GATEWAY_DEADLINE_MARGIN_S": "0",
+            "GATEWAY_MAX_USER_ID_BYTES": "64",
+            "GATEWAY_MAX_UPSTREAM_CONNECTIONS": "4",
+            "GATEWAY_SHUTDOWN_GRACE_S": "30",
+        }
+    )
+    assert settings == Settings(
+        bind_address="0.0.0.0",  # noqa: S104  # a setting, not a socket
+        grpc_port=1,
+        http_port=2,
+        feature_server_url="http://feast:6566",
+        contract_path=Path("/etc/contract.json"),
+        default_feature_service="engagement_v1",
+        default_timeout_s=0.5,
+        deadline_margin_s=0.0,
+        max_user_id_bytes=64,
+        max_upstream_connections=4,
+        shutdown_grace_s=30.0,
+    )
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "message"),
+    [
+        ("GATEWAY_GRPC_PORT", "70000", "it takes a port from 0"),
+        ("GATEWAY_GRPC_PORT", "grpc", "it takes a port from 0"),
+        ("GATEWAY_HTTP_PORT", "-1", "it takes a port from 0"),
+        ("GATEWAY_HTTP_PORT", "", "it takes a port from 0"),
+        ("GATEWAY_DEFAULT_TIMEOUT_S", "20ms", "a number of seconds"),
+        ("GATEWAY_DEFAULT_TIMEOUT_S", "nan", "a number of seconds"),
+        ("GATEWAY_DEFAULT_TIMEOUT_S", "-1", "a number of seconds"),
+        ("GATEWAY_MAX_USER_ID_BYTES", "0", "a whole number from 1"),
+        ("GATEWAY_FEATURE_SERVER_URL", "localhost:6566", "one http:// or https:// URL"),
+        ("GATEWAY_BIND_ADDRESS", "", "not empty"),
+        ("GATEWAY_GRCP_PORT", "1", "no such setting; there are GATEWAY_BIND_ADDRESS"),
+    ],
+)
+def test_a_setting_that_cannot_be_used_is_refused_by_name(variable: str, value: str, message: str) -> None:
+    with pytest.raises(SettingsError) as raised:
+        Settings.from_environment({variable: value})
+    assert variable in str(raised.value)
+    assert message in str(raised.value)
+
+
+def _error_classes() -> list[type[GatewayError]]:
+    return [
+        value
+        for value in vars(errors).values()
+        if isinstance(value, type) and issubclass(value, GatewayError) and value is not GatewayError
+    ]
+
+
+def test_every_error_class_is_in_the_table_and_no_other() -> None:
+    assert set(_error_classes()) == set(ERROR_TABLE)
+
+
+def test_every_reason_of_the_api_is_given_by_exactly_one_class() -> None:
+    reasons = [entry.reason for entry in ERROR_TABLE.values()]
+    assert sorted(reasons) == sorted(set(ErrorReason.values()) - {ErrorReason.ERROR_REASON_UNSPECIFIED})
+
+
+_HTTP_STATUSES = {
+    grpc.StatusCode.INVALID_ARGUMENT: 400,
+    grpc.StatusCode.NOT_FOUND: 404,
+    grpc.StatusCode.INTERNAL: 500,
+    grpc.StatusCode.UNAVAILABLE: 503,
+    grpc.StatusCode.DEADLINE_EXCEEDED: 504,
+}
+
+
+@pytest.mark.parametrize("error", _error_classes(), ids=lambda error: error.__name__)
+def test_http_says_what_grpc_says(error: type[GatewayError]) -> None:
+    entry = ERROR_TABLE[error]
+    assert entry.http_status == _HTTP_STATUSES[entry.code]
