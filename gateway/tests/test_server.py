@@ -35,7 +35,8 @@ async def test_a_client_that_knows_only_reflection_can_call(gateway: Gateway) ->
             pool = DescriptorPool(database)
             method = pool.FindServiceByName(_SERVICE).FindMethodByName("GetUserFeatures")
             request = GetMessageClass(method.input_type)(user_id="3413-BMNZE")
-            raw = channel.unary_unary(f"/{_SERVICE}/GetUserFeatures")(request.SerializeToString(), timeout=5)
+            method_call: Any = channel.unary_unary(f"/{_SERVICE}/GetUserFeatures")
+            raw = method_call(request.SerializeToString(), timeout=5)
             answer: Any = GetMessageClass(method.output_type).FromString(raw)
             return str(answer.user_features.features[3].string_value)
 

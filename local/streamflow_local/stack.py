@@ -24,7 +24,7 @@ def stores(config: StackConfig, layout: Layout) -> list[ProcessSpec]:
     return specs
 
 
-def feature_server(port: int) -> ProcessSpec:
+def feature_server(port: int, *, feature_repo: Path = FEATURE_REPO) -> ProcessSpec:
     """Return Feast's own feature server; feature_store.yaml's variables are expected in the environment."""
     return ProcessSpec(
         name="feature-server-1",
@@ -40,7 +40,7 @@ def feature_server(port: int) -> ProcessSpec:
             *("--registry_ttl_sec", "60"),
             "--no-access-log",
         ),
-        directory=FEATURE_REPO,
+        directory=feature_repo,
         # Switches off typeguard's run-time checks in Feast's from_proto: 1.7 times the requests a second for one user.
         environment={"PYTHONOPTIMIZE": "1"},
         port=port,

@@ -7,7 +7,6 @@ from streamflow_local.config import StackConfig
 from streamflow_local.layout import Layout
 from streamflow_local.supervisor import Supervisor
 
-
 _ORDER = ("postgres", "valkey", "feature-server-1", "gateway")
 
 

@@ -1,7 +1,9 @@
 """pytest fixtures: real servers on free ports, started once for a test run and ended with it."""
 
 import os
+import socket
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +27,23 @@ def running(spec: ProcessSpec, *, log: Path) -> Iterator[int]:
             yield process.pid
         finally:
             stop(process, spec)
+
+
+def wait_for_port(port: int, *, log: Path, timeout_s: float = _READY_TIMEOUT_S) -> None:
+    """Return once a loopback port accepts connections; raise TimeoutError with the end of `log` after `timeout_s`."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError as error:
+            if time.monotonic() > deadline:
+                tail = log.read_text(encoding="utf-8", errors="replace")[-2000:]
+                raise TimeoutError(
+                    f"nothing listens on port {port} after {timeout_s:g} s; its log ends:\n{tail}"
+                ) from error
+            time.sleep(0.05)
+        else:
+            return
 
 
 @pytest.fixture(scope="session")
@@ -55,7 +74,7 @@ def postgres_url(postgres_socket_dir: Path, request: pytest.FixtureRequest) -> I
 
 
 @pytest.fixture(scope="session")
-def valkey_url(state_dir: Path) -> Iterator[str]:
+def redis_url(state_dir: Path) -> Iterator[str]:
     """The URL of a real Valkey."""
     port = ports.free_port()
     with running(valkey.prepare(state_dir / "valkey", port=port), log=state_dir / "valkey.log"):

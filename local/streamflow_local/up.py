@@ -114,7 +114,7 @@ def _load_and_materialize(
                 generate_months(months)
     if months is not None:
         with steps.step(f"loading {months}"):
-            for month in ingest(months, postgres_url=postgres_url, on_progress=steps.progress):
+            for month in ingest(months, postgres_url=postgres_url, on_progress=steps.detail):
                 steps.progress(_month_line(month))
     with steps.step("applying the feature definitions and writing contract.json"):
         contract_hash = apply_definitions(postgres_url=postgres_url, redis_url=config.redis_url, on_output=steps.detail)
@@ -137,18 +137,23 @@ def _has_data(postgres_url: str) -> bool:
 
 
 def _month_line(month: MonthReport) -> str:
-    tables = "; ".join(
-        f"{table.name} {table.rows} rows ({table.inserted} new, {table.updated} changed, {table.removed} removed)"
-        for table in month.tables
+    rows, inserted, updated, removed = (
+        sum(counts)
+        for counts in zip(
+            *((table.rows, table.inserted, table.updated, table.removed) for table in month.tables), strict=True
+        )
     )
-    return f"{month.as_of}: {tables}"
+    return (
+        f"{month.as_of}: {rows:,} rows in {len(month.tables)} snapshot tables, "
+        f"{inserted:,} new, {updated:,} changed, {removed:,} removed"
+    )
 
 
 def _view_line(view: ViewReport) -> str:
     newest = view.newest.date().isoformat() if view.newest else "none"
     left_out = f", {view.later_rows} rows dated after now left out" if view.later_rows else ""
     departed = f", {view.departed} departed users removed" if view.departed else ""
-    return f"{view.view}: {view.users} users, newest {newest}{departed}{left_out}"
+    return f"{view.view}: {view.users:,} users, newest {newest}{departed}{left_out}"
 
 
 def _wait_for(supervisor: Supervisor, name: str, config: StackConfig, layout: Layout) -> None:

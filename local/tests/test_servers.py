@@ -10,7 +10,7 @@ def test_postgres_serves_an_empty_database(postgres_url: str) -> None:
     assert row == (0,)
 
 
-def test_valkey_keeps_what_is_written(valkey_url: str) -> None:
-    with redis.Redis.from_url(valkey_url) as client:
+def test_valkey_keeps_what_is_written(redis_url: str) -> None:
+    with redis.Redis.from_url(redis_url) as client:
         client.set("streamflow:test", "1")
         assert client.getdel("streamflow:test") == b"1"

@@ -1,0 +1,47 @@
+"""Refuses a change of the protos that breaks callers: `buf breaking` against the main branch.
+
+On the main branch itself, the state to compare with is that of the commit before. A state without protos, as before
+their first commit, has nothing to break.
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+
+_CHECKOUT = Path(__file__).resolve().parents[2]
+_BUF = Path(sys.executable).parent / "buf"
+
+
+def main() -> int:
+    """Return 0 when nothing breaks or there is nothing to compare with, else buf's exit code."""
+    base = _base()
+    if base is None:
+        sys.stdout.write("buf breaking: no earlier state of the protos to compare with\n")
+        return 0
+    command = [str(_BUF), "breaking", "protos", "--against", f".git#ref={base},subdir=protos"]
+    return subprocess.run(command, cwd=_CHECKOUT, check=False).returncode  # noqa: S603
+
+
+def _base() -> str | None:
+    """Return the commit to compare with: where main stands, or the one before when that is checked out."""
+    head = _git("rev-parse", "HEAD")
+    for candidate in ("origin/main", "main", "HEAD~1"):
+        commit = _git("rev-parse", "--verify", "--quiet", f"{candidate}^{{commit}}")
+        if commit and commit != head and _git("ls-tree", commit, "protos/buf.yaml"):
+            return commit
+    return None
+
+
+def _git(*arguments: str) -> str:
+    result = subprocess.run(
+        ["git", *arguments],  # noqa: S607  # whichever git the checkout was made with
+        cwd=_CHECKOUT,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    return result.stdout.strip()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
