@@ -22,6 +22,8 @@ from streamflow_local.steps import StepError, Steps
 from streamflow_local.supervisor import Supervisor
 
 _STORE_TIMEOUT_S = 60.0
+# A server of the team's own is running, or it is not.
+_EXTERNAL_STORE_TIMEOUT_S = 5.0
 _SERVER_TIMEOUT_S = 120.0
 _POLL_S = 0.2
 
@@ -87,7 +89,7 @@ def _start_supervisor(
 def _start_stores(supervisor: Supervisor, config: StackConfig, layout: Layout, steps: Steps) -> None:
     if config.external_postgres_url:
         with steps.step("connecting to the PostgreSQL of POSTGRES_URL"):
-            postgres.wait_until_ready(config.external_postgres_url, timeout_s=_STORE_TIMEOUT_S)
+            postgres.wait_until_ready(config.external_postgres_url, timeout_s=_EXTERNAL_STORE_TIMEOUT_S)
     else:
         with steps.step("starting PostgreSQL", log=layout.logs / "postgres.log"):
             supervisor.start_process("postgres")
@@ -95,7 +97,7 @@ def _start_stores(supervisor: Supervisor, config: StackConfig, layout: Layout, s
             postgres.create_database(layout.postgres_socket_dir)
     if config.external_redis_url:
         with steps.step("connecting to the Redis of REDIS_URL"):
-            valkey.wait_until_ready(config.external_redis_url, timeout_s=_STORE_TIMEOUT_S)
+            valkey.wait_until_ready(config.external_redis_url, timeout_s=_EXTERNAL_STORE_TIMEOUT_S)
     else:
         with steps.step("starting Valkey", log=layout.logs / "valkey.log"):
             supervisor.start_process("valkey")

@@ -5,11 +5,8 @@ import json
 import os
 import shutil
 import subprocess
-import sys
-import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -20,109 +17,16 @@ import pytest
 from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message_factory import GetMessageClass
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
-from streamflow_features import FeatureClient, FeatureStatus, UserFeatures, Value
+from stack_under_test import BIN, CANARY, CHECKOUT, Stack, stack_environment
+from streamflow_features import FeatureClient, FeatureStatus, Value
 from streamflow_local import ports
-from streamflow_local.config import StackConfig
-from streamflow_local.layout import Layout
-from streamflow_offline.generate import generate_months
+from streamflow_offline.errors import JobError
+from streamflow_offline.ingest import ingest
+from streamflow_offline.materialize import ViewReport, materialize
 from streamflow_offline.months import MonthFolder, find_months
 
-_BIN = Path(sys.executable).parent
-_CHECKOUT = Path(__file__).resolve().parents[2]
-_UP_TIMEOUT_S = 240
 _SERVICE = "streamflow.features.v1.UserFeatureService"
-_CANARY = "3413-BMNZE"
 _BOOLS = {"True": True, "False": False}
-
-
-@dataclass(frozen=True)
-class Stack:
-    """A stack of the tests' own: its state, its ports, its months."""
-
-    environment: dict[str, str]
-    months: Path
-
-    def local(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [str(_BIN / "local"), *arguments],
-            env={**self.environment, **environment},
-            check=False,
-            capture_output=True,
-            text=True,
-            timeout=_UP_TIMEOUT_S,
-        )
-
-    def offline(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        urls = {"POSTGRES_URL": self.postgres_url, "REDIS_URL": self.config.redis_url}
-        return subprocess.run(
-            [str(_BIN / "offline"), *arguments],
-            env={**self.environment, **urls},
-            check=True,
-            capture_output=True,
-            text=True,
-            timeout=_UP_TIMEOUT_S,
-        )
-
-    @property
-    def config(self) -> StackConfig:
-        return StackConfig.of_environment(self.environment)
-
-    @property
-    def layout(self) -> Layout:
-        return Layout.of_environment(self.environment)
-
-    @property
-    def postgres_url(self) -> str:
-        return self.config.postgres_url(self.layout)
-
-    @property
-    def gateway(self) -> str:
-        return f"127.0.0.1:{self.config.gateway_grpc_port}"
-
-    @property
-    def newest(self) -> MonthFolder:
-        return find_months(self.months)[-1]
-
-    def ask(self, user_id: str) -> UserFeatures:
-        with FeatureClient(self.gateway, timeout_s=10) as client:
-            return client.get_user_features(user_id)
-
-    def http(self, path: str) -> Any:
-        url = f"http://127.0.0.1:{self.config.gateway_http_port}{path}"
-        with urllib.request.urlopen(url, timeout=10) as response:  # http by construction
-            return json.load(response)
-
-
-def _environment(state: Path) -> dict[str, str]:
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("GATEWAY_", "FEAST_"))}
-    variables = ("GATEWAY_GRPC_PORT", "GATEWAY_HTTP_PORT", "FEATURE_SERVER_PORT", "REDIS_PORT")
-    inherited.pop("POSTGRES_URL", None)
-    inherited.pop("REDIS_URL", None)
-    return {**inherited, "STREAMFLOW_STATE": str(state), **{name: str(ports.free_port()) for name in variables}}
-
-
-@pytest.fixture(scope="module")
-def months(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Real customers where there are any (STREAMFLOW_DATA, or shared/streamflow beside the checkout), else generated."""
-    real = Path(os.environ.get("STREAMFLOW_DATA") or _CHECKOUT.parent / "shared" / "streamflow")
-    if real.is_dir():
-        return real
-    generated = tmp_path_factory.mktemp("generated") / "months"
-    generate_months(generated)
-    return generated
-
-
-@pytest.fixture(scope="module")
-def stack(state_dir: Path, months: Path) -> Iterator[Stack]:
-    running = Stack(_environment(state_dir / "stack"), months)
-    result = running.local("up", "--data", str(months))
-    try:
-        assert result.returncode == 0, result.stdout + result.stderr
-        assert f"GetUserFeatures({_CANARY}) answered:" in result.stdout
-        assert sum("PRESENT" in line for line in result.stdout.splitlines()) == 14
-        yield running
-    finally:
-        running.local("down")
 
 
 def _csv_values(month: MonthFolder) -> dict[str, dict[str, str]]:
@@ -166,7 +70,7 @@ def test_every_users_values_equal_the_newest_csv_to_the_last_digit(stack: Stack)
 
 
 def test_types_are_the_contracts(stack: Stack) -> None:
-    features = stack.ask(_CANARY)
+    features = stack.ask(CANARY)
     assert [type(value) for value in features.values()] == [
         *(int, float, bool, bool, bool, str),
         *(float, float, int, int, int),
@@ -197,9 +101,9 @@ def test_a_client_that_knows_only_reflection_reads_all_features(stack: Stack) ->
         pool = DescriptorPool(ProtoReflectionDescriptorDatabase(channel))
         method = pool.FindServiceByName(_SERVICE).FindMethodByName("GetUserFeatures")
         call: Any = channel.unary_unary(f"/{_SERVICE}/GetUserFeatures")
-        request = GetMessageClass(method.input_type)(user_id=_CANARY)
+        request = GetMessageClass(method.input_type)(user_id=CANARY)
         answer: Any = GetMessageClass(method.output_type).FromString(call(request.SerializeToString(), timeout=10))
-    expected = stack.ask(_CANARY)
+    expected = stack.ask(CANARY)
     served = {feature.name: getattr(feature, feature.WhichOneof("value")) for feature in answer.user_features.features}
     assert served == dict(expected)
     assert answer.contract_hash == expected.contract_hash
@@ -207,7 +111,7 @@ def test_a_client_that_knows_only_reflection_reads_all_features(stack: Stack) ->
 
 def test_http_answers_what_grpc_answers(stack: Stack) -> None:
     assert stack.http("/health") == {"status": "ok"}
-    for user_id in (_CANARY, "0000-AAAAA"):
+    for user_id in (CANARY, "0000-AAAAA"):
         body, features = stack.http(f"/features/{user_id}"), stack.ask(user_id)
         assert body["features"] == dict(features)
         assert body["statuses"] == {name: status.name for name, status in features.statuses.items()}
@@ -219,7 +123,7 @@ def test_a_second_up_does_nothing_and_says_so(stack: Stack) -> None:
     result = stack.local("up")
     assert result.returncode == 0
     assert "already up; nothing to do" in result.stdout
-    assert f"GetUserFeatures({_CANARY}) answered:" in result.stdout
+    assert f"GetUserFeatures({CANARY}) answered:" in result.stdout
     assert _pids(stack) == before
 
 
@@ -260,8 +164,8 @@ def test_a_port_in_use_is_named(stack: Stack, state_dir: Path) -> None:
 
 def test_feast_itself_runs_with_the_written_environment(stack: Stack) -> None:
     result = subprocess.run(
-        ["bash", "-c", f". {stack.layout.environment_file} && exec {_BIN / 'feast'} feature-services list"],
-        cwd=_CHECKOUT / "feature_repo",
+        ["bash", "-c", f". {stack.layout.environment_file} && exec {BIN / 'feast'} feature-services list"],
+        cwd=CHECKOUT / "feature_repo",
         check=True,
         capture_output=True,
         text=True,
@@ -286,20 +190,26 @@ def correction(stack: Stack, tmp_path: Path) -> Iterator[Callable[[str, Callable
     _load(stack, stack.newest.path)
 
 
-def _load(stack: Stack, month: Path) -> None:
-    stack.offline("ingest", str(month))
-    stack.offline("materialize")
+def _load(stack: Stack, months: Path) -> list[ViewReport]:
+    ingest(months, postgres_url=stack.postgres_url)
+    return _materialize(stack)
+
+
+def _materialize(stack: Stack, *, end: datetime | None = None) -> list[ViewReport]:
+    return materialize(
+        postgres_url=stack.postgres_url, redis_url=stack.config.redis_url, end=end, on_progress=lambda _: None
+    )
 
 
 def test_a_correction_of_a_materialized_month_reaches_the_reply(
     stack: Stack, correction: Callable[[str, Callable[[list[str]], list[str]]], None]
 ) -> None:
-    before = stack.ask(_CANARY)["failed_payments_90d"]
+    before = stack.ask(CANARY)["failed_payments_90d"]
     correction(
         "payments_agg_90d",
-        lambda lines: [f"{_CANARY},97\n" if line.startswith(_CANARY) else line for line in lines],
+        lambda lines: [f"{CANARY},97\n" if line.startswith(CANARY) else line for line in lines],
     )
-    after = stack.ask(_CANARY)
+    after = stack.ask(CANARY)
     assert before != 97
     assert after["failed_payments_90d"] == 97
     assert after.event_timestamps["failed_payments_90d"] == datetime.combine(
@@ -310,8 +220,8 @@ def test_a_correction_of_a_materialized_month_reaches_the_reply(
 def test_a_user_that_a_correction_removes_falls_back_to_the_month_before(
     stack: Stack, correction: Callable[[str, Callable[[list[str]], list[str]]], None]
 ) -> None:
-    correction("support_agg_90d", lambda lines: [line for line in lines if not line.startswith(_CANARY)])
-    after = stack.ask(_CANARY)
+    correction("support_agg_90d", lambda lines: [line for line in lines if not line.startswith(CANARY)])
+    after = stack.ask(CANARY)
     month_before = datetime.combine(find_months(stack.months)[-2].as_of, datetime.min.time(), UTC)
     assert after.event_timestamps["support_tickets_90d"] == month_before
     assert after.statuses["support_tickets_90d"] is FeatureStatus.PRESENT
@@ -319,25 +229,37 @@ def test_a_user_that_a_correction_removes_falls_back_to_the_month_before(
 
 def test_a_user_that_postgres_no_longer_has_is_not_served(stack: Stack) -> None:
     with psycopg.connect(stack.postgres_url) as connection:
-        connection.execute("DELETE FROM support_agg_90d_snapshots WHERE user_id = %s", (_CANARY,))
-    result = stack.offline("materialize")
+        connection.execute("DELETE FROM support_agg_90d_snapshots WHERE user_id = %s", (CANARY,))
+    reports = _materialize(stack)
     try:
-        features = stack.ask(_CANARY)
+        features = stack.ask(CANARY)
         assert features.statuses["support_tickets_90d"] is FeatureStatus.NOT_FOUND
         assert features.statuses["skips_7d"] is FeatureStatus.PRESENT
         assert features.user_known
-        assert "support_agg_90d_fv" in result.stdout
+        assert {report.view: report.departed for report in reports} == {
+            "payments_agg_90d_fv": 0,
+            "subs_profile_fv": 0,
+            "support_agg_90d_fv": 1,
+            "usage_agg_30d_fv": 0,
+        }
     finally:
-        stack.offline("ingest", str(stack.months))
-        stack.offline("materialize")
-    assert stack.ask(_CANARY).statuses["support_tickets_90d"] is FeatureStatus.PRESENT
+        _load(stack, stack.months)
+    assert stack.ask(CANARY).statuses["support_tickets_90d"] is FeatureStatus.PRESENT
+
+
+def test_the_offline_command_reports_what_it_did(stack: Stack) -> None:
+    loaded = stack.offline("ingest", str(stack.newest.path)).stdout
+    assert f"{stack.newest.as_of}  labels_snapshots" in loaded
+    applied = stack.offline("apply").stdout
+    assert stack.ask(CANARY).contract_hash in applied
+    materialized = stack.offline("materialize").stdout
+    assert "subs_profile_fv      7,043" in materialized
 
 
 def test_a_window_that_would_leave_the_newest_month_out_is_refused(stack: Stack) -> None:
-    with pytest.raises(subprocess.CalledProcessError) as raised:
-        stack.offline("materialize", "--end", "2024-02-01")
-    assert "rows after 2024-02-01T00:00:00+00:00, which would be left out of Redis" in raised.value.stderr
-    assert stack.ask(_CANARY).event_timestamps["skips_7d"] == datetime.combine(
+    with pytest.raises(JobError, match=r"rows after 2024-02-01T00:00:00\+00:00, which would be left out of Redis"):
+        _materialize(stack, end=datetime(2024, 2, 1, tzinfo=UTC))
+    assert stack.ask(CANARY).event_timestamps["skips_7d"] == datetime.combine(
         stack.newest.as_of, datetime.min.time(), UTC
     )
 
@@ -348,20 +270,19 @@ def test_rows_dated_after_now_are_left_out_and_counted(stack: Stack) -> None:
         connection.execute(
             "INSERT INTO payments_agg_90d_snapshots (user_id, as_of, ingested_at, failed_payments_90d)"
             " VALUES (%s, %s, now(), 55)",
-            (_CANARY, future),
+            (CANARY, future),
         )
     try:
-        result = stack.offline("materialize")
-        row = next(line for line in result.stdout.splitlines() if "payments_agg_90d_fv" in line)
-        assert row.split()[-1] == "1"
-        assert stack.ask(_CANARY)["failed_payments_90d"] != 55
+        reports = _materialize(stack)
+        assert next(report for report in reports if report.view == "payments_agg_90d_fv").later_rows == 1
+        assert stack.ask(CANARY)["failed_payments_90d"] != 55
     finally:
         with psycopg.connect(stack.postgres_url) as connection:
             connection.execute("DELETE FROM payments_agg_90d_snapshots WHERE as_of = %s", (future,))
 
 
 def test_data_survive_down_and_the_next_up(stack: Stack) -> None:
-    before = stack.ask(_CANARY)
+    before = stack.ask(CANARY)
     down = stack.local("down")
     assert down.returncode == 0
     assert "stopped" in down.stdout
@@ -370,25 +291,7 @@ def test_data_survive_down_and_the_next_up(stack: Stack) -> None:
     result = stack.local("up")
     assert result.returncode == 0, result.stdout + result.stderr
     assert "loading" not in result.stdout
-    assert dict(stack.ask(_CANARY)) == dict(before)
-
-
-def test_the_teams_own_servers_take_the_place_of_the_embedded_ones(
-    postgres_url: str, redis_url: str, state_dir: Path, months: Path
-) -> None:
-    own = Stack(
-        {**_environment(state_dir / "own"), "POSTGRES_URL": postgres_url, "REDIS_URL": f"{redis_url}/3"}, months
-    )
-    result = own.local("up")
-    try:
-        assert result.returncode == 0, result.stdout + result.stderr
-        assert "generating two months of sample data" in result.stdout
-        found = json.loads(own.local("status", "--json").stdout)
-        assert [process["name"] for process in found["processes"]] == ["feature-server-1", "gateway"]
-        assert own.ask(_CANARY).user_known
-        assert not (own.layout.state / "data" / "postgres").exists()
-    finally:
-        own.local("down")
+    assert dict(stack.ask(CANARY)) == dict(before)
 
 
 @pytest.mark.parametrize(
@@ -403,8 +306,8 @@ def test_the_teams_own_servers_take_the_place_of_the_embedded_ones(
 def test_a_start_that_cannot_be_says_which_step_and_why(
     state_dir: Path, variable: str, value: str, messages: tuple[str, ...], months: Path
 ) -> None:
-    broken = Stack({**_environment(state_dir / "broken"), variable: value}, months)
-    result = broken.local("up", STREAMFLOW_CONNECT_TIMEOUT_S="1")
+    broken = Stack({**stack_environment(state_dir / "broken"), variable: value}, months)
+    result = broken.local("up")
     broken.local("down")
     assert result.returncode == 1
     for message in messages:

@@ -1,7 +1,7 @@
 """StreamFlow's tables: the columns of a month's CSV files, and what becomes of them in PostgreSQL."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 
@@ -13,6 +13,7 @@ class ColumnType(Enum):
     BOOL = "BOOL"
     INT = "INT"
     NUMERIC = "NUMERIC"
+    DOUBLE = "DOUBLE PRECISION"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,8 +53,16 @@ class Table:
 
     @property
     def snapshot_columns(self) -> tuple[Column, ...]:
-        """The snapshot table's columns besides the user id, the day and the time of ingestion."""
-        return tuple(column for column in self.columns if column.in_snapshot)
+        """The snapshot table's columns besides the user id, the day and the time of ingestion.
+
+        Feast (0.67, through pyarrow's cast) reads the NUMERIC 9.6 as the double 9.600000000000001, so a snapshot holds
+        the Float64 that is to be served.
+        """
+        return tuple(
+            replace(column, type=ColumnType.DOUBLE) if column.type is ColumnType.NUMERIC else column
+            for column in self.columns
+            if column.in_snapshot
+        )
 
 
 def _columns(column_type: ColumnType, *names: str, snapshot: bool = True, csv: bool = True) -> Iterator[Column]:

@@ -1,0 +1,87 @@
+"""A stack of the tests' own, run as a user runs it."""
+
+import json
+import os
+import subprocess
+import sys
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from streamflow_features import FeatureClient, UserFeatures
+from streamflow_local import ports
+from streamflow_local.config import StackConfig
+from streamflow_local.layout import Layout
+from streamflow_offline.months import MonthFolder, find_months
+
+BIN = Path(sys.executable).parent
+CHECKOUT = Path(__file__).resolve().parents[2]
+CANARY = "3413-BMNZE"
+UP_TIMEOUT_S = 240
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A stack of the tests' own: its state, its ports, its months."""
+
+    environment: dict[str, str]
+    months: Path
+
+    def local(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [str(BIN / "local"), *arguments],
+            env={**self.environment, **environment},
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=UP_TIMEOUT_S,
+        )
+
+    def offline(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        urls = {"POSTGRES_URL": self.postgres_url, "REDIS_URL": self.config.redis_url}
+        return subprocess.run(
+            [str(BIN / "offline"), *arguments],
+            env={**self.environment, **urls},
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=UP_TIMEOUT_S,
+        )
+
+    @property
+    def config(self) -> StackConfig:
+        return StackConfig.of_environment(self.environment)
+
+    @property
+    def layout(self) -> Layout:
+        return Layout.of_environment(self.environment)
+
+    @property
+    def postgres_url(self) -> str:
+        return self.config.postgres_url(self.layout)
+
+    @property
+    def gateway(self) -> str:
+        return f"127.0.0.1:{self.config.gateway_grpc_port}"
+
+    @property
+    def newest(self) -> MonthFolder:
+        return find_months(self.months)[-1]
+
+    def ask(self, user_id: str) -> UserFeatures:
+        with FeatureClient(self.gateway, timeout_s=10) as client:
+            return client.get_user_features(user_id)
+
+    def http(self, path: str) -> Any:
+        url = f"http://127.0.0.1:{self.config.gateway_http_port}{path}"
+        with urllib.request.urlopen(url, timeout=10) as response:  # http by construction
+            return json.load(response)
+
+
+def stack_environment(state: Path) -> dict[str, str]:
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("GATEWAY_", "FEAST_"))}
+    variables = ("GATEWAY_GRPC_PORT", "GATEWAY_HTTP_PORT", "FEATURE_SERVER_PORT", "REDIS_PORT")
+    inherited.pop("POSTGRES_URL", None)
+    inherited.pop("REDIS_URL", None)
+    return {**inherited, "STREAMFLOW_STATE": str(state), **{name: str(ports.free_port()) for name in variables}}

@@ -1,0 +1,83 @@
+"""Feast, opened on the feature repository with the connections of this process."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psycopg
+import streamflow_repo
+from psycopg import sql
+from streamflow_repo.connections import JOB_REDIS_TIMEOUT_S, REGISTRY_SCHEMA, feast_environment
+
+from streamflow_offline.errors import JobError
+
+if TYPE_CHECKING:
+    from feast import FeatureStore
+
+FEATURE_REPO = Path(streamflow_repo.__file__).parent.parent
+"""The folder of feature_store.yaml."""
+
+# Any number of our own: PostgreSQL's advisory locks are numbers, shared by all who use the database.
+_FEAST_JOB_LOCK = 7_345_001
+
+
+def job_environment(*, postgres_url: str, redis_url: str) -> dict[str, str]:
+    """Return what feature_store.yaml reads, for a job: with time for large writes to Redis."""
+    return feast_environment(postgres_url=postgres_url, redis_url=redis_url, redis_timeout_s=JOB_REDIS_TIMEOUT_S)
+
+
+@contextmanager
+def open_store(*, postgres_url: str, redis_url: str) -> Iterator["FeatureStore"]:
+    """Yield Feast's store for jobs, whose settings stay what they are whatever the environment becomes."""
+    # Importing Feast takes seconds, which commands that don't use it should not.
+    from feast import FeatureStore  # noqa: PLC0415
+
+    with _environment(job_environment(postgres_url=postgres_url, redis_url=redis_url)):
+        store = FeatureStore(repo_path=str(FEATURE_REPO))
+    try:
+        yield store
+    finally:
+        # Feast has no call that closes its registry.
+        store.registry.write_engine.dispose()
+        store.registry.read_engine.dispose()
+
+
+@contextmanager
+def exclusive(postgres_url: str) -> Iterator[psycopg.Connection]:
+    """Hold the lock of Feast's writers for a block, so that two applies or materializations never interleave.
+
+    Yields the connection that holds it; waits while another job does. Raises JobError when PostgreSQL can't be reached.
+    """
+    with connected(postgres_url) as connection:
+        connection.execute("SELECT pg_advisory_lock(%s)", (_FEAST_JOB_LOCK,))
+        connection.execute(
+            sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(REGISTRY_SCHEMA)),
+        )
+        yield connection
+
+
+@contextmanager
+def connected(postgres_url: str) -> Iterator[psycopg.Connection]:
+    """Yield an autocommit connection; raise JobError, without the password, when PostgreSQL can't be reached."""
+    try:
+        connection = psycopg.connect(postgres_url, autocommit=True, connect_timeout=10)
+    except psycopg.OperationalError as error:
+        raise JobError(f"PostgreSQL can't be reached: {error}; check POSTGRES_URL") from error
+    with connection:
+        yield connection
+
+
+@contextmanager
+def _environment(values: dict[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
