@@ -1,0 +1,134 @@
+"""What the READMEs say to run is run, on a stack with generated data, and gives what they say it gives."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from feature_gateway.settings import Settings
+from stack_under_test import BIN, CHECKOUT, Stack
+
+_READMES = [
+    CHECKOUT / "README.md",
+    *sorted(path for path in CHECKOUT.glob("*/README.md") if not path.parent.name.startswith(".")),
+    CHECKOUT / "clients/python/README.md",
+]
+_BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+_RUN_ELSEWHERE = {
+    "make up": "the stack fixtures",
+    "make status": "test_stack",
+    "make test": "this run",
+    "make generate": "make check",
+    ".venv/bin/feature-gateway": "gateway/tests/test_server",
+    ".venv/bin/pytest -q gateway": "this run",
+    ".venv/bin/pytest -q offline": "this run",
+}
+
+
+def _blocks() -> list[tuple[str, str, str, str]]:
+    """Every README's blocks: file, language, text, and the text of the block that follows."""
+    found = []
+    for readme in _READMES:
+        blocks = _BLOCK.findall(readme.read_text(encoding="utf-8"))
+        for index, (language, text) in enumerate(blocks):
+            following = blocks[index + 1] if index + 1 < len(blocks) else ("", "")
+            expected = following[1] if following[0] in {"text", "json"} else ""
+            found.append((str(readme.relative_to(CHECKOUT)), language, text.strip(), expected))
+    return found
+
+
+_COMMANDS = [block for block in _blocks() if block[1] == "sh" and block[2] not in _RUN_ELSEWHERE]
+_PROGRAMS = [block for block in _blocks() if block[1] == "python"]
+
+
+def _here(text: str, stack: Stack, folder: Path) -> str:
+    """A README's text for the stack under test: its ports, its state, its programs."""
+    config = stack.config
+    actual = {
+        ".local/example": str(folder),
+        ".local/env": str(stack.layout.environment_file),
+        "../.venv/bin": str(BIN),
+        ".venv/bin": str(BIN),
+        "localhost:8000": f"127.0.0.1:{config.gateway_http_port}",
+        "127.0.0.1:50051": f"127.0.0.1:{config.gateway_grpc_port}",
+    }
+    text = re.sub("|".join(re.escape(written) for written in actual), lambda match: actual[match[0]], text)
+    if "streamflow_features 3413" in text:
+        text += f" --target 127.0.0.1:{config.gateway_grpc_port}"
+    return text
+
+
+@pytest.fixture(scope="module")
+def example(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("readme") / "example"
+
+
+def _run(command: list[str], **environment: str) -> str:
+    result = subprocess.run(
+        command,
+        cwd=CHECKOUT,
+        env={**os.environ, **environment},
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
+
+
+@pytest.mark.parametrize(("file", "expected", "program"), [(file, out, text) for file, _, text, out in _PROGRAMS])
+def test_a_program_prints_what_its_readme_says(
+    own_servers_stack: Stack, example: Path, file: str, expected: str, program: str
+) -> None:
+    output = _run([sys.executable, "-c", _here(program, own_servers_stack, example)])
+    assert output
+    if expected:
+        assert output == expected, file
+
+
+@pytest.mark.parametrize(("file", "expected", "command"), [(file, out, text) for file, _, text, out in _COMMANDS])
+def test_a_command_does_what_its_readme_says(
+    own_servers_stack: Stack, example: Path, file: str, expected: str, command: str
+) -> None:
+    output = _run(["bash", "-eu", "-o", "pipefail", "-c", _here(command, own_servers_stack, example)])
+    if expected:
+        assert json.loads(output) == json.loads(expected), file
+
+
+def test_the_answer_in_the_readme_is_the_one_that_up_prints(own_servers_stack: Stack) -> None:
+    readme = (CHECKOUT / "README.md").read_text(encoding="utf-8")
+    printed = {" ".join(line.split()) for line in own_servers_stack.local("up").stdout.splitlines()}
+    shown = [line for line in readme.splitlines() if line.startswith("  ") and "PRESENT  2024" in line]
+    assert len(shown) == 3
+    assert {" ".join(line.split()) for line in shown} <= printed
+
+
+def test_every_make_target_in_the_readme_exists() -> None:
+    readme = (CHECKOUT / "README.md").read_text(encoding="utf-8")
+    targets = set(re.findall(r"`make (?:-s )?([a-z-]+)", readme))
+    makefile = (CHECKOUT / "Makefile").read_text(encoding="utf-8")
+    assert {"up", "down", "status", "test"} <= targets
+    for target in targets:
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+def test_every_setting_of_the_gateway_is_in_its_table_with_its_default() -> None:
+    readme = (CHECKOUT / "gateway" / "README.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `(GATEWAY_\w+)` \| (\S+) \|", readme, re.MULTILINE))
+    defaults = Settings()
+    fields = Settings.__dataclass_fields__
+    assert rows == {field.metadata["variable"]: str(getattr(defaults, name)) for name, field in fields.items()}
+
+
+def test_every_module_is_in_its_folders_table() -> None:
+    for package in ("gateway/feature_gateway", "local/streamflow_local", "offline/streamflow_offline"):
+        folder = CHECKOUT / package
+        readme = (folder.parent / "README.md").read_text(encoding="utf-8")
+        for module in folder.glob("*.py"):
+            if module.stem != "__init__":
+                assert f"`{module.stem}`" in readme, module
