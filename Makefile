@@ -15,7 +15,7 @@ PROTOS := $(sort $(wildcard protos/streamflow/features/v1/*.proto))
 
 .PHONY: help
 help: ## List the commands
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')"
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{ printf "make %-12s %s\n", $$1, $$2 }'
 
 $(UV):
 	@echo "installing uv $(UV_VERSION) into .local/tools"
@@ -26,6 +26,7 @@ $(UV):
 
 .PHONY: install
 install: $(UV) ## Install everything of the lock into .venv
+	@test -x .venv/bin/python || { echo "installing the packages of uv.lock into .venv"; $(UV) sync --locked; }
 	@$(UV) sync --locked --quiet
 
 .PHONY: up

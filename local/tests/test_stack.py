@@ -96,26 +96,38 @@ def test_a_user_that_does_not_exist_is_not_found_throughout(stack: Stack) -> Non
     assert set(features.event_timestamps.values()) == {None}
 
 
-def test_a_client_that_knows_only_reflection_reads_all_features(stack: Stack) -> None:
+@pytest.fixture(params=["everyone's user", "without internet", "nobody"])
+def user_id(request: pytest.FixtureRequest, stack: Stack) -> str:
+    """A user with all features, one whose streaming flags are null, and an id that does not exist."""
+    if request.param == "without internet":
+        return next(user for user, texts in _csv_values(stack.newest).items() if texts["net_service"] == "No")
+    return CANARY if request.param == "everyone's user" else "0000-AAAAA"
+
+
+def test_a_client_that_knows_only_reflection_reads_all_features(stack: Stack, user_id: str) -> None:
     with grpc.insecure_channel(stack.gateway) as channel:
         pool = DescriptorPool(ProtoReflectionDescriptorDatabase(channel))
         method = pool.FindServiceByName(_SERVICE).FindMethodByName("GetUserFeatures")
         call: Any = channel.unary_unary(f"/{_SERVICE}/GetUserFeatures")
-        request = GetMessageClass(method.input_type)(user_id=CANARY)
+        request = GetMessageClass(method.input_type)(user_id=user_id)
         answer: Any = GetMessageClass(method.output_type).FromString(call(request.SerializeToString(), timeout=10))
-    expected = stack.ask(CANARY)
-    served = {feature.name: getattr(feature, feature.WhichOneof("value")) for feature in answer.user_features.features}
+    expected = stack.ask(user_id)
+    served = {
+        feature.name: getattr(feature, field) if (field := feature.WhichOneof("value")) else None
+        for feature in answer.user_features.features
+    }
     assert served == dict(expected)
+    assert [feature.status for feature in answer.user_features.features] == list(expected.statuses.values())
     assert answer.contract_hash == expected.contract_hash
 
 
-def test_http_answers_what_grpc_answers(stack: Stack) -> None:
+def test_http_answers_what_grpc_answers(stack: Stack, user_id: str) -> None:
     assert stack.http("/health") == {"status": "ok"}
-    for user_id in (CANARY, "0000-AAAAA"):
-        body, features = stack.http(f"/features/{user_id}"), stack.ask(user_id)
-        assert body["features"] == dict(features)
-        assert body["statuses"] == {name: status.name for name, status in features.statuses.items()}
-        assert body["contract_hash"] == features.contract_hash
+    body, features = stack.http(f"/features/{user_id}"), stack.ask(user_id)
+    assert body["features"] == dict(features)
+    assert body["statuses"] == {name: status.name for name, status in features.statuses.items()}
+    assert body["user_known"] is features.user_known
+    assert body["contract_hash"] == features.contract_hash
 
 
 def test_a_second_up_does_nothing_and_says_so(stack: Stack) -> None:
