@@ -1,8 +1,11 @@
 """`local up`, `local down`, `local status`: what `make up`, `make down` and `make status` run."""
 
+import fcntl
 import json
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -29,7 +32,8 @@ def up(data: Annotated[Path | None, typer.Option(help="Load the month folders in
     from streamflow_local.up import up as start  # noqa: PLC0415
 
     layout = _layout()
-    answer = start(layout, os.environ, Steps(sys.stdout, layout.logs / "up.log"), data=data)
+    with _one_at_a_time(layout):
+        answer = start(layout, os.environ, Steps(sys.stdout, layout.logs / "up.log"), data=data)
     _say_where(answer, StackConfig.load(layout.started_with), layout)
 
 
@@ -66,6 +70,17 @@ def main() -> None:
         app()
     except (ConfigError, ConnectionUrlError, SocketPathError, StepError, SupervisorError) as error:
         sys.exit(f"\nerror: {error}")
+
+
+@contextmanager
+def _one_at_a_time(layout: Layout) -> Iterator[None]:
+    layout.run.mkdir(parents=True, exist_ok=True)
+    with layout.up_lock.open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise StepError(f"another `make up` is at work on {layout.state}; wait for it to end") from error
+        yield
 
 
 def _layout() -> Layout:

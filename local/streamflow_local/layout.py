@@ -70,6 +70,11 @@ class Layout:
         return self.run / "supervisor.sock"
 
     @property
+    def up_lock(self) -> Path:
+        """Locked while `make up` is at work."""
+        return self.run / "up.lock"
+
+    @property
     def started_with(self) -> Path:
         """The configuration that the running stack was started with."""
         return self.run / "stack.json"

@@ -1,6 +1,7 @@
 """The whole stack as `make up` starts it, on real months, with values followed from CSV file to reply."""
 
 import csv
+import fcntl
 import json
 import os
 import shutil
@@ -164,6 +165,14 @@ def test_another_port_on_a_running_stack_is_refused(stack: Stack) -> None:
     result = stack.local("up", GATEWAY_GRPC_PORT=str(ports.free_port()))
     assert result.returncode == 1
     assert "running with another gateway_grpc_port" in result.stderr
+
+
+def test_two_ups_at_once_are_refused(stack: Stack) -> None:
+    with stack.layout.up_lock.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        result = stack.local("up")
+    assert result.returncode == 1
+    assert "another `make up` is at work" in result.stderr
 
 
 def test_a_port_in_use_is_named(stack: Stack, state_dir: Path) -> None:
