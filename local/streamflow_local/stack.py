@@ -1,6 +1,7 @@
 """The processes of a stack, in the order in which they start."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from streamflow_offline.feast_store import FEATURE_REPO
@@ -64,4 +65,14 @@ def gateway(config: StackConfig) -> ProcessSpec:
 
 def processes(config: StackConfig, layout: Layout) -> list[ProcessSpec]:
     """Return all processes, in the order in which they start."""
-    return [*stores(config, layout), feature_server(config.feature_server_port), gateway(config)]
+    return [
+        *stores(config, layout),
+        _reclaiming(feature_server(config.feature_server_port), layout),
+        gateway(config),
+    ]
+
+
+def _reclaiming(spec: ProcessSpec, layout: Layout) -> ProcessSpec:
+    """Return the process with a start that ends what a killed predecessor left behind."""
+    note = layout.run / f"{spec.name}.group"
+    return replace(spec, command=(sys.executable, "-m", "streamflow_local.reclaim", str(note), *spec.command))

@@ -5,7 +5,9 @@ import fcntl
 import json
 import os
 import shutil
+import signal
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
@@ -13,13 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import psutil
 import psycopg
 import pytest
 from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message_factory import GetMessageClass
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 from stack_under_test import BIN, CANARY, CHECKOUT, Stack, stack_environment
-from streamflow_features import FeatureClient, FeatureStatus, Value
+from streamflow_features import FeatureClient, FeatureStatus, Unavailable, UserFeatures, Value
 from streamflow_local import ports
 from streamflow_offline.errors import JobError
 from streamflow_offline.ingest import ingest
@@ -159,6 +162,30 @@ def test_status_shows_each_process_with_pid_port_and_health(stack: Stack) -> Non
 def _pids(stack: Stack) -> dict[str, int]:
     found = json.loads(stack.local("status", "--json").stdout)
     return {process["name"]: process["pid"] for process in found["processes"]}
+
+
+def test_a_killed_feature_server_is_replaced_and_leaves_nothing_behind(stack: Stack) -> None:
+    master = _pids(stack)["feature-server-1"]
+    workers = psutil.Process(master).children()
+    assert workers
+    os.kill(master, signal.SIGKILL)
+    gone, alive = psutil.wait_procs(workers, timeout=30)
+    assert (len(gone), alive) == (len(workers), [])
+    with FeatureClient(stack.gateway, timeout_s=5) as client:
+        answer = _when_answered(client, timeout_s=60)
+    assert answer.user_known
+    replacement = _pids(stack)["feature-server-1"]
+    assert replacement != master
+    assert json.loads(stack.local("status", "--json").stdout)["healthy"]
+
+
+def _when_answered(client: FeatureClient, *, timeout_s: float) -> UserFeatures:
+    deadline = time.monotonic() + timeout_s
+    while True:
+        try:
+            return client.get_user_features(CANARY)
+        except Unavailable:
+            assert time.monotonic() < deadline
 
 
 def test_another_port_on_a_running_stack_is_refused(stack: Stack) -> None:
