@@ -33,6 +33,7 @@ def open_store(*, postgres_url: str, redis_url: str) -> Iterator["FeatureStore"]
     """Yield Feast's store for jobs, whose settings stay what they are whatever the environment becomes."""
     # Importing Feast takes seconds, which commands that don't use it should not.
     from feast import FeatureStore  # noqa: PLC0415
+    from feast.infra.registry.sql import SqlRegistry  # noqa: PLC0415
 
     with _environment(job_environment(postgres_url=postgres_url, redis_url=redis_url)):
         store = FeatureStore(repo_path=str(FEATURE_REPO))
@@ -40,8 +41,9 @@ def open_store(*, postgres_url: str, redis_url: str) -> Iterator["FeatureStore"]
         yield store
     finally:
         # Feast has no call that closes its registry.
-        store.registry.write_engine.dispose()
-        store.registry.read_engine.dispose()
+        if isinstance(store.registry, SqlRegistry):
+            store.registry.write_engine.dispose()
+            store.registry.read_engine.dispose()
 
 
 @contextmanager

@@ -4,15 +4,31 @@ from typing import TYPE_CHECKING
 
 from psycopg import sql
 
+from streamflow_offline.errors import JobError
+
 if TYPE_CHECKING:
     from feast import FeatureView
+    from feast.infra.offline_stores.contrib.postgres_offline_store.postgres_source import PostgreSQLSource
 
 
 def source_table(view: "FeatureView") -> sql.Identifier:
-    """Return the table that a view is read from."""
-    return sql.Identifier(*view.batch_source.get_table_query_string().replace('"', "").split("."))
+    """Return the table that a view is read from. Raises JobError for a source that is no PostgreSQL table."""
+    name = _source(view).get_table_query_string()
+    if name.startswith("("):
+        raise JobError(f"{view.name} is read from a query; give its source a table")
+    return sql.Identifier(*name.replace('"', "").split("."))
 
 
 def event_timestamp_utc(view: "FeatureView") -> sql.Composed:
     """Return the SQL of a row's event timestamp; a DATE is its midnight in UTC, as Feast reads it."""
-    return sql.SQL("({}::timestamp AT TIME ZONE 'UTC')").format(sql.Identifier(view.batch_source.timestamp_field))
+    return sql.SQL("({}::timestamp AT TIME ZONE 'UTC')").format(sql.Identifier(_source(view).timestamp_field))
+
+
+def _source(view: "FeatureView") -> "PostgreSQLSource":
+    from feast.infra.offline_stores.contrib.postgres_offline_store.postgres_source import (  # noqa: PLC0415
+        PostgreSQLSource,
+    )
+
+    if not isinstance(view.batch_source, PostgreSQLSource):
+        raise JobError(f"{view.name} is not read from PostgreSQL; give it a PostgreSQLSource")
+    return view.batch_source
