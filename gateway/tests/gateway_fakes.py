@@ -12,6 +12,8 @@ import orjson
 from aiohttp import web
 from feature_gateway.server import Addresses, running_gateway
 from feature_gateway.settings import Settings
+from google.rpc import error_details_pb2
+from grpc_status import rpc_status
 from streamflow.features.v1.user_feature_service_pb2_grpc import UserFeatureServiceStub
 
 if TYPE_CHECKING:
@@ -130,3 +132,14 @@ class Gateway:
 async def serving(settings: Settings) -> AsyncIterator[Gateway]:
     async with running_gateway(settings) as addresses, grpc.aio.insecure_channel(addresses.grpc) as channel:
         yield Gateway(addresses, UserFeatureServiceStub(channel), channel)
+
+
+def error_details(error: grpc.aio.AioRpcError) -> tuple[error_details_pb2.ErrorInfo, error_details_pb2.BadRequest]:
+    """The details of a failed call; BadRequest is empty when no field was at fault."""
+    status = rpc_status.from_call(error)  # type: ignore[arg-type]  # its annotation forgets grpc.aio
+    assert status is not None
+    info, bad_request = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
+    assert status.details[0].Unpack(info)
+    if len(status.details) > 1:
+        assert status.details[1].Unpack(bad_request)
+    return info, bad_request

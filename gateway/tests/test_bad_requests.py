@@ -4,9 +4,7 @@ from dataclasses import dataclass
 
 import grpc
 import pytest
-from gateway_fakes import FakeFeatureServer, Gateway
-from google.rpc import error_details_pb2
-from grpc_status import rpc_status
+from gateway_fakes import FakeFeatureServer, Gateway, error_details
 from streamflow.features.v1.user_feature_service_pb2 import FeatureReferences, GetUserFeaturesRequest
 
 _USER = "3413-BMNZE"
@@ -217,21 +215,11 @@ async def test_a_bad_request_is_refused_before_any_hop(
     assert error.code() is refusal.code
     assert refusal.message in (error.details() or "")
     assert len(error.details() or "") < 300
-    info, bad_request = _details(error)
+    info, bad_request = error_details(error)
     assert info.reason == f"ERROR_REASON_{refusal.reason}"
     assert info.domain == "streamflow.features.v1"
     assert [violation.field for violation in bad_request.field_violations] == [refusal.field]
     assert feature_server.requests == []
-
-
-def _details(error: grpc.aio.AioRpcError) -> tuple[error_details_pb2.ErrorInfo, error_details_pb2.BadRequest]:
-    status = rpc_status.from_call(error)  # type: ignore[arg-type]  # its annotation forgets grpc.aio
-    assert status is not None
-    info, bad_request = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
-    assert status.details[0].Unpack(info)
-    if len(status.details) > 1:
-        assert status.details[1].Unpack(bad_request)
-    return info, bad_request
 
 
 async def test_bytes_that_are_no_request_are_refused(gateway: Gateway) -> None:
@@ -239,7 +227,7 @@ async def test_bytes_that_are_no_request_are_refused(gateway: Gateway) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as raised:
         await call(b"\xff\xff\xff", timeout=5)
     assert raised.value.code() is grpc.StatusCode.INVALID_ARGUMENT
-    info, _ = _details(raised.value)
+    info, _ = error_details(raised.value)
     assert info.reason == "ERROR_REASON_REQUEST_MALFORMED"
 
 

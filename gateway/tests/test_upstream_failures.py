@@ -8,9 +8,7 @@ import grpc
 import pytest
 from aiohttp import web
 from feature_gateway.settings import Settings
-from gateway_fakes import Answer, FakeFeatureServer, Gateway, serving
-from google.rpc import error_details_pb2
-from grpc_status import rpc_status
+from gateway_fakes import Answer, FakeFeatureServer, Gateway, error_details, serving
 from streamflow.features.v1.user_feature_service_pb2 import GetUserFeaturesRequest
 
 _REQUEST = GetUserFeaturesRequest(user_id="3413-BMNZE")
@@ -168,8 +166,5 @@ async def _failure(gateway: Gateway, *, timeout_s: float | None) -> grpc.aio.Aio
 
 
 def _reason(error: grpc.aio.AioRpcError) -> str:
-    status = rpc_status.from_call(error)  # type: ignore[arg-type]  # its annotation forgets grpc.aio
-    assert status is not None
-    info = error_details_pb2.ErrorInfo()
-    assert status.details[0].Unpack(info)
+    info, _ = error_details(error)
     return str(info.reason)

@@ -4,7 +4,6 @@ import os
 import pwd
 import shutil
 import signal
-import time
 import warnings
 from pathlib import Path
 from urllib.parse import quote
@@ -13,6 +12,7 @@ import psycopg
 from psycopg import sql
 
 from streamflow_local.process import ProcessSpec
+from streamflow_local.waiting import wait_until
 
 with warnings.catch_warnings():
     # On import it looks for a runtime folder that only its own process control would use.
@@ -70,16 +70,12 @@ def url(socket_dir: Path, database: str = DATABASE) -> str:
 
 def wait_until_ready(server_url: str, *, timeout_s: float) -> None:
     """Return once a connection is accepted; raise TimeoutError, with PostgreSQL's last word, after `timeout_s`."""
-    deadline = time.monotonic() + timeout_s
-    while True:
-        try:
-            psycopg.connect(server_url, connect_timeout=2).close()
-        except psycopg.OperationalError as error:
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"PostgreSQL did not answer within {timeout_s:g} s: {error}") from error
-            time.sleep(0.05)
-        else:
-            return
+    wait_until(
+        lambda: psycopg.connect(server_url, connect_timeout=2).close(),
+        failing=psycopg.OperationalError,
+        timeout_s=timeout_s,
+        complaint=lambda: "PostgreSQL did not answer",
+    )
 
 
 def create_database(socket_dir: Path, database: str = DATABASE) -> None:

@@ -3,7 +3,6 @@
 import os
 import socket
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +13,7 @@ from psycopg import sql
 
 from streamflow_local import ports, postgres, valkey
 from streamflow_local.process import ProcessSpec, spawn, stop
+from streamflow_local.waiting import wait_until
 
 _READY_TIMEOUT_S = 60
 
@@ -31,19 +31,14 @@ def running(spec: ProcessSpec, *, log: Path) -> Iterator[int]:
 
 def wait_for_port(port: int, *, log: Path, timeout_s: float = _READY_TIMEOUT_S) -> None:
     """Return once a loopback port accepts connections; raise TimeoutError with the end of `log` after `timeout_s`."""
-    deadline = time.monotonic() + timeout_s
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError as error:
-            if time.monotonic() > deadline:
-                tail = log.read_text(encoding="utf-8", errors="replace")[-2000:]
-                raise TimeoutError(
-                    f"nothing listens on port {port} after {timeout_s:g} s; its log ends:\n{tail}"
-                ) from error
-            time.sleep(0.05)
-        else:
-            return
+    wait_until(
+        lambda: socket.create_connection(("127.0.0.1", port), timeout=1).close(),
+        failing=OSError,
+        timeout_s=timeout_s,
+        complaint=lambda: (
+            f"{log.read_text(encoding='utf-8', errors='replace')[-2000:]}\nnothing listens on port {port}"
+        ),
+    )
 
 
 @pytest.fixture(scope="session")

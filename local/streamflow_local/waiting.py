@@ -1,0 +1,22 @@
+"""Waiting for a server, with a bound."""
+
+import time
+from collections.abc import Callable
+
+_POLL_S = 0.05
+
+
+def wait_until(
+    attempt: Callable[[], object], *, failing: type[Exception], timeout_s: float, complaint: Callable[[], str]
+) -> None:
+    """Return once `attempt` raises no `failing` any more; raise TimeoutError with the complaint after `timeout_s`."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        try:
+            attempt()
+        except failing as error:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{complaint()} within {timeout_s:g} s: {error}") from error
+            time.sleep(_POLL_S)
+        else:
+            return
