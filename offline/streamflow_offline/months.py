@@ -44,7 +44,10 @@ def find_months(path: Path) -> list[MonthFolder]:
     """Return the month folders in `path`, oldest first, or `path` itself if it is one; raise JobError without any."""
     if not path.is_dir():
         raise JobError(f"{path} is not a folder; give one that holds month_000, month_001, …")
-    candidates = [path.resolve()] if _FOLDER.fullmatch(path.resolve().name) else sorted(path.iterdir())
+    try:
+        candidates = [path.resolve()] if _FOLDER.fullmatch(path.resolve().name) else sorted(path.iterdir())
+    except OSError as error:
+        raise JobError(f"{path} can't be listed: {error.strerror}") from error
     months = [
         MonthFolder(path=candidate, as_of=as_of(int(match.group(1))))
         for candidate in candidates

@@ -33,7 +33,7 @@ def _base() -> str | None:
 
 
 def _git(*arguments: str) -> str:
-    result = subprocess.run(
+    result = subprocess.run(  # noqa: S603  # git, with arguments of this file
         ["git", *arguments],  # noqa: S607  # whichever git the checkout was made with
         cwd=_CHECKOUT,
         check=False,

@@ -16,7 +16,7 @@ from streamflow_local.layout import Layout
 from streamflow_offline.months import MonthFolder, find_months
 
 BIN = Path(sys.executable).parent
-CHECKOUT = Path(__file__).resolve().parents[2]
+CHECKOUT = Path(__file__).resolve().parents[3]
 CANARY = "3413-BMNZE"
 UP_TIMEOUT_S = 240
 

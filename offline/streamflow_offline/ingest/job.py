@@ -1,0 +1,100 @@
+"""The ingest job: check all months, then load each."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+from psycopg import errors
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from streamflow_offline.errors import JobError
+from streamflow_offline.ingest.checks import CheckedMonth, check_months
+from streamflow_offline.ingest.load import MonthReport, load_month
+from streamflow_offline.ingest.schema import create_tables
+from streamflow_offline.months import find_months
+
+_CONNECT_TIMEOUT_S = 10
+_ADVICE: tuple[tuple[type[psycopg.Error] | tuple[type[psycopg.Error], ...], str], ...] = (
+    (errors.InsufficientPrivilege, "the user lacks a right; grant it, or ingest as the owner of the tables"),
+    (
+        (errors.UndefinedTable, errors.UndefinedColumn, errors.DatatypeMismatch),
+        "a table is not as this version makes it; drop it, or ingest into another database",
+    ),
+    (psycopg.DataError, "a value does not fit its column; correct it and ingest again"),
+    (psycopg.IntegrityError, "a constraint of the tables is in the way; correct the files or drop it"),
+    (errors.InsufficientResources, "the server is out of space, memory or connections; make room and ingest again"),
+    (psycopg.OperationalError, "the server stopped, cancelled a statement or lost the connection; ingest again"),
+    (psycopg.Error, "a statement failed; see what it says"),
+)
+"""What to do about an error, by the first of its kinds."""
+
+
+def ingest(path: Path, *, postgres_url: str, on_progress: Callable[[str], None] | None = None) -> list[MonthReport]:
+    """Make PostgreSQL have what the month folders in `path`, or `path` itself, have; return what each month changed.
+
+    Every file of every month is checked before anything is written. Then the months are loaded from the oldest on,
+    each in a transaction of its own: its snapshots become what its files say, and live rows that no later month has
+    written follow. A month that is loaded again unchanged changes nothing. `on_progress` gets a line of text for each
+    step done.
+
+    Raises JobError for files that can't be loaded, which are named with line, column and value, and for what
+    PostgreSQL refuses; it says which months, if any, were loaded.
+    """
+    progress = on_progress or _no_progress
+    months = check_months(find_months(path), on_progress=progress)
+    reports: list[MonthReport] = []
+    with _connect(postgres_url) as connection:
+        with _explained(step="the tables could not be created", loaded=[]):
+            create_tables(connection)
+        for index, month in enumerate(months):
+            name = month.folder.path.name
+            with _explained(step=f"nothing of {name} was loaded", loaded=months[:index]):
+                reports.append(load_month(connection, month, on_progress=progress))
+            progress(f"{name} is loaded, as of {month.folder.as_of}")
+    return reports
+
+
+def _connect(url: str) -> psycopg.Connection:
+    try:
+        settings = conninfo_to_dict(url)
+    except psycopg.Error:
+        # libpq's message would quote the URL, with the password in it.
+        raise JobError(
+            "the PostgreSQL URL can't be parsed; write postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
+        ) from None
+    try:
+        return psycopg.connect(
+            make_conninfo(url, connect_timeout=settings.get("connect_timeout", _CONNECT_TIMEOUT_S)), autocommit=True
+        )
+    except psycopg.Error as error:
+        host, port = settings.get("host", "the default host"), settings.get("port", 5432)
+        database, user = settings.get("dbname", "the default"), settings.get("user", "the default")
+        raise JobError(
+            f"can't connect to PostgreSQL at {host}, port {port}, database {database}, as user {user}; nothing was "
+            f"loaded. See that the server runs and the URL is right. It said: {_said(error)}"
+        ) from error
+
+
+@contextmanager
+def _explained(*, step: str, loaded: list[CheckedMonth]) -> Iterator[None]:
+    """Turn PostgreSQL's errors in the block into JobError, and say what was loaded before it."""
+    try:
+        yield
+    except (psycopg.Error, JobError) as error:
+        before = f"; {', '.join(month.folder.path.name for month in loaded)} before it was loaded" if loaded else ""
+        reason = str(error) if isinstance(error, JobError) else f"{_advice(error)}. PostgreSQL said: {_said(error)}"
+        raise JobError(f"{step}{before}: {reason}") from error
+
+
+def _advice(error: psycopg.Error) -> str:
+    return next(advice for kinds, advice in _ADVICE if isinstance(error, kinds))
+
+
+def _said(error: psycopg.Error) -> str:
+    parts = (error.diag.message_primary or str(error), error.diag.message_detail, error.diag.context)
+    return "; ".join(" ".join(part.split()) for part in parts if part)
+
+
+def _no_progress(_: str) -> None:
+    """Drop the line."""
