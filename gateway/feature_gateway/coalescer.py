@@ -1,18 +1,266 @@
-"""Rows for single users. Each call is one POST of its own; merging calls belongs here."""
+"""Concurrent calls for one feature set become one read.
+
+A call that finds a slot free goes at once, alone: at low load nothing waits, and there is no timer. While all slots are
+busy, calls for the same feature set and of the same principal gather, and leave together when a slot frees, up to a
+maximum batch, first come first served, equal user ids asked once.
+"""
+
+import asyncio
+from collections import OrderedDict, deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
 
 from feature_gateway.contract import FeatureSet
+from feature_gateway.errors import (
+    DeadlineExceededError,
+    GatewayError,
+    OverloadedError,
+    RejectedUpstreamError,
+    UpstreamUnavailableError,
+)
 from feature_gateway.features import UserRow
-from feature_gateway.upstream import FeatureServer
+
+_SERVICE_TIME_WEIGHT = 0.2
+_MIN_RETRY_AFTER_S = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class ReadReport:
+    """How a read went, for whoever asks."""
+
+    retried: bool = False
+    hedged: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A user's row, and how it was read."""
+
+    row: UserRow
+    queue_s: float
+    upstream_s: float
+    batch_size: int
+    report: ReadReport
+
+
+class Reader(Protocol):
+    """What rows are read from."""
+
+    async def read_rows(
+        self, feature_set: FeatureSet, user_ids: Sequence[str], *, principal: str, timeout_s: float
+    ) -> tuple[list[UserRow], ReadReport]:
+        """Return one row a user, in order; raise GatewayError."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """Whose calls may share a read."""
+
+    feature_set: FeatureSet
+    principal: str
+
+
+@dataclass(slots=True, eq=False)
+class _Waiter:
+    """One call for one user. Times are the event loop's, in seconds."""
+
+    user_id: str
+    deadline: float
+    arrived: float
+    future: "asyncio.Future[Served]"
+    batch: "_Batch | None" = None
+
+
+@dataclass(slots=True, eq=False)
+class _Batch:
+    """A read under way, and those who wait for it."""
+
+    group: _Group
+    waiters: dict[str, list[_Waiter]]
+    started: float
+    task: "asyncio.Task[None] | None" = field(default=None)
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anyone still waits for it."""
+        return any(not waiter.future.done() for waiters in self.waiters.values() for waiter in waiters)
 
 
 class Coalescer:
-    """Turns calls for one user each into reads of the feature server."""
+    """Merges calls for single users into reads of many; belongs to one event loop."""
 
-    def __init__(self, feature_server: FeatureServer) -> None:
-        """Take what is read from."""
-        self._feature_server = feature_server
+    def __init__(
+        self,
+        reader: Reader,
+        *,
+        slots: Callable[[], int],
+        max_batch_size: int,
+        max_queued: int,
+    ) -> None:
+        """Take what is read from, how many reads may be under way (asked each time), and the bounds.
 
-    async def user_row(self, feature_set: FeatureSet, user_id: str, *, timeout_s: float) -> UserRow:
-        """Return one user's row; raises what `FeatureServer.read_rows` raises."""
-        (row,) = await self._feature_server.read_rows(feature_set, [user_id], timeout_s=timeout_s)
-        return row
+        `max_batch_size` is in distinct users, `max_queued` in calls that wait for a slot.
+        """
+        self._reader = reader
+        self._slots = slots
+        self._max_batch_size = max_batch_size
+        self._max_queued = max_queued
+        # Groups stand in the order of their oldest waiter.
+        self._queues: OrderedDict[_Group, deque[_Waiter]] = OrderedDict()
+        self._queued = 0
+        self._batches: set[_Batch] = set()
+        self._service_time_s: float | None = None
+
+    @property
+    def queued(self) -> int:
+        """How many calls wait for a slot."""
+        return self._queued
+
+    @property
+    def in_flight(self) -> int:
+        """How many reads are under way."""
+        return len(self._batches)
+
+    async def user_row(self, feature_set: FeatureSet, user_id: str, *, principal: str, timeout_s: float) -> Served:
+        """Return one user's row.
+
+        Raises DeadlineExceededError after `timeout_s`, OverloadedError at once when the queue is full or the deadline
+        can't be met judging by recent reads, and what the reader raises. A read that nobody waits for any more is
+        cancelled.
+        """
+        self._refuse_overload(timeout_s)
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        waiter = _Waiter(user_id, now + timeout_s, now, loop.create_future())
+        group = _Group(feature_set, principal)
+        self._queues.setdefault(group, deque()).append(waiter)
+        self._queued += 1
+        timer = loop.call_at(waiter.deadline, self._expire, group, waiter)
+        self._dispatch(now)
+        try:
+            return await waiter.future
+        except asyncio.CancelledError:
+            self._leave(group, waiter)
+            raise
+        finally:
+            timer.cancel()
+
+    async def close(self) -> None:
+        """Cancel every read under way; their callers get UNAVAILABLE."""
+        tasks = [batch.task for batch in self._batches if batch.task]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _refuse_overload(self, timeout_s: float) -> None:
+        slots = self._slots()
+        if len(self._batches) < slots:
+            return
+        reads_before = max(len(self._queues), self._queued / self._max_batch_size) / slots
+        wait_s = (self._service_time_s or 0.0) * (reads_before + 1)
+        if self._queued >= self._max_queued or wait_s > timeout_s:
+            raise OverloadedError(
+                "The gateway has more calls than it can answer in time; try again later.",
+                retry_after_s=max(wait_s, _MIN_RETRY_AFTER_S),
+            )
+
+    def _expire(self, group: _Group, waiter: _Waiter) -> None:
+        if not waiter.future.done():
+            waiter.future.set_exception(
+                DeadlineExceededError("The deadline passed before the feature server had answered.")
+            )
+            # A read under way ends by itself at the last of its deadlines, and is then known to have been too slow.
+            if waiter.batch is None:
+                self._unqueue(group, waiter)
+
+    def _leave(self, group: _Group, waiter: _Waiter) -> None:
+        """Take a waiter that gave up out of where it waits; cancel a read that nobody waits for any more."""
+        if waiter.batch is None:
+            self._unqueue(group, waiter)
+        elif not waiter.batch.wanted and waiter.batch.task is not None:
+            waiter.batch.task.cancel()
+
+    def _unqueue(self, group: _Group, waiter: _Waiter) -> None:
+        queue = self._queues[group]
+        queue.remove(waiter)
+        self._queued -= 1
+        if not queue:
+            del self._queues[group]
+
+    def _dispatch(self, now: float) -> None:
+        while self._queues and len(self._batches) < self._slots():
+            group, queue = next(iter(self._queues.items()))
+            batch = _Batch(group, {}, now)
+            while queue and (len(batch.waiters) < self._max_batch_size or queue[0].user_id in batch.waiters):
+                waiter = queue.popleft()
+                waiter.batch = batch
+                batch.waiters.setdefault(waiter.user_id, []).append(waiter)
+                self._queued -= 1
+            del self._queues[group]
+            if queue:
+                self._requeue(group, queue)
+            self._batches.add(batch)
+            batch.task = asyncio.create_task(self._run(batch))
+
+    def _requeue(self, group: _Group, queue: deque[_Waiter]) -> None:
+        """Put a group back to where its oldest waiter stands among the others."""
+        self._queues[group] = queue
+        for other, waiting in list(self._queues.items()):
+            if other != group and waiting[0].arrived > queue[0].arrived:
+                self._queues.move_to_end(other)
+
+    async def _run(self, batch: _Batch) -> None:
+        user_ids = list(batch.waiters)
+        try:
+            await self._read(batch, user_ids)
+        except asyncio.CancelledError:
+            # By its last waiter's leaving, or by `close`.
+            self._fail(batch, user_ids, UpstreamUnavailableError("The gateway is ending."))
+        except Exception as error:  # noqa: BLE001  # handed to the callers, whose boundary tells them
+            self._fail(batch, user_ids, error)
+        finally:
+            self._batches.discard(batch)
+            self._dispatch(asyncio.get_running_loop().time())
+
+    async def _read(self, batch: _Batch, user_ids: list[str]) -> None:
+        """Read some of a batch's users; split those that the reader rejects until the bad one stands alone."""
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        timeout_s = max(waiter.deadline for user_id in user_ids for waiter in batch.waiters[user_id]) - started
+        if timeout_s <= 0:
+            return
+        try:
+            rows, report = await self._reader.read_rows(
+                batch.group.feature_set, user_ids, principal=batch.group.principal, timeout_s=timeout_s
+            )
+        except RejectedUpstreamError as error:
+            if len(user_ids) == 1:
+                self._fail(batch, user_ids, error)
+                return
+            half = len(user_ids) // 2
+            await self._read(batch, user_ids[:half])
+            await self._read(batch, user_ids[half:])
+            return
+        except GatewayError as error:
+            self._fail(batch, user_ids, error)
+            return
+        upstream_s = loop.time() - started
+        self._note_service_time(upstream_s)
+        for user_id, row in zip(user_ids, rows, strict=True):
+            for waiter in batch.waiters[user_id]:
+                if not waiter.future.done():
+                    queue_s = batch.started - waiter.arrived
+                    waiter.future.set_result(Served(row, queue_s, upstream_s, len(user_ids), report))
+
+    def _note_service_time(self, upstream_s: float) -> None:
+        before = self._service_time_s
+        self._service_time_s = upstream_s if before is None else before + _SERVICE_TIME_WEIGHT * (upstream_s - before)
+
+    @staticmethod
+    def _fail(batch: _Batch, user_ids: Sequence[str], error: Exception) -> None:
+        for user_id in user_ids:
+            for waiter in batch.waiters[user_id]:
+                if not waiter.future.done():
+                    waiter.future.set_exception(error)

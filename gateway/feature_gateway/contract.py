@@ -5,7 +5,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from feature_gateway.errors import (
 )
 
 CONTRACT_VERSION = 1
+_MAX_REMEMBERED_SETS = 1024
 DTYPES = frozenset({"Bool", "Int32", "Int64", "Float32", "Float64", "String", "Bytes", "UnixTimestamp"})
 _SERVICE_FIELD = "feature_service"
 _REFERENCES_FIELD = "feature_references.references"
@@ -68,6 +69,11 @@ class FeatureSet:
         return [feature.reference for feature in self.features]
 
     @cached_property
+    def any_max_age(self) -> bool:
+        """Whether any of the features has a maximum age."""
+        return any(feature.max_age_s is not None for feature in self.features)
+
+    @cached_property
     def positions_by_view(self) -> tuple[tuple[int, ...], ...]:
         """The positions of each view's features, a tuple a view: a view knows a user as a whole or not at all."""
         views: dict[str, list[int]] = {}
@@ -86,6 +92,8 @@ class Contract:
     services: Mapping[str, FeatureSet]
     views: Mapping[str, Mapping[str, ContractFeature]]
     """By view, then by feature."""
+
+    _sets_of_references: dict[tuple[str, ...], FeatureSet] = field(default_factory=dict, repr=False, compare=False)
 
     @cached_property
     def feature_count(self) -> int:
@@ -107,7 +115,21 @@ class Contract:
         return self.services[name]
 
     def feature_set_of_references(self, references: Sequence[str]) -> FeatureSet:
-        """Return the referenced features in the order given; raise one of the FeatureReference… or …UnknownErrors."""
+        """Return the referenced features in the order given; raise one of the FeatureReference… or …UnknownErrors.
+
+        The same references give the same object for as long as they are asked for, so that their reads can be merged.
+        """
+        key = tuple(references)
+        known = self._sets_of_references.get(key)
+        if known is not None:
+            return known
+        feature_set = self._checked_set(key)
+        if len(self._sets_of_references) >= _MAX_REMEMBERED_SETS:
+            self._sets_of_references.pop(next(iter(self._sets_of_references)))
+        self._sets_of_references[key] = feature_set
+        return feature_set
+
+    def _checked_set(self, references: tuple[str, ...]) -> FeatureSet:
         if not references:
             raise FeatureReferencesEmptyError(
                 'feature_references is empty; list references such as "subs_profile_fv:monthly_fee", '
@@ -132,26 +154,26 @@ class Contract:
         return FeatureSet(_named(self._feature(reference, position) for position, reference in enumerate(references)))
 
     def _feature(self, reference: str, position: int) -> ContractFeature:
-        field = f"{_REFERENCES_FIELD}[{position}]"
+        at = f"{_REFERENCES_FIELD}[{position}]"
         view, colon, name = reference.partition(":")
         if not (view and colon and name) or ":" in name:
             raise FeatureReferenceMalformedError(
                 f'{_shown(reference)} is not a feature reference; write "feature_view:feature".',
-                field=field,
+                field=at,
                 metadata={"feature_reference": _clipped(reference)},
             )
         features = self.views.get(view)
         if features is None:
             raise FeatureViewUnknownError(
                 f"There is no feature view {_shown(view)}; there are {', '.join(sorted(self.views))}.",
-                field=field,
+                field=at,
                 metadata={"feature_reference": _clipped(reference), "feature_view": _clipped(view)},
             )
         feature = features.get(name)
         if feature is None:
             raise FeatureUnknownError(
                 f"The feature view {view} has no feature {_shown(name)}; it has {', '.join(features)}.",
-                field=field,
+                field=at,
                 metadata={
                     "feature_reference": _clipped(reference),
                     "feature_view": view,

@@ -17,12 +17,20 @@ INTERNAL_MESSAGE = "The gateway failed on this call; its log has the cause."
 class GatewayError(Exception):
     """A call failed; the message is for the caller."""
 
-    def __init__(self, message: str, *, field: str | None = None, metadata: Mapping[str, str] | None = None) -> None:
-        """Take the caller's message, the request field at fault, and what ErrorInfo's metadata is to hold."""
+    def __init__(
+        self,
+        message: str,
+        *,
+        field: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        retry_after_s: float | None = None,
+    ) -> None:
+        """Take the caller's message, the request field at fault, ErrorInfo's metadata, and when to try again."""
         super().__init__(message)
         self.message = message
         self.field = field
         self.metadata = dict(metadata or {})
+        self.retry_after_s = retry_after_s
 
 
 class RequestMalformedError(GatewayError):
@@ -85,6 +93,34 @@ class UpstreamMismatchError(GatewayError):
     """The feature server answered what the contract does not allow."""
 
 
+class OverloadedError(GatewayError):
+    """Too many calls are waiting, or the deadline can't be met."""
+
+
+class FeatureViewNotReadyError(GatewayError):
+    """A feature view can't be served while its state changes."""
+
+
+class RejectedUpstreamError(GatewayError):
+    """The feature server can't read what was asked for this user."""
+
+
+class ContractMismatchError(GatewayError):
+    """The request was built for another contract."""
+
+
+class FeaturesTooOldError(GatewayError):
+    """Features are older than their maximum age, and the request's policy is to fail."""
+
+
+class MaxAgeInvalidError(GatewayError):
+    """The request's maximum age is negative or out of range."""
+
+
+class StalenessPolicyUnknownError(GatewayError):
+    """The request's staleness policy is none that the gateway knows."""
+
+
 class InternalError(GatewayError):
     """A fault of the gateway."""
 
@@ -99,6 +135,7 @@ class ErrorEntry:
 
 
 _INVALID = StatusCode.INVALID_ARGUMENT
+_FAILED_PRECONDITION = StatusCode.FAILED_PRECONDITION
 _BAD_REQUEST = HTTPStatus.BAD_REQUEST
 
 ERROR_TABLE: Mapping[type[GatewayError], ErrorEntry] = {
@@ -135,9 +172,29 @@ ERROR_TABLE: Mapping[type[GatewayError], ErrorEntry] = {
     UpstreamMismatchError: ErrorEntry(
         StatusCode.INTERNAL, ErrorReason.ERROR_REASON_UPSTREAM_MISMATCH, HTTPStatus.INTERNAL_SERVER_ERROR
     ),
+    OverloadedError: ErrorEntry(
+        StatusCode.RESOURCE_EXHAUSTED, ErrorReason.ERROR_REASON_OVERLOADED, HTTPStatus.TOO_MANY_REQUESTS
+    ),
+    FeatureViewNotReadyError: ErrorEntry(
+        StatusCode.UNAVAILABLE, ErrorReason.ERROR_REASON_FEATURE_VIEW_NOT_READY, HTTPStatus.SERVICE_UNAVAILABLE
+    ),
+    RejectedUpstreamError: ErrorEntry(_INVALID, ErrorReason.ERROR_REASON_REJECTED_UPSTREAM, _BAD_REQUEST),
+    ContractMismatchError: ErrorEntry(
+        _FAILED_PRECONDITION, ErrorReason.ERROR_REASON_CONTRACT_MISMATCH, HTTPStatus.PRECONDITION_FAILED
+    ),
+    FeaturesTooOldError: ErrorEntry(
+        _FAILED_PRECONDITION, ErrorReason.ERROR_REASON_FEATURES_TOO_OLD, HTTPStatus.PRECONDITION_FAILED
+    ),
+    MaxAgeInvalidError: ErrorEntry(_INVALID, ErrorReason.ERROR_REASON_MAX_AGE_INVALID, _BAD_REQUEST),
+    StalenessPolicyUnknownError: ErrorEntry(_INVALID, ErrorReason.ERROR_REASON_STALENESS_POLICY_UNKNOWN, _BAD_REQUEST),
     InternalError: ErrorEntry(StatusCode.INTERNAL, ErrorReason.ERROR_REASON_INTERNAL, HTTPStatus.INTERNAL_SERVER_ERROR),
 }
 """By class: the gRPC code, ErrorInfo's reason and the HTTP status."""
+
+
+def entry_of(error: GatewayError) -> ErrorEntry:
+    """Return the table's row for an error, or for the class that it refines."""
+    return next(ERROR_TABLE[kind] for kind in type(error).__mro__ if kind in ERROR_TABLE)
 
 
 def as_gateway_error(error: Exception) -> GatewayError:

@@ -12,9 +12,9 @@ import orjson
 from aiohttp import web
 from streamflow.features.v1.error_reason_pb2 import ErrorReason
 
-from feature_gateway.errors import ERROR_DOMAIN, ERROR_TABLE, GatewayError, as_gateway_error
+from feature_gateway.errors import ERROR_DOMAIN, GatewayError, as_gateway_error, entry_of
 from feature_gateway.features import FeatureValue
-from feature_gateway.lookup import Lookup, Selection, UserFeatures
+from feature_gateway.lookup import Lookup, Query, Selection, UserFeatures
 
 _log = logging.getLogger(__name__)
 
@@ -39,9 +39,10 @@ async def _health(_request: web.Request) -> web.Response:
 
 
 async def _features(request: web.Request) -> web.Response:
-    answer = await request.app[_LOOKUP].user_features(
-        request.match_info["user_id"], _selection(request), remaining_s=None
+    query = Query(
+        request.match_info["user_id"], _selection(request), principal=request.headers.get("Authorization", "")
     )
+    answer = await request.app[_LOOKUP].user_features(query, remaining_s=None)
     return _json(_body(answer))
 
 
@@ -110,8 +111,8 @@ async def _problems(request: web.Request, handler: _Handler) -> web.StreamRespon
 
 
 def _gateway_problem(error: GatewayError) -> web.Response:
-    entry = ERROR_TABLE[type(error)]
-    return _problem(
+    entry = entry_of(error)
+    response = _problem(
         entry.http_status,
         error.message,
         code=entry.code.name,
@@ -119,6 +120,10 @@ def _gateway_problem(error: GatewayError) -> web.Response:
         domain=ERROR_DOMAIN,
         metadata=error.metadata,
     )
+    if error.retry_after_s is not None:
+        # Whole seconds are all that the header can say.
+        response.headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
+    return response
 
 
 def _problem(status: HTTPStatus, detail: str, **members: Any) -> web.Response:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import Any
 
 import grpc
@@ -14,10 +15,10 @@ from streamflow.features.v1.error_reason_pb2 import ErrorReason
 
 from feature_gateway.errors import (
     ERROR_DOMAIN,
-    ERROR_TABLE,
     GatewayError,
     RequestMalformedError,
     as_gateway_error,
+    entry_of,
 )
 
 _log = logging.getLogger(__name__)
@@ -62,12 +63,16 @@ def _deserialized(request: bytes, deserialize: Callable[[bytes], Any]) -> Any:
 
 def rich_status(error: GatewayError) -> status_pb2.Status:
     """Return an error as google.rpc.Status with ErrorInfo, and BadRequest when a request field is at fault."""
-    entry = ERROR_TABLE[type(error)]
+    entry = entry_of(error)
     status = status_pb2.Status(code=code_pb2.Code.Value(entry.code.name), message=error.message)
     info = error_details_pb2.ErrorInfo(
         reason=ErrorReason.Name(entry.reason), domain=ERROR_DOMAIN, metadata=error.metadata
     )
     _attach(status, info)
+    if error.retry_after_s is not None:
+        retry = error_details_pb2.RetryInfo()
+        retry.retry_delay.FromTimedelta(timedelta(seconds=error.retry_after_s))
+        _attach(status, retry)
     if error.field is not None:
         violation = error_details_pb2.BadRequest.FieldViolation(field=error.field, description=error.message)
         _attach(status, error_details_pb2.BadRequest(field_violations=[violation]))

@@ -1,21 +1,23 @@
 """One user's features: the request checked, read in time, and judged for freshness."""
 
+import asyncio
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from feature_gateway.coalescer import Coalescer
+from feature_gateway.coalescer import Coalescer, Served
 from feature_gateway.contract import Contract, FeatureSet
 from feature_gateway.errors import (
+    ContractMismatchError,
     DeadlineExceededError,
     UserIdEmptyError,
     UserIdMalformedError,
     UserIdTooLongError,
 )
-from feature_gateway.features import FeatureStatus, UserRow
+from feature_gateway.features import UserRow
+from feature_gateway.freshness import StalenessPolicy, judged
 from feature_gateway.settings import Settings
 
-_NS_PER_S = 1_000_000_000
 _USER_ID_FIELD = "user_id"
 
 
@@ -28,13 +30,36 @@ class Selection:
 
 
 @dataclass(frozen=True, slots=True)
+class Query:
+    """What is asked about a user."""
+
+    user_id: str
+    selection: Selection = Selection()
+
+    contract_hash: str = ""
+    """The contract that the caller was built for; empty for any."""
+
+    max_age_s: float | None = None
+    """In place of the views' own maximum ages; None for those."""
+
+    staleness_policy: StalenessPolicy = StalenessPolicy.FLAG
+
+    principal: str = ""
+    """The caller's credentials, an Authorization header; empty for none."""
+
+
+@dataclass(frozen=True, slots=True)
 class UserFeatures:
-    """One user's features and what they follow."""
+    """One user's features, what they follow and how they were served."""
 
     user_id: str
     feature_set: FeatureSet
     row: UserRow
     contract_hash: str
+    served: Served
+
+    gateway_s: float
+    """From the query until the features were ready."""
 
 
 class Lookup:
@@ -54,16 +79,37 @@ class Lookup:
         self._settings = settings
         self._now_ns = now_ns
 
-    async def user_features(self, user_id: str, selection: Selection, *, remaining_s: float | None) -> UserFeatures:
+    async def user_features(self, query: Query, *, remaining_s: float | None) -> UserFeatures:
         """Return the selected features of a user, of whom nothing need be known.
 
-        `remaining_s` is what is left of the caller's deadline, None for no deadline. Everything about the request is
+        `remaining_s` is what is left of the caller's deadline, None for no deadline. Everything about the query is
         checked before any I/O. Raises GatewayError.
         """
-        self._check_user_id(user_id)
-        feature_set = self._feature_set(selection)
-        row = await self._coalescer.user_row(feature_set, user_id, timeout_s=self._budget_s(remaining_s))
-        return UserFeatures(user_id, feature_set, self._judged(row, feature_set), self._contract.hash)
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        self._check_contract(query.contract_hash)
+        self._check_user_id(query.user_id)
+        feature_set = self._feature_set(query.selection)
+        served = await self._coalescer.user_row(
+            feature_set, query.user_id, principal=query.principal, timeout_s=self._budget_s(remaining_s)
+        )
+        row = judged(
+            served.row,
+            feature_set,
+            now_ns=self._now_ns(),
+            max_age_s=query.max_age_s,
+            policy=query.staleness_policy,
+        )
+        return UserFeatures(
+            query.user_id, feature_set, row, self._contract.hash, served, gateway_s=loop.time() - started
+        )
+
+    def _check_contract(self, requested_hash: str) -> None:
+        if requested_hash and requested_hash != self._contract.hash:
+            raise ContractMismatchError(
+                "The request was built for another contract than the gateway answers by.",
+                metadata={"requested_hash": requested_hash[:100], "contract_hash": self._contract.hash},
+            )
 
     def _check_user_id(self, user_id: str) -> None:
         if not user_id:
@@ -95,18 +141,3 @@ class Lookup:
         if budget_s <= 0:
             raise DeadlineExceededError("The deadline had passed before the features could be asked for.")
         return budget_s
-
-    def _judged(self, row: UserRow, feature_set: FeatureSet) -> UserRow:
-        if all(feature.max_age_s is None for feature in feature_set.features):
-            return row
-        now_ns = self._now_ns()
-        statuses = tuple(
-            FeatureStatus.OUTSIDE_MAX_AGE
-            if status is FeatureStatus.PRESENT
-            and feature.max_age_s is not None
-            and stamp is not None
-            and now_ns - stamp > feature.max_age_s * _NS_PER_S
-            else status
-            for feature, status, stamp in zip(feature_set.features, row.statuses, row.event_timestamps_ns, strict=True)
-        )
-        return replace(row, statuses=statuses)

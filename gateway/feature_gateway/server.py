@@ -20,9 +20,10 @@ from feature_gateway.health import Health
 from feature_gateway.http_api import make_app
 from feature_gateway.interceptors import ErrorInterceptor
 from feature_gateway.lookup import Lookup
+from feature_gateway.replicas import ReplicaSet
 from feature_gateway.servicer import UserFeatureServicer
 from feature_gateway.settings import Settings
-from feature_gateway.upstream import FeatureServer
+from feature_gateway.upstream import FeatureServer, make_session
 
 _log = logging.getLogger(__name__)
 
@@ -56,13 +57,7 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Addresses]:
     """
     contract = _contract(settings)
     async with AsyncExitStack() as stack:
-        feature_server = FeatureServer(
-            settings.feature_server_url,
-            join_key=contract.join_key,
-            max_connections=settings.max_upstream_connections,
-        )
-        stack.push_async_callback(feature_server.close)
-        lookup = Lookup(contract=contract, coalescer=Coalescer(feature_server), settings=settings)
+        lookup = Lookup(contract=contract, coalescer=await _coalescer(contract, settings, stack), settings=settings)
         http_address = await _start_http(lookup, settings, stack)
         grpc_address = await _start_grpc(lookup, settings, stack)
         _log.info("serving gRPC on %s and HTTP on %s, contract %s", grpc_address, http_address, contract.hash)
@@ -91,6 +86,24 @@ def _contract(settings: Settings) -> Contract:
             f"the contract has {', '.join(sorted(contract.services))}"
         )
     return contract
+
+
+async def _coalescer(contract: Contract, settings: Settings, stack: AsyncExitStack) -> Coalescer:
+    session = await stack.enter_async_context(make_session())
+    replicas = ReplicaSet(
+        settings.feature_server_urls,
+        connect=lambda url: FeatureServer(url, join_key=contract.join_key, session=session),
+        hedge=settings.hedge,
+    )
+    stack.push_async_callback(replicas.close)
+    coalescer = Coalescer(
+        replicas,
+        slots=lambda: replicas.slots,
+        max_batch_size=settings.max_batch_size,
+        max_queued=settings.max_queued_calls,
+    )
+    stack.push_async_callback(coalescer.close)
+    return coalescer
 
 
 async def _start_http(lookup: Lookup, settings: Settings, stack: AsyncExitStack) -> str:

@@ -1,16 +1,22 @@
 """The gRPC service: request message, lookup, reply message."""
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from google.protobuf.duration_pb2 import Duration
 from streamflow.features.v1 import feature_pb2, user_feature_service_pb2
 from streamflow.features.v1.user_feature_service_pb2_grpc import UserFeatureServiceServicer
 
-from feature_gateway.lookup import Lookup, Selection, UserFeatures
+from feature_gateway.errors import MaxAgeInvalidError, StalenessPolicyUnknownError
+from feature_gateway.freshness import StalenessPolicy
+from feature_gateway.lookup import Lookup, Query, Selection, UserFeatures
 
 if TYPE_CHECKING:
     from streamflow.features.v1.user_feature_service_pb2_grpc import _ServicerContext
 
 _NS_PER_S = 1_000_000_000
+# The bound of google.protobuf.Duration, some 10,000 years.
+_MAX_DURATION_S = 315_576_000_000
 _VALUE_FIELDS = {
     "Bool": "bool_value",
     "Int32": "int32_value",
@@ -33,12 +39,61 @@ class UserFeatureServicer(UserFeatureServiceServicer):
         self, request: user_feature_service_pb2.GetUserFeaturesRequest, context: "_ServicerContext"
     ) -> user_feature_service_pb2.GetUserFeaturesResponse:
         """Return one user's features."""
-        answer = await self._lookup.user_features(
-            request.user_id, _selection(request), remaining_s=context.time_remaining()
-        )
+        answer = await self._lookup.user_features(_query(request, context), remaining_s=context.time_remaining())
         response = user_feature_service_pb2.GetUserFeaturesResponse(contract_hash=answer.contract_hash)
         _fill(response.user_features, answer)
+        if request.include_serving_info:
+            _fill_serving_info(response.serving_info, answer)
         return response
+
+
+def _query(request: user_feature_service_pb2.GetUserFeaturesRequest, context: "_ServicerContext") -> Query:
+    return Query(
+        request.user_id,
+        _selection(request),
+        contract_hash=request.contract_hash,
+        max_age_s=_max_age_s(request.max_age) if request.HasField("max_age") else None,
+        staleness_policy=_policy(request.staleness_policy),
+        principal=_principal(context),
+    )
+
+
+def _principal(context: "_ServicerContext") -> str:
+    for key, value in context.invocation_metadata() or ():
+        if key == "authorization":
+            return value if isinstance(value, str) else value.decode(errors="replace")
+    return ""
+
+
+def _max_age_s(max_age: Duration) -> float:
+    if not 0 <= max_age.seconds <= _MAX_DURATION_S or not 0 <= max_age.nanos < _NS_PER_S:
+        raise MaxAgeInvalidError(
+            f"max_age is {max_age.seconds} s and {max_age.nanos} ns; it takes from 0 to {_MAX_DURATION_S} s.",
+            field="max_age",
+        )
+    return max_age.seconds + max_age.nanos / _NS_PER_S
+
+
+def _policy(number: int) -> StalenessPolicy:
+    if number == user_feature_service_pb2.STALENESS_POLICY_UNSPECIFIED:
+        return StalenessPolicy.FLAG
+    try:
+        return StalenessPolicy(number)
+    except ValueError as error:
+        raise StalenessPolicyUnknownError(
+            f"staleness_policy is {number}; the gateway knows {', '.join(policy.name for policy in StalenessPolicy)}.",
+            field="staleness_policy",
+        ) from error
+
+
+def _fill_serving_info(message: user_feature_service_pb2.ServingInfo, answer: UserFeatures) -> None:
+    served = answer.served
+    message.gateway_time.FromTimedelta(timedelta(seconds=answer.gateway_s))
+    message.queue_time.FromTimedelta(timedelta(seconds=served.queue_s))
+    message.upstream_time.FromTimedelta(timedelta(seconds=served.upstream_s))
+    message.batch_size = served.batch_size
+    message.retried = served.report.retried
+    message.hedged = served.report.hedged
 
 
 def _selection(request: user_feature_service_pb2.GetUserFeaturesRequest) -> Selection:

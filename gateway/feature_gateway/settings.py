@@ -45,11 +45,20 @@ def _seconds(text: str) -> float:
     return seconds
 
 
-def _url(text: str) -> str:
-    parts = urlsplit(text)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ValueError("it takes one http:// or https:// URL")
-    return text.rstrip("/")
+def _urls(text: str) -> tuple[str, ...]:
+    urls = tuple(url.strip().rstrip("/") for url in text.split(","))
+    parts = [urlsplit(url) for url in urls]
+    if any(part.scheme not in {"http", "https"} or not part.hostname for part in parts):
+        raise ValueError("it takes http:// or https:// URLs with commas between them")
+    if len(set(urls)) < len(urls):
+        raise ValueError("it names a URL twice")
+    return urls
+
+
+def _switch(text: str) -> bool:
+    if text not in {"true", "false"}:
+        raise ValueError("it takes true or false")
+    return text == "true"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,8 +74,8 @@ class Settings:
     http_port: int = _setting("GATEWAY_HTTP_PORT", 8000, _port)
     """The HTTP server's port."""
 
-    feature_server_url: str = _setting("GATEWAY_FEATURE_SERVER_URL", "http://127.0.0.1:6566", _url)
-    """The base URL of `feast serve`."""
+    feature_server_urls: tuple[str, ...] = _setting("GATEWAY_FEATURE_SERVER_URLS", ("http://127.0.0.1:6566",), _urls)
+    """The base URLs of the `feast serve` replicas."""
 
     contract_path: Path = _setting("GATEWAY_CONTRACT_PATH", Path("feature_repo/contract.json"), Path)
     """The contract written by `offline apply`."""
@@ -83,8 +92,14 @@ class Settings:
     max_user_id_bytes: int = _setting("GATEWAY_MAX_USER_ID_BYTES", 128, _count)
     """The longest user id taken, in bytes of UTF-8."""
 
-    max_upstream_connections: int = _setting("GATEWAY_MAX_UPSTREAM_CONNECTIONS", 32, _count)
-    """How many connections to the feature server are open at once; further calls wait for one within their deadline."""
+    max_batch_size: int = _setting("GATEWAY_MAX_BATCH_SIZE", 64, _count)
+    """The most users that one read of a feature server has."""
+
+    max_queued_calls: int = _setting("GATEWAY_MAX_QUEUED_CALLS", 4096, _count)
+    """How many calls may wait for a feature server; one more is refused."""
+
+    hedge: bool = _setting("GATEWAY_HEDGE", False, _switch)
+    """Whether a slow read is sent to a second feature server too."""
 
     shutdown_grace_s: float = _setting("GATEWAY_SHUTDOWN_GRACE_S", 10.0, _seconds)
     """How long calls in flight may take after SIGTERM."""

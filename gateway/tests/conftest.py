@@ -32,7 +32,7 @@ async def feature_server() -> AsyncIterator[FakeFeatureServer]:
 
 @pytest.fixture
 def settings(contract_path: Path, feature_server: FakeFeatureServer) -> Settings:
-    return Settings(grpc_port=0, http_port=0, contract_path=contract_path, feature_server_url=feature_server.url)
+    return Settings(grpc_port=0, http_port=0, contract_path=contract_path, feature_server_urls=(feature_server.url,))
 
 
 @pytest.fixture

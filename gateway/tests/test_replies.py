@@ -173,7 +173,7 @@ async def test_http_refuses_other_methods(gateway: Gateway) -> None:
 
 
 async def test_http_health_is_ok_without_a_feature_server(settings: Settings) -> None:
-    lonely = replace(settings, feature_server_url="http://127.0.0.1:1")
+    lonely = replace(settings, feature_server_urls=("http://127.0.0.1:1",))
     async with (
         serving(lonely) as gateway,
         aiohttp.ClientSession() as session,

@@ -113,7 +113,7 @@ def _environment(settings: Settings) -> dict[str, str]:
         "PATH": os.environ["PATH"],
         "GATEWAY_GRPC_PORT": "0",
         "GATEWAY_HTTP_PORT": "0",
-        "GATEWAY_FEATURE_SERVER_URL": settings.feature_server_url,
+        "GATEWAY_FEATURE_SERVER_URLS": ",".join(settings.feature_server_urls),
         "GATEWAY_CONTRACT_PATH": str(settings.contract_path),
     }
 

@@ -13,7 +13,7 @@ from streamflow.features.v1.error_reason_pb2 import ErrorReason
 def test_the_defaults_are_the_fixed_ports() -> None:
     settings = Settings.from_environment({"PATH": "/bin"})
     assert (settings.grpc_port, settings.http_port, settings.bind_address) == (50051, 8000, "127.0.0.1")
-    assert settings.feature_server_url == "http://127.0.0.1:6566"
+    assert settings.feature_server_urls == ("http://127.0.0.1:6566",)
 
 
 def test_every_setting_is_read_from_its_variable() -> None:
@@ -22,13 +22,15 @@ def test_every_setting_is_read_from_its_variable() -> None:
             "GATEWAY_BIND_ADDRESS": "0.0.0.0",  # noqa: S104  # a setting, not a socket
             "GATEWAY_GRPC_PORT": "1",
             "GATEWAY_HTTP_PORT": "2",
-            "GATEWAY_FEATURE_SERVER_URL": "http://feast:6566/",
+            "GATEWAY_FEATURE_SERVER_URLS": "http://feast-0:6566/, https://feast-1",
             "GATEWAY_CONTRACT_PATH": "/etc/contract.json",
             "GATEWAY_DEFAULT_FEATURE_SERVICE": "engagement_v1",
             "GATEWAY_DEFAULT_TIMEOUT_S": "0.5",
             "GATEWAY_DEADLINE_MARGIN_S": "0",
             "GATEWAY_MAX_USER_ID_BYTES": "64",
-            "GATEWAY_MAX_UPSTREAM_CONNECTIONS": "4",
+            "GATEWAY_MAX_BATCH_SIZE": "128",
+            "GATEWAY_MAX_QUEUED_CALLS": "7",
+            "GATEWAY_HEDGE": "true",
             "GATEWAY_SHUTDOWN_GRACE_S": "30",
         }
     )
@@ -36,13 +38,15 @@ def test_every_setting_is_read_from_its_variable() -> None:
         bind_address="0.0.0.0",  # noqa: S104  # a setting, not a socket
         grpc_port=1,
         http_port=2,
-        feature_server_url="http://feast:6566",
+        feature_server_urls=("http://feast-0:6566", "https://feast-1"),
         contract_path=Path("/etc/contract.json"),
         default_feature_service="engagement_v1",
         default_timeout_s=0.5,
         deadline_margin_s=0.0,
         max_user_id_bytes=64,
-        max_upstream_connections=4,
+        max_batch_size=128,
+        max_queued_calls=7,
+        hedge=True,
         shutdown_grace_s=30.0,
     )
 
@@ -58,7 +62,10 @@ def test_every_setting_is_read_from_its_variable() -> None:
         ("GATEWAY_DEFAULT_TIMEOUT_S", "nan", "a number of seconds"),
         ("GATEWAY_DEFAULT_TIMEOUT_S", "-1", "a number of seconds"),
         ("GATEWAY_MAX_USER_ID_BYTES", "0", "a whole number from 1"),
-        ("GATEWAY_FEATURE_SERVER_URL", "localhost:6566", "one http:// or https:// URL"),
+        ("GATEWAY_FEATURE_SERVER_URLS", "localhost:6566", "http:// or https:// URLs"),
+        ("GATEWAY_FEATURE_SERVER_URLS", "http://a,", "http:// or https:// URLs"),
+        ("GATEWAY_FEATURE_SERVER_URLS", "http://a,http://a/", "a URL twice"),
+        ("GATEWAY_HEDGE", "yes", "true or false"),
         ("GATEWAY_BIND_ADDRESS", "", "not empty"),
         ("GATEWAY_GRCP_PORT", "1", "no such setting; there are GATEWAY_BIND_ADDRESS"),
     ],
@@ -90,6 +97,8 @@ def test_every_reason_of_the_api_is_given_by_exactly_one_class() -> None:
 _HTTP_STATUSES = {
     grpc.StatusCode.INVALID_ARGUMENT: 400,
     grpc.StatusCode.NOT_FOUND: 404,
+    grpc.StatusCode.FAILED_PRECONDITION: 412,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: 429,
     grpc.StatusCode.INTERNAL: 500,
     grpc.StatusCode.UNAVAILABLE: 503,
     grpc.StatusCode.DEADLINE_EXCEEDED: 504,

@@ -49,7 +49,12 @@ async def _hangs_up(request: web.Request) -> web.StreamResponse:
         pytest.param(_says(503, "busy"), "UNAVAILABLE", "UPSTREAM_UNAVAILABLE", id="a proxy in between is busy"),
         pytest.param(_hangs_up, "UNAVAILABLE", "UPSTREAM_UNAVAILABLE", id="connection cut"),
         pytest.param(_says(404, _NO_SUCH_VIEW), "INTERNAL", "UPSTREAM_MISMATCH", id="view not applied there"),
-        pytest.param(_says(500, "\"KeyError: 'x'\""), "INTERNAL", "UPSTREAM_MISMATCH", id="feature not applied there"),
+        pytest.param(
+            _says(500, "\"'Feature x not found in projection profile_fv'\""),
+            "INTERNAL",
+            "UPSTREAM_MISMATCH",
+            id="feature not applied there",
+        ),
         pytest.param(_says(422, '{"detail": []}'), "INTERNAL", "UPSTREAM_MISMATCH", id="another schema"),
         pytest.param(_says(200, "<html>"), "INTERNAL", "UPSTREAM_MISMATCH", id="no JSON"),
         pytest.param(_says(200, "{}"), "INTERNAL", "UPSTREAM_MISMATCH", id="JSON of another form"),
@@ -72,7 +77,7 @@ async def test_a_failing_feature_server_gives_its_true_code(
 
 
 async def test_a_feature_server_that_is_gone_is_unavailable(settings: Settings) -> None:
-    async with serving(replace(settings, feature_server_url="http://127.0.0.1:1")) as gateway:
+    async with serving(replace(settings, feature_server_urls=("http://127.0.0.1:1",))) as gateway:
         error = await _failure(gateway, timeout_s=5)
     assert error.code() is grpc.StatusCode.UNAVAILABLE
     assert _reason(error) == "ERROR_REASON_UPSTREAM_UNAVAILABLE"

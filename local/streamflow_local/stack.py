@@ -56,7 +56,7 @@ def gateway(config: StackConfig) -> ProcessSpec:
         environment={
             "GATEWAY_GRPC_PORT": str(config.gateway_grpc_port),
             "GATEWAY_HTTP_PORT": str(config.gateway_http_port),
-            "GATEWAY_FEATURE_SERVER_URL": f"http://127.0.0.1:{config.feature_server_port}",
+            "GATEWAY_FEATURE_SERVER_URLS": f"http://127.0.0.1:{config.feature_server_port}",
             "GATEWAY_CONTRACT_PATH": str(CONTRACT_PATH),
         },
         port=config.gateway_grpc_port,

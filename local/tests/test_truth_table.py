@@ -80,7 +80,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory, redis_url: str) -> Iterato
             environment={
                 "GATEWAY_GRPC_PORT": str(grpc_port),
                 "GATEWAY_HTTP_PORT": str(http_port),
-                "GATEWAY_FEATURE_SERVER_URL": f"http://127.0.0.1:{feast_port}",
+                "GATEWAY_FEATURE_SERVER_URLS": f"http://127.0.0.1:{feast_port}",
                 "GATEWAY_CONTRACT_PATH": str(contract),
                 "GATEWAY_DEFAULT_FEATURE_SERVICE": "truth_v1",
             },

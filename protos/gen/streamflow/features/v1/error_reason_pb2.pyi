@@ -58,6 +58,26 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 16
     """INTERNAL: a fault of the gateway."""
+    ERROR_REASON_OVERLOADED: _ErrorReason.ValueType  # 17
+    """RESOURCE_EXHAUSTED: too many calls are waiting, or the deadline can't be met judging by how long reads take now. Sent at
+    once, with google.rpc.RetryInfo.
+    """
+    ERROR_REASON_FEATURE_VIEW_NOT_READY: _ErrorReason.ValueType  # 18
+    """UNAVAILABLE: a feature view can't be served while its state changes, such as while it is first materialized. Sent with
+    google.rpc.RetryInfo. Metadata: feature_view.
+    """
+    ERROR_REASON_REJECTED_UPSTREAM: _ErrorReason.ValueType  # 19
+    """INVALID_ARGUMENT: the feature server can't read what was asked for this user."""
+    ERROR_REASON_CONTRACT_MISMATCH: _ErrorReason.ValueType  # 20
+    """FAILED_PRECONDITION: the request was built for another contract. Metadata: requested_hash, contract_hash."""
+    ERROR_REASON_FEATURES_TOO_OLD: _ErrorReason.ValueType  # 21
+    """FAILED_PRECONDITION: a feature is older than its maximum age, and the request's policy is to fail. Metadata: each such
+    feature's name, and its age in seconds.
+    """
+    ERROR_REASON_MAX_AGE_INVALID: _ErrorReason.ValueType  # 22
+    """INVALID_ARGUMENT: the request's maximum age is negative or out of range."""
+    ERROR_REASON_STALENESS_POLICY_UNKNOWN: _ErrorReason.ValueType  # 23
+    """INVALID_ARGUMENT: the staleness policy is none that the gateway knows."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason is the reason of an error, for programs: the name of a value is the reason of the google.rpc.ErrorInfo in
@@ -100,4 +120,24 @@ server and gateway are not on the same definitions.
 """
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 16
 """INTERNAL: a fault of the gateway."""
+ERROR_REASON_OVERLOADED: ErrorReason.ValueType  # 17
+"""RESOURCE_EXHAUSTED: too many calls are waiting, or the deadline can't be met judging by how long reads take now. Sent at
+once, with google.rpc.RetryInfo.
+"""
+ERROR_REASON_FEATURE_VIEW_NOT_READY: ErrorReason.ValueType  # 18
+"""UNAVAILABLE: a feature view can't be served while its state changes, such as while it is first materialized. Sent with
+google.rpc.RetryInfo. Metadata: feature_view.
+"""
+ERROR_REASON_REJECTED_UPSTREAM: ErrorReason.ValueType  # 19
+"""INVALID_ARGUMENT: the feature server can't read what was asked for this user."""
+ERROR_REASON_CONTRACT_MISMATCH: ErrorReason.ValueType  # 20
+"""FAILED_PRECONDITION: the request was built for another contract. Metadata: requested_hash, contract_hash."""
+ERROR_REASON_FEATURES_TOO_OLD: ErrorReason.ValueType  # 21
+"""FAILED_PRECONDITION: a feature is older than its maximum age, and the request's policy is to fail. Metadata: each such
+feature's name, and its age in seconds.
+"""
+ERROR_REASON_MAX_AGE_INVALID: ErrorReason.ValueType  # 22
+"""INVALID_ARGUMENT: the request's maximum age is negative or out of range."""
+ERROR_REASON_STALENESS_POLICY_UNKNOWN: ErrorReason.ValueType  # 23
+"""INVALID_ARGUMENT: the staleness policy is none that the gateway knows."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

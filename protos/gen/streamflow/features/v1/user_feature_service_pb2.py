@@ -22,22 +22,27 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from streamflow.features.v1 import feature_pb2 as streamflow_dot_features_dot_v1_dot_feature__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n1streamflow/features/v1/user_feature_service.proto\x12\x16streamflow.features.v1\x1a$streamflow/features/v1/feature.proto\"\x9a\x01\n\x16GetUserFeaturesRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x19\n\x0f\x66\x65\x61ture_service\x18\x02 \x01(\tH\x00\x12G\n\x12\x66\x65\x61ture_references\x18\x03 \x01(\x0b\x32).streamflow.features.v1.FeatureReferencesH\x00\x42\x0b\n\tselection\"\'\n\x11\x46\x65\x61tureReferences\x12\x12\n\nreferences\x18\x01 \x03(\t\"m\n\x17GetUserFeaturesResponse\x12;\n\ruser_features\x18\x01 \x01(\x0b\x32$.streamflow.features.v1.UserFeatures\x12\x15\n\rcontract_hash\x18\x02 \x01(\t2\x88\x01\n\x12UserFeatureService\x12r\n\x0fGetUserFeatures\x12..streamflow.features.v1.GetUserFeaturesRequest\x1a/.streamflow.features.v1.GetUserFeaturesResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n1streamflow/features/v1/user_feature_service.proto\x12\x16streamflow.features.v1\x1a\x1egoogle/protobuf/duration.proto\x1a$streamflow/features/v1/feature.proto\"\xbe\x02\n\x16GetUserFeaturesRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x19\n\x0f\x66\x65\x61ture_service\x18\x02 \x01(\tH\x00\x12G\n\x12\x66\x65\x61ture_references\x18\x03 \x01(\x0b\x32).streamflow.features.v1.FeatureReferencesH\x00\x12\x15\n\rcontract_hash\x18\x04 \x01(\t\x12*\n\x07max_age\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x41\n\x10staleness_policy\x18\x06 \x01(\x0e\x32\'.streamflow.features.v1.StalenessPolicy\x12\x1c\n\x14include_serving_info\x18\x07 \x01(\x08\x42\x0b\n\tselection\"\'\n\x11\x46\x65\x61tureReferences\x12\x12\n\nreferences\x18\x01 \x03(\t\"\xa8\x01\n\x17GetUserFeaturesResponse\x12;\n\ruser_features\x18\x01 \x01(\x0b\x32$.streamflow.features.v1.UserFeatures\x12\x15\n\rcontract_hash\x18\x02 \x01(\t\x12\x39\n\x0cserving_info\x18\x03 \x01(\x0b\x32#.streamflow.features.v1.ServingInfo\"\xd4\x01\n\x0bServingInfo\x12/\n\x0cgateway_time\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12-\n\nqueue_time\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x30\n\rupstream_time\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\nbatch_size\x18\x04 \x01(\x05\x12\x0f\n\x07retried\x18\x05 \x01(\x08\x12\x0e\n\x06hedged\x18\x06 \x01(\x08*\x84\x01\n\x0fStalenessPolicy\x12 \n\x1cSTALENESS_POLICY_UNSPECIFIED\x10\x00\x12\x19\n\x15STALENESS_POLICY_FLAG\x10\x01\x12\x19\n\x15STALENESS_POLICY_OMIT\x10\x02\x12\x19\n\x15STALENESS_POLICY_FAIL\x10\x03\x32\x88\x01\n\x12UserFeatureService\x12r\n\x0fGetUserFeatures\x12..streamflow.features.v1.GetUserFeaturesRequest\x1a/.streamflow.features.v1.GetUserFeaturesResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'streamflow.features.v1.user_feature_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_GETUSERFEATURESREQUEST']._serialized_start=116
-  _globals['_GETUSERFEATURESREQUEST']._serialized_end=270
-  _globals['_FEATUREREFERENCES']._serialized_start=272
-  _globals['_FEATUREREFERENCES']._serialized_end=311
-  _globals['_GETUSERFEATURESRESPONSE']._serialized_start=313
-  _globals['_GETUSERFEATURESRESPONSE']._serialized_end=422
-  _globals['_USERFEATURESERVICE']._serialized_start=425
-  _globals['_USERFEATURESERVICE']._serialized_end=561
+  _globals['_STALENESSPOLICY']._serialized_start=896
+  _globals['_STALENESSPOLICY']._serialized_end=1028
+  _globals['_GETUSERFEATURESREQUEST']._serialized_start=148
+  _globals['_GETUSERFEATURESREQUEST']._serialized_end=466
+  _globals['_FEATUREREFERENCES']._serialized_start=468
+  _globals['_FEATUREREFERENCES']._serialized_end=507
+  _globals['_GETUSERFEATURESRESPONSE']._serialized_start=510
+  _globals['_GETUSERFEATURESRESPONSE']._serialized_end=678
+  _globals['_SERVINGINFO']._serialized_start=681
+  _globals['_SERVINGINFO']._serialized_end=893
+  _globals['_USERFEATURESERVICE']._serialized_start=1031
+  _globals['_USERFEATURESERVICE']._serialized_end=1167
 # @@protoc_insertion_point(module_scope)

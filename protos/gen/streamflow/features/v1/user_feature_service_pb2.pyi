@@ -5,8 +5,10 @@ The API that model services call for the features of StreamFlow's users."""
 
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from streamflow.features.v1 import feature_pb2 as _feature_pb2
 import builtins as _builtins
 import sys
@@ -19,6 +21,34 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _StalenessPolicy:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _StalenessPolicyEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_StalenessPolicy.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    STALENESS_POLICY_UNSPECIFIED: _StalenessPolicy.ValueType  # 0
+    """The same as STALENESS_POLICY_FLAG."""
+    STALENESS_POLICY_FLAG: _StalenessPolicy.ValueType  # 1
+    """The value is kept, and its status is FEATURE_STATUS_OUTSIDE_MAX_AGE."""
+    STALENESS_POLICY_OMIT: _StalenessPolicy.ValueType  # 2
+    """The value is left out, and its status is FEATURE_STATUS_OUTSIDE_MAX_AGE."""
+    STALENESS_POLICY_FAIL: _StalenessPolicy.ValueType  # 3
+    """The call is FAILED_PRECONDITION, and names the features and their ages."""
+
+class StalenessPolicy(_StalenessPolicy, metaclass=_StalenessPolicyEnumTypeWrapper):
+    """StalenessPolicy says what happens to a value older than its maximum age."""
+
+STALENESS_POLICY_UNSPECIFIED: StalenessPolicy.ValueType  # 0
+"""The same as STALENESS_POLICY_FLAG."""
+STALENESS_POLICY_FLAG: StalenessPolicy.ValueType  # 1
+"""The value is kept, and its status is FEATURE_STATUS_OUTSIDE_MAX_AGE."""
+STALENESS_POLICY_OMIT: StalenessPolicy.ValueType  # 2
+"""The value is left out, and its status is FEATURE_STATUS_OUTSIDE_MAX_AGE."""
+STALENESS_POLICY_FAIL: StalenessPolicy.ValueType  # 3
+"""The call is FAILED_PRECONDITION, and names the features and their ages."""
+Global___StalenessPolicy: _TypeAlias = StalenessPolicy  # noqa: Y015
+
 @_typing.final
 class GetUserFeaturesRequest(_message.Message):
     """GetUserFeaturesRequest names a user and the features wanted."""
@@ -28,15 +58,33 @@ class GetUserFeaturesRequest(_message.Message):
     USER_ID_FIELD_NUMBER: _builtins.int
     FEATURE_SERVICE_FIELD_NUMBER: _builtins.int
     FEATURE_REFERENCES_FIELD_NUMBER: _builtins.int
+    CONTRACT_HASH_FIELD_NUMBER: _builtins.int
+    MAX_AGE_FIELD_NUMBER: _builtins.int
+    STALENESS_POLICY_FIELD_NUMBER: _builtins.int
+    INCLUDE_SERVING_INFO_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
     """The user's id, as the feature repository's join key has it, such as "3413-BMNZE". An id that is empty, longer than
     the gateway's limit, or not of the join key's pattern is INVALID_ARGUMENT.
     """
     feature_service: _builtins.str
     """All features of a feature service, such as "churn_v1". An unknown one is NOT_FOUND."""
+    contract_hash: _builtins.str
+    """The hash of the contract that the caller was built for. When it is set and the gateway answers by another contract, the
+    call is FAILED_PRECONDITION.
+    """
+    staleness_policy: Global___StalenessPolicy.ValueType
+    """What happens to a value that is too old. Not set, it is flagged."""
+    include_serving_info: _builtins.bool
+    """Whether the reply is to say how it was served."""
     @_builtins.property
     def feature_references(self) -> Global___FeatureReferences:
         """The named features, in the order given."""
+
+    @_builtins.property
+    def max_age(self) -> _duration_pb2.Duration:
+        """The age from which a value is too old, in place of each feature view's own maximum age. Zero makes every value of the
+        past too old; not set, the views' own hold.
+        """
 
     def __init__(
         self,
@@ -44,10 +92,14 @@ class GetUserFeaturesRequest(_message.Message):
         user_id: _builtins.str = ...,
         feature_service: _builtins.str = ...,
         feature_references: Global___FeatureReferences | None = ...,
+        contract_hash: _builtins.str = ...,
+        max_age: _duration_pb2.Duration | None = ...,
+        staleness_policy: Global___StalenessPolicy.ValueType = ...,
+        include_serving_info: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["feature_references", b"feature_references", "feature_service", b"feature_service", "selection", b"selection"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["feature_references", b"feature_references", "feature_service", b"feature_service", "max_age", b"max_age", "selection", b"selection"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["feature_references", b"feature_references", "feature_service", b"feature_service", "selection", b"selection", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["contract_hash", b"contract_hash", "feature_references", b"feature_references", "feature_service", b"feature_service", "include_serving_info", b"include_serving_info", "max_age", b"max_age", "selection", b"selection", "staleness_policy", b"staleness_policy", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_selection: _TypeAlias = _typing.Literal["feature_service", "feature_references"]  # noqa: Y015
     _WhichOneofArgType_selection: _TypeAlias = _typing.Literal["selection", b"selection"]  # noqa: Y015
@@ -89,6 +141,7 @@ class GetUserFeaturesResponse(_message.Message):
 
     USER_FEATURES_FIELD_NUMBER: _builtins.int
     CONTRACT_HASH_FIELD_NUMBER: _builtins.int
+    SERVING_INFO_FIELD_NUMBER: _builtins.int
     contract_hash: _builtins.str
     """The hash of the contract that the gateway answered by: "sha256:" and 64 hexadecimal digits. It changes when an entity, a feature view or a
     feature service does, so a model can tell that it was trained on another schema.
@@ -97,16 +150,69 @@ class GetUserFeaturesResponse(_message.Message):
     def user_features(self) -> _feature_pb2.UserFeatures:
         """The user's features."""
 
+    @_builtins.property
+    def serving_info(self) -> Global___ServingInfo:
+        """How the call was served. Only set when the request asked for it."""
+
     def __init__(
         self,
         *,
         user_features: _feature_pb2.UserFeatures | None = ...,
         contract_hash: _builtins.str = ...,
+        serving_info: Global___ServingInfo | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["user_features", b"user_features"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["serving_info", b"serving_info", "user_features", b"user_features"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["contract_hash", b"contract_hash", "user_features", b"user_features"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["contract_hash", b"contract_hash", "serving_info", b"serving_info", "user_features", b"user_features"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetUserFeaturesResponse: _TypeAlias = GetUserFeaturesResponse  # noqa: Y015
+
+@_typing.final
+class ServingInfo(_message.Message):
+    """ServingInfo says how a call was served: where its time went, and what it shared with others."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GATEWAY_TIME_FIELD_NUMBER: _builtins.int
+    QUEUE_TIME_FIELD_NUMBER: _builtins.int
+    UPSTREAM_TIME_FIELD_NUMBER: _builtins.int
+    BATCH_SIZE_FIELD_NUMBER: _builtins.int
+    RETRIED_FIELD_NUMBER: _builtins.int
+    HEDGED_FIELD_NUMBER: _builtins.int
+    batch_size: _builtins.int
+    """How many users the read had."""
+    retried: _builtins.bool
+    """Whether the read was tried again on another feature server."""
+    hedged: _builtins.bool
+    """Whether a second feature server was asked because the first was slow."""
+    @_builtins.property
+    def gateway_time(self) -> _duration_pb2.Duration:
+        """From the request's arrival in the gateway until the reply was ready."""
+
+    @_builtins.property
+    def queue_time(self) -> _duration_pb2.Duration:
+        """How much of it was spent waiting for a place in a read."""
+
+    @_builtins.property
+    def upstream_time(self) -> _duration_pb2.Duration:
+        """How much of it the feature server took, retries included."""
+
+    def __init__(
+        self,
+        *,
+        gateway_time: _duration_pb2.Duration | None = ...,
+        queue_time: _duration_pb2.Duration | None = ...,
+        upstream_time: _duration_pb2.Duration | None = ...,
+        batch_size: _builtins.int = ...,
+        retried: _builtins.bool = ...,
+        hedged: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["gateway_time", b"gateway_time", "queue_time", b"queue_time", "upstream_time", b"upstream_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_size", b"batch_size", "gateway_time", b"gateway_time", "hedged", b"hedged", "queue_time", b"queue_time", "retried", b"retried", "upstream_time", b"upstream_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ServingInfo: _TypeAlias = ServingInfo  # noqa: Y015

@@ -1,0 +1,61 @@
+"""What an unsuccessful answer of `feast serve` means; pure.
+
+Feast 0.67 has one handler for everything that goes wrong (`feature_server.py`): a 404 for its own not-found errors and
+a 500 with the exception's text for the rest, the caller's faults as well as those of its stores. The texts stand here;
+the live server is held to them by a test.
+"""
+
+import re
+from http import HTTPStatus
+
+import orjson
+
+from feature_gateway.errors import (
+    FeatureViewNotReadyError,
+    GatewayError,
+    RejectedUpstreamError,
+    UpstreamMismatchError,
+    UpstreamUnavailableError,
+)
+
+_MISMATCH = re.compile(r"not found in projection|does not exist|Invalid feature reference|No features specified")
+_NOT_READY = re.compile(r"Feature view '([^']*)' is in state")
+_REJECTED = re.compile(
+    # utils.py: join keys without values; ids that are no text.
+    r"Missing join key values|pop from an empty set|attribute name must be string"
+    # protobuf: a value of a type, or with text, that a field can't hold.
+    r"|bad argument type|but expected one of|surrogates not allowed"
+)
+_NOT_READY_RETRY_S = 1.0
+
+
+def failure_of(status: int, body: bytes) -> GatewayError:
+    """Return the error that an answer other than 200 means.
+
+    The gateway has checked the request against the contract, so an unknown view or feature means other definitions
+    there: UpstreamMismatchError. RejectedUpstreamError is for one user's id alone. What is not recognised is the
+    server's own fault: UpstreamUnavailableError.
+    """
+    text = _text(body)
+    not_ready = _NOT_READY.search(text)
+    if not_ready:
+        return FeatureViewNotReadyError(
+            f"The feature view {not_ready[1]} can't be served yet; try again.",
+            metadata={"feature_view": not_ready[1]},
+            retry_after_s=_NOT_READY_RETRY_S,
+        )
+    if status in {HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY} or _MISMATCH.search(text):
+        return UpstreamMismatchError(
+            "The feature server does not know what the contract has: apply the definitions and restart it."
+        )
+    if _REJECTED.search(text):
+        return RejectedUpstreamError("The feature server can't read the features of this user id.")
+    return UpstreamUnavailableError("The feature server could not read its online store.")
+
+
+def _text(body: bytes) -> str:
+    try:
+        content = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return body.decode(errors="replace")
+    return content if isinstance(content, str) else body.decode(errors="replace")

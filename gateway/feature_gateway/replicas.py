@@ -1,0 +1,228 @@
+"""Several feature servers as one: the least loaded is read from, a broken one is set aside and probed back in.
+
+A read that fails because a server or its store can't be reached is tried once more on another server, within what is
+left of its time and under a retry budget. With hedging on, a read that takes longer than most recent ones is also sent
+to a second server, under a budget of its own, and the first answer wins.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from feature_gateway.coalescer import ReadReport
+from feature_gateway.contract import FeatureSet
+from feature_gateway.errors import DeadlineExceededError, UpstreamUnavailableError
+from feature_gateway.features import UserRow
+from feature_gateway.upstream import FeatureServer, ServerUnreachableError
+
+_log = logging.getLogger(__name__)
+
+_RETRY_SHARE = 0.1
+_HEDGE_SHARE = 0.05
+_BUDGET_LIMIT = 10.0
+_PROBE_TIMEOUT_S = 0.25
+_FIRST_PROBE_S = 0.05
+_LONGEST_PROBE_S = 0.5
+_TIMEOUTS_TO_SET_ASIDE = 3
+_LATENCIES_KEPT = 200
+_LATENCIES_NEEDED = 20
+_HEDGE_QUANTILE = 0.95
+
+
+class Budget:
+    """Allows extra requests as a share of the ordinary ones, and a few at once."""
+
+    def __init__(self, share: float, *, limit: float = _BUDGET_LIMIT) -> None:
+        """Take the share, and how much may be saved up."""
+        self._share = share
+        self._limit = limit
+        self._tokens = limit
+
+    def earn(self) -> None:
+        """Count an ordinary request."""
+        self._tokens = min(self._limit, self._tokens + self._share)
+
+    def spend(self) -> bool:
+        """Return whether an extra request may be sent, and count it."""
+        if self._tokens < 1:
+            return False
+        self._tokens -= 1
+        return True
+
+
+@dataclass(eq=False)
+class Replica:
+    """One feature server, and what is known of it."""
+
+    server: FeatureServer
+    in_flight: int = 0
+    reads: int = 0
+
+    timeouts: int = 0
+    """Reads in a row that ran out of time: a frozen server refuses nothing."""
+
+    probe: "asyncio.Task[None] | None" = field(default=None)
+    """Set while it is set aside."""
+
+    @property
+    def aside(self) -> bool:
+        """Whether it is set aside."""
+        return self.probe is not None
+
+
+class ReplicaSet:
+    """Reads from whichever feature server is best; belongs to one event loop."""
+
+    def __init__(self, urls: Sequence[str], *, connect: Callable[[str], FeatureServer], hedge: bool) -> None:
+        """Take the servers' URLs, how one is made of a URL, and whether slow reads are hedged."""
+        self._connect = connect
+        self._hedge = hedge
+        self._replicas: list[Replica] = []
+        self._retry_budget = Budget(_RETRY_SHARE)
+        self._hedge_budget = Budget(_HEDGE_SHARE)
+        self._latencies_s: deque[float] = deque(maxlen=_LATENCIES_KEPT)
+        self.set_urls(urls)
+
+    @property
+    def slots(self) -> int:
+        """How many reads may be under way: one a server that is not set aside, for each is one Python process."""
+        return max(1, sum(not replica.aside for replica in self._replicas))
+
+    @property
+    def urls(self) -> list[str]:
+        """The servers' URLs."""
+        return [replica.server.url for replica in self._replicas]
+
+    def set_urls(self, urls: Sequence[str]) -> None:
+        """Take in new servers and let go of those not named; reads under way on them go on."""
+        known = {replica.server.url: replica for replica in self._replicas}
+        for url, replica in known.items():
+            if url not in urls and replica.probe is not None:
+                replica.probe.cancel()
+        self._replicas = [known.get(url) or Replica(self._connect(url)) for url in dict.fromkeys(urls)]
+
+    async def close(self) -> None:
+        """End all probes."""
+        probes = [replica.probe for replica in self._replicas if replica.probe is not None]
+        for probe in probes:
+            probe.cancel()
+        await asyncio.gather(*probes, return_exceptions=True)
+
+    async def read_rows(
+        self, feature_set: FeatureSet, user_ids: Sequence[str], *, principal: str, timeout_s: float
+    ) -> tuple[list[UserRow], ReadReport]:
+        """Return one row a user, in order, and how they were read.
+
+        Raises DeadlineExceededError after `timeout_s`, UpstreamUnavailableError when no server answers, and what an
+        unsuccessful answer means.
+        """
+
+        def read(replica: Replica, left_s: float) -> Coroutine[Any, Any, list[UserRow]]:
+            return self._read_from(
+                replica, lambda: replica.server.read_rows(feature_set, user_ids, principal=principal, timeout_s=left_s)
+            )
+
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout_s
+        self._retry_budget.earn()
+        self._hedge_budget.earn()
+        first = self._best()
+        if first is None:
+            raise UpstreamUnavailableError("No feature server is known.")
+        try:
+            rows, hedged = await self._read_hedged(first, read, deadline)
+            return rows, ReadReport(hedged=hedged)
+        except UpstreamUnavailableError:
+            second = self._best(but=first)
+            left_s = deadline - loop.time()
+            if second is None or left_s <= 0 or not self._retry_budget.spend():
+                raise
+            return await read(second, left_s), ReadReport(retried=True)
+
+    def _best(self, but: Replica | None = None) -> Replica | None:
+        """Return the least loaded server, one not set aside if there is one; None if there is no other than `but`."""
+        candidates = [replica for replica in self._replicas if replica is not but]
+        candidates = [replica for replica in candidates if not replica.aside] or ([] if but else candidates)
+        return min(candidates, key=lambda replica: (replica.in_flight, replica.reads), default=None)
+
+    async def _read_from(
+        self, replica: Replica, read: Callable[[], Coroutine[Any, Any, list[UserRow]]]
+    ) -> list[UserRow]:
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        replica.in_flight += 1
+        replica.reads += 1
+        try:
+            rows = await read()
+        except ServerUnreachableError:
+            self._set_aside(replica)
+            raise
+        except DeadlineExceededError:
+            replica.timeouts += 1
+            if replica.timeouts >= _TIMEOUTS_TO_SET_ASIDE:
+                self._set_aside(replica)
+            raise
+        finally:
+            replica.in_flight -= 1
+        replica.timeouts = 0
+        self._latencies_s.append(loop.time() - started)
+        return rows
+
+    async def _read_hedged(
+        self,
+        first: Replica,
+        read: Callable[[Replica, float], Coroutine[Any, Any, list[UserRow]]],
+        deadline: float,
+    ) -> tuple[list[UserRow], bool]:
+        """Return the rows, and whether a second server was asked."""
+        loop = asyncio.get_running_loop()
+        patience_s = self._patience_s()
+        if patience_s is None or patience_s >= deadline - loop.time():
+            return await read(first, deadline - loop.time()), False
+        tasks = {asyncio.create_task(read(first, deadline - loop.time()))}
+        try:
+            done, _ = await asyncio.wait(tasks, timeout=patience_s)
+            second = None if done else self._best(but=first)
+            if second is not None and self._hedge_budget.spend():
+                tasks.add(asyncio.create_task(read(second, deadline - loop.time())))
+            return await _first_success(tasks), len(tasks) > 1
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _patience_s(self) -> float | None:
+        """Return after how long a read is hedged; None when it is not."""
+        if not self._hedge or len(self._replicas) < 2 or len(self._latencies_s) < _LATENCIES_NEEDED:  # noqa: PLR2004
+            return None
+        return sorted(self._latencies_s)[int(len(self._latencies_s) * _HEDGE_QUANTILE)]
+
+    def _set_aside(self, replica: Replica) -> None:
+        if not replica.aside and replica in self._replicas:
+            _log.warning("feature server %s is set aside", replica.server.url)
+            replica.probe = asyncio.create_task(self._probe(replica))
+
+    async def _probe(self, replica: Replica) -> None:
+        """Ask a server that is set aside whether it lives, ever less often, until it does."""
+        pause_s = _FIRST_PROBE_S
+        while True:
+            await asyncio.sleep(pause_s)
+            if await replica.server.alive(timeout_s=_PROBE_TIMEOUT_S):
+                break
+            pause_s = min(2 * pause_s, _LONGEST_PROBE_S)
+        _log.info("feature server %s is back", replica.server.url)
+        replica.timeouts = 0
+        replica.probe = None
+
+
+async def _first_success(tasks: set["asyncio.Task[list[UserRow]]"]) -> list[UserRow]:
+    """Return the first result that is no exception; raise the last exception when all are."""
+    waiting = set(tasks)
+    while True:
+        done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            if task.exception() is None or not waiting:
+                return task.result()
