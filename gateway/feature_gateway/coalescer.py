@@ -9,6 +9,7 @@ import asyncio
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 from feature_gateway.contract import FeatureSet
@@ -20,6 +21,7 @@ from feature_gateway.errors import (
     UpstreamUnavailableError,
 )
 from feature_gateway.features import UserRow
+from feature_gateway.observer import Observer
 
 _SERVICE_TIME_WEIGHT = 0.2
 _MIN_RETRY_AFTER_S = 0.01
@@ -98,6 +100,7 @@ class Coalescer:
         slots: Callable[[], int],
         max_batch_size: int,
         max_queued: int,
+        observer: Observer | None = None,
     ) -> None:
         """Take what is read from, how many reads may be under way (asked each time), and the bounds.
 
@@ -107,6 +110,7 @@ class Coalescer:
         self._slots = slots
         self._max_batch_size = max_batch_size
         self._max_queued = max_queued
+        self._observer = observer or Observer()
         # Groups stand in the order of their oldest waiter.
         self._queues: OrderedDict[_Group, deque[_Waiter]] = OrderedDict()
         self._queued = 0
@@ -131,14 +135,46 @@ class Coalescer:
         cancelled.
         """
         self._refuse_overload(timeout_s)
+        group = _Group(feature_set, principal)
+        (waiter,) = self._enqueue(group, [user_id], timeout_s)
+        return await self._answer(group, waiter)
+
+    async def user_rows(
+        self, feature_set: FeatureSet, user_ids: Sequence[str], *, principal: str, timeout_s: float
+    ) -> list[Served | RejectedUpstreamError]:
+        """Return the rows of many users, in order, with the error of each whom the reader rejects.
+
+        They are read one part after another, each at most half of the largest batch, so that calls for single users
+        find room in the same reads and wait for no more than one of the others. Raises as `user_row` does otherwise.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout_s
+        group = _Group(feature_set, principal)
+        part_size = max(1, self._max_batch_size // 2)
+        served: list[Served | RejectedUpstreamError] = []
+        for start in range(0, len(user_ids), part_size):
+            left_s = deadline - loop.time()
+            self._refuse_overload(left_s)
+            waiters = self._enqueue(group, user_ids[start : start + part_size], left_s)
+            answers = await asyncio.gather(*(self._answer(group, waiter) for waiter in waiters), return_exceptions=True)
+            for answer in answers:
+                if isinstance(answer, BaseException) and not isinstance(answer, RejectedUpstreamError):
+                    raise answer
+                served.append(answer)
+        return served
+
+    def _enqueue(self, group: _Group, user_ids: Sequence[str], timeout_s: float) -> list[_Waiter]:
+        """Queue calls that may leave together, and let leave what can."""
         loop = asyncio.get_running_loop()
         now = loop.time()
-        waiter = _Waiter(user_id, now + timeout_s, now, loop.create_future())
-        group = _Group(feature_set, principal)
-        self._queues.setdefault(group, deque()).append(waiter)
-        self._queued += 1
-        timer = loop.call_at(waiter.deadline, self._expire, group, waiter)
+        waiters = [_Waiter(user_id, now + timeout_s, now, loop.create_future()) for user_id in user_ids]
+        self._queues.setdefault(group, deque()).extend(waiters)
+        self._queued += len(waiters)
         self._dispatch(now)
+        return waiters
+
+    async def _answer(self, group: _Group, waiter: _Waiter) -> Served:
+        timer = asyncio.get_running_loop().call_at(waiter.deadline, self._expire, group, waiter)
         try:
             return await waiter.future
         except asyncio.CancelledError:
@@ -161,6 +197,7 @@ class Coalescer:
         reads_before = max(len(self._queues), self._queued / self._max_batch_size) / slots
         wait_s = (self._service_time_s or 0.0) * (reads_before + 1)
         if self._queued >= self._max_queued or wait_s > timeout_s:
+            self._observer.call_refused()
             raise OverloadedError(
                 "The gateway has more calls than it can answer in time; try again later.",
                 retry_after_s=max(wait_s, _MIN_RETRY_AFTER_S),
@@ -193,9 +230,11 @@ class Coalescer:
         while self._queues and len(self._batches) < self._slots():
             group, queue = next(iter(self._queues.items()))
             batch = _Batch(group, {}, now)
+            queue_s = []
             while queue and (len(batch.waiters) < self._max_batch_size or queue[0].user_id in batch.waiters):
                 waiter = queue.popleft()
                 waiter.batch = batch
+                queue_s.append(now - waiter.arrived)
                 batch.waiters.setdefault(waiter.user_id, []).append(waiter)
                 self._queued -= 1
             del self._queues[group]
@@ -203,6 +242,9 @@ class Coalescer:
                 self._requeue(group, queue)
             self._batches.add(batch)
             batch.task = asyncio.create_task(self._run(batch))
+            # Not a `finally` in the task: one that is cancelled before its first step never gets there.
+            batch.task.add_done_callback(partial(self._finish, batch))
+            self._observer.read_started(users=len(batch.waiters), queue_s=queue_s)
 
     def _requeue(self, group: _Group, queue: deque[_Waiter]) -> None:
         """Put a group back to where its oldest waiter stands among the others."""
@@ -215,14 +257,16 @@ class Coalescer:
         user_ids = list(batch.waiters)
         try:
             await self._read(batch, user_ids)
-        except asyncio.CancelledError:
-            # By its last waiter's leaving, or by `close`.
-            self._fail(batch, user_ids, UpstreamUnavailableError("The gateway is ending."))
         except Exception as error:  # noqa: BLE001  # handed to the callers, whose boundary tells them
             self._fail(batch, user_ids, error)
-        finally:
-            self._batches.discard(batch)
-            self._dispatch(asyncio.get_running_loop().time())
+
+    def _finish(self, batch: _Batch, task: "asyncio.Task[None]") -> None:
+        """Free a batch's slot for those who wait."""
+        if task.cancelled():
+            # By its last waiter's leaving, or by `close`.
+            self._fail(batch, list(batch.waiters), UpstreamUnavailableError("The gateway is ending."))
+        self._batches.discard(batch)
+        self._dispatch(task.get_loop().time())
 
     async def _read(self, batch: _Batch, user_ids: list[str]) -> None:
         """Read some of a batch's users; split those that the reader rejects until the bad one stands alone."""
@@ -236,6 +280,7 @@ class Coalescer:
                 batch.group.feature_set, user_ids, principal=batch.group.principal, timeout_s=timeout_s
             )
         except RejectedUpstreamError as error:
+            self._observer.read_ended(loop.time() - started, answered=False)
             if len(user_ids) == 1:
                 self._fail(batch, user_ids, error)
                 return
@@ -244,9 +289,11 @@ class Coalescer:
             await self._read(batch, user_ids[half:])
             return
         except GatewayError as error:
+            self._observer.read_ended(loop.time() - started, answered=False)
             self._fail(batch, user_ids, error)
             return
         upstream_s = loop.time() - started
+        self._observer.read_ended(upstream_s, answered=True)
         self._note_service_time(upstream_s)
         for user_id, row in zip(user_ids, rows, strict=True):
             for waiter in batch.waiters[user_id]:

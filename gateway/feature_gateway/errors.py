@@ -121,6 +121,18 @@ class StalenessPolicyUnknownError(GatewayError):
     """The request's staleness policy is none that the gateway knows."""
 
 
+class UserIdsEmptyError(GatewayError):
+    """A batch names no user."""
+
+
+class UserIdsTooManyError(GatewayError):
+    """A batch names more users than the gateway takes."""
+
+
+class TimeoutInvalidError(GatewayError):
+    """A message's timeout is not above zero, or out of range."""
+
+
 class InternalError(GatewayError):
     """A fault of the gateway."""
 
@@ -187,6 +199,9 @@ ERROR_TABLE: Mapping[type[GatewayError], ErrorEntry] = {
     ),
     MaxAgeInvalidError: ErrorEntry(_INVALID, ErrorReason.ERROR_REASON_MAX_AGE_INVALID, _BAD_REQUEST),
     StalenessPolicyUnknownError: ErrorEntry(_INVALID, ErrorReason.ERROR_REASON_STALENESS_POLICY_UNKNOWN, _BAD_REQUEST),
+    UserIdsEmptyError: ErrorEntry(_INVALID, ErrorReason.ERROR_REASON_USER_IDS_EMPTY, _BAD_REQUEST),
+    UserIdsTooManyError: ErrorEntry(_INVALID, ErrorReason.ERROR_REASON_USER_IDS_TOO_MANY, _BAD_REQUEST),
+    TimeoutInvalidError: ErrorEntry(_INVALID, ErrorReason.ERROR_REASON_TIMEOUT_INVALID, _BAD_REQUEST),
     InternalError: ErrorEntry(StatusCode.INTERNAL, ErrorReason.ERROR_REASON_INTERNAL, HTTPStatus.INTERNAL_SERVER_ERROR),
 }
 """By class: the gRPC code, ErrorInfo's reason and the HTTP status."""

@@ -3,6 +3,7 @@
 import base64
 import logging
 import math
+import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
@@ -10,26 +11,40 @@ from typing import Any
 
 import orjson
 from aiohttp import web
+from grpc import StatusCode
 from streamflow.features.v1.error_reason_pb2 import ErrorReason
 
-from feature_gateway.errors import ERROR_DOMAIN, GatewayError, as_gateway_error, entry_of
+from feature_gateway.errors import ERROR_DOMAIN, ERROR_TABLE, GatewayError, as_gateway_error, entry_of
 from feature_gateway.features import FeatureValue
 from feature_gateway.lookup import Lookup, Query, Selection, UserFeatures
+from feature_gateway.metrics import CONTENT_TYPE, Metrics
+from feature_gateway.readiness import Readiness
 
 _log = logging.getLogger(__name__)
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NS_PER_US = 1000
 _LOOKUP: web.AppKey[Lookup] = web.AppKey("lookup", Lookup)
+_READINESS: web.AppKey[Readiness] = web.AppKey("readiness", Readiness)
+_METRICS: web.AppKey[Metrics] = web.AppKey("metrics", Metrics)
+
+FEATURES_METHOD = "http:/features"
+"""The method that a request for features is counted as."""
+
+_CODES = {200: StatusCode.OK} | {entry.http_status.value: entry.code for entry in ERROR_TABLE.values()}
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def make_app(lookup: Lookup) -> web.Application:
-    """Return the HTTP application that answers from a lookup."""
-    app = web.Application(middlewares=[_problems])
+def make_app(lookup: Lookup, *, readiness: Readiness, metrics: Metrics) -> web.Application:
+    """Return the HTTP application that answers from a lookup, and says whether calls should be sent here."""
+    app = web.Application(middlewares=[_counted, _problems])
     app[_LOOKUP] = lookup
+    app[_READINESS] = readiness
+    app[_METRICS] = metrics
     app.router.add_get("/health", _health)
+    app.router.add_get("/ready", _ready)
+    app.router.add_get("/metrics", _metrics)
     app.router.add_get("/features/{user_id:[^/]*}", _features)
     return app
 
@@ -38,11 +53,18 @@ async def _health(_request: web.Request) -> web.Response:
     return _json({"status": "ok"})
 
 
+async def _ready(request: web.Request) -> web.Response:
+    reason = request.app[_READINESS].reason
+    return _json({"status": "ready"}) if reason is None else _problem(HTTPStatus.SERVICE_UNAVAILABLE, reason)
+
+
+async def _metrics(request: web.Request) -> web.Response:
+    return web.Response(body=request.app[_METRICS].exposition(), headers={"Content-Type": CONTENT_TYPE})
+
+
 async def _features(request: web.Request) -> web.Response:
-    query = Query(
-        request.match_info["user_id"], _selection(request), principal=request.headers.get("Authorization", "")
-    )
-    answer = await request.app[_LOOKUP].user_features(query, remaining_s=None)
+    query = Query(_selection(request), principal=request.headers.get("Authorization", ""))
+    answer = await request.app[_LOOKUP].user_features(request.match_info["user_id"], query, remaining_s=None)
     return _json(_body(answer))
 
 
@@ -92,6 +114,20 @@ def _json_value(value: FeatureValue, dtype: str) -> FeatureValue:
 def _rfc3339(stamp_ns: int) -> str:
     moment = _EPOCH + timedelta(microseconds=stamp_ns // _NS_PER_US)
     return moment.isoformat().replace("+00:00", "Z")
+
+
+@web.middleware
+async def _counted(request: web.Request, handler: _Handler) -> web.StreamResponse:
+    if request.match_info.handler is not _features:
+        return await handler(request)
+    started = time.perf_counter()
+    code = StatusCode.CANCELLED
+    try:
+        response = await handler(request)
+        code = _CODES.get(response.status, StatusCode.UNKNOWN)
+        return response
+    finally:
+        request.app[_METRICS].call_ended(FEATURES_METHOD, code, time.perf_counter() - started)
 
 
 @web.middleware

@@ -1,8 +1,9 @@
-"""What surrounds every gRPC call: exceptions become statuses."""
+"""What surrounds every gRPC call: exceptions become statuses, and each end is told."""
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 from typing import Any
 
@@ -20,38 +21,91 @@ from feature_gateway.errors import (
     as_gateway_error,
     entry_of,
 )
+from feature_gateway.observer import Observer
 
 _log = logging.getLogger(__name__)
 
+_OUR_METHODS = f"/{ERROR_DOMAIN}."
+
 
 class ErrorInterceptor(grpc.aio.ServerInterceptor):
-    """Ends a unary call that raised with the status that the error table has for it, details included."""
+    """Ends a call that raised with the status that the error table has for it, details included."""
+
+    def __init__(self, observer: Observer) -> None:
+        """Take who is told how unary calls ended, by their names without the service's."""
+        self._observer = observer
 
     async def intercept_service(
         self,
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Any:
-        """Wrap the handler of a unary method; leave others as they are."""
+        """Wrap the handler of a unary method, or of a bidirectional one of ours; leave others as they are."""
         handler = await continuation(handler_call_details)
-        if handler is None or handler.unary_unary is None:
+        if handler is None:
+            return handler
+        if handler.stream_stream is not None and handler_call_details.method.startswith(_OUR_METHODS):
+            return self._guarded_stream(handler, handler_call_details.method)
+        if handler.unary_unary is None:
             return handler
         answer, deserialize = handler.unary_unary, handler.request_deserializer
+        method = handler_call_details.method.rpartition("/")[2]
 
         async def guarded(request: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+            started = time.perf_counter()
+
+            def tell(code: grpc.StatusCode) -> None:
+                self._observer.call_ended(method, code, time.perf_counter() - started)
+
             try:
                 reply = answer(_deserialized(request, deserialize), context)
-                return await reply if asyncio.iscoroutine(reply) else reply
+                reply = await reply if asyncio.iscoroutine(reply) else reply
             except grpc.aio.AbortError:
+                tell(grpc.StatusCode.UNKNOWN)
+                raise
+            except asyncio.CancelledError:
+                tell(_code_of_cancelled(context))
                 raise
             except Exception as error:  # noqa: BLE001  # the boundary: every failure becomes a status
-                failure = as_gateway_error(error)
-                if failure is not error:
-                    _log.exception("unforeseen failure of %s", handler_call_details.method)
-                await context.abort_with_status(rpc_status.to_status(rich_status(failure)))
+                tell(entry_of(as_gateway_error(error)).code)
+                await _abort(context, error, handler_call_details.method)
+            else:
+                tell(grpc.StatusCode.OK)
+                return reply
 
         # Without a deserializer of its own: bytes that are no message would end in gRPC as UNKNOWN.
         return grpc.unary_unary_rpc_method_handler(guarded, response_serializer=handler.response_serializer)
+
+    @staticmethod
+    def _guarded_stream(handler: Any, method: str) -> Any:
+        async def requests(messages: AsyncIterator[bytes]) -> AsyncIterator[Any]:
+            async for message in messages:
+                yield _deserialized(message, handler.request_deserializer)
+
+        async def guarded(
+            messages: AsyncIterator[bytes], context: grpc.aio.ServicerContext[Any, Any]
+        ) -> AsyncIterator[Any]:
+            try:
+                async for reply in handler.stream_stream(requests(messages), context):
+                    yield reply
+            except grpc.aio.AbortError:
+                raise
+            except Exception as error:  # noqa: BLE001  # the boundary: every failure becomes a status
+                await _abort(context, error, method)
+
+        return grpc.stream_stream_rpc_method_handler(guarded, response_serializer=handler.response_serializer)
+
+
+def _code_of_cancelled(context: grpc.aio.ServicerContext[Any, Any]) -> grpc.StatusCode:
+    # It is never below 0, and None without a deadline.
+    return grpc.StatusCode.DEADLINE_EXCEEDED if context.time_remaining() == 0 else grpc.StatusCode.CANCELLED
+
+
+async def _abort(context: grpc.aio.ServicerContext[Any, Any], error: Exception, method: str) -> None:
+    failure = as_gateway_error(error)
+    if failure is not error:
+        _log.error("unforeseen failure of %s", method, exc_info=error)
+    await context.abort_with_status(rpc_status.to_status(rich_status(failure)))
 
 
 def _deserialized(request: bytes, deserialize: Callable[[bytes], Any]) -> Any:

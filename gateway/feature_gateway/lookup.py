@@ -1,4 +1,4 @@
-"""One user's features: the request checked, read in time, and judged for freshness."""
+"""Users' features: the query checked, read in time, and judged for freshness."""
 
 import asyncio
 import time
@@ -7,18 +7,26 @@ from dataclasses import dataclass
 
 from feature_gateway.coalescer import Coalescer, Served
 from feature_gateway.contract import Contract, FeatureSet
+from feature_gateway.contract_reload import ContractHolder
 from feature_gateway.errors import (
     ContractMismatchError,
     DeadlineExceededError,
+    FeaturesTooOldError,
+    GatewayError,
+    RejectedUpstreamError,
     UserIdEmptyError,
     UserIdMalformedError,
+    UserIdsEmptyError,
+    UserIdsTooManyError,
     UserIdTooLongError,
 )
 from feature_gateway.features import UserRow
 from feature_gateway.freshness import StalenessPolicy, judged
+from feature_gateway.observer import Observer
 from feature_gateway.settings import Settings
 
 _USER_ID_FIELD = "user_id"
+_USER_IDS_FIELD = "user_ids"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +39,8 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What is asked about a user."""
+    """What is asked about a user, or about several."""
 
-    user_id: str
     selection: Selection = Selection()
 
     contract_hash: str = ""
@@ -62,56 +69,115 @@ class UserFeatures:
     """From the query until the features were ready."""
 
 
+@dataclass(frozen=True, slots=True)
+class UserFailure:
+    """Why a batch has no features of one of its users."""
+
+    user_id: str
+    error: GatewayError
+
+
 class Lookup:
-    """Answers for one user at a time; knows neither gRPC nor HTTP."""
+    """Answers queries by one contract at a time; knows neither gRPC nor HTTP."""
 
     def __init__(
         self,
         *,
-        contract: Contract,
+        contracts: ContractHolder,
         coalescer: Coalescer,
         settings: Settings,
+        observer: Observer,
         now_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         """Take the collaborators, and the clock that ages are judged by: nanoseconds since 1970, UTC."""
-        self._contract = contract
+        self._contracts = contracts
         self._coalescer = coalescer
         self._settings = settings
+        self._observer = observer
         self._now_ns = now_ns
 
-    async def user_features(self, query: Query, *, remaining_s: float | None) -> UserFeatures:
+    @property
+    def contract(self) -> Contract:
+        """The contract in service; one call takes it once, and is answered by it to its end."""
+        return self._contracts.current
+
+    async def user_features(self, user_id: str, query: Query, *, remaining_s: float | None) -> UserFeatures:
         """Return the selected features of a user, of whom nothing need be known.
 
         `remaining_s` is what is left of the caller's deadline, None for no deadline. Everything about the query is
         checked before any I/O. Raises GatewayError.
         """
-        loop = asyncio.get_running_loop()
-        started = loop.time()
-        self._check_contract(query.contract_hash)
-        self._check_user_id(query.user_id)
-        feature_set = self._feature_set(query.selection)
+        started = asyncio.get_running_loop().time()
+        contract = self.contract
+        feature_set = self._checked(contract, query)
+        self._check_user_id(contract, user_id)
         served = await self._coalescer.user_row(
-            feature_set, query.user_id, principal=query.principal, timeout_s=self._budget_s(remaining_s)
+            feature_set, user_id, principal=query.principal, timeout_s=self._budget_s(remaining_s)
         )
-        row = judged(
-            served.row,
-            feature_set,
-            now_ns=self._now_ns(),
-            max_age_s=query.max_age_s,
-            policy=query.staleness_policy,
-        )
-        return UserFeatures(
-            query.user_id, feature_set, row, self._contract.hash, served, gateway_s=loop.time() - started
-        )
+        return self._answer(contract, user_id, query, feature_set, served=served, started=started)
 
-    def _check_contract(self, requested_hash: str) -> None:
-        if requested_hash and requested_hash != self._contract.hash:
+    async def batch_user_features(
+        self, user_ids: Sequence[str], query: Query, *, remaining_s: float | None
+    ) -> list[UserFeatures | UserFailure]:
+        """Return the selected features of several users in the order asked, or why there are none of one.
+
+        Raises GatewayError for what is not one user's fault.
+        """
+        started = asyncio.get_running_loop().time()
+        contract = self.contract
+        feature_set = self._checked(contract, query)
+        self._check_count(user_ids)
+        failures = {user_id: failure for user_id in user_ids if (failure := self._failure(contract, user_id))}
+        asked = list(dict.fromkeys(user_id for user_id in user_ids if user_id not in failures))
+        answers: dict[str, UserFeatures | UserFailure] = dict(failures)
+        if asked:
+            rows = await self._coalescer.user_rows(
+                feature_set, asked, principal=query.principal, timeout_s=self._budget_s(remaining_s)
+            )
+            for user_id, served in zip(asked, rows, strict=True):
+                try:
+                    if isinstance(served, GatewayError):
+                        raise served
+                    answers[user_id] = self._answer(
+                        contract, user_id, query, feature_set, served=served, started=started
+                    )
+                except (RejectedUpstreamError, FeaturesTooOldError) as error:
+                    answers[user_id] = UserFailure(user_id, error)
+        return [answers[user_id] for user_id in user_ids]
+
+    def _checked(self, contract: Contract, query: Query) -> FeatureSet:
+        """Return what a query selects, once all but its user is found to be right."""
+        if query.contract_hash and query.contract_hash != contract.hash:
             raise ContractMismatchError(
                 "The request was built for another contract than the gateway answers by.",
-                metadata={"requested_hash": requested_hash[:100], "contract_hash": self._contract.hash},
+                metadata={"requested_hash": query.contract_hash[:100], "contract_hash": contract.hash},
+            )
+        selection = query.selection
+        if selection.references is not None:
+            return contract.feature_set_of_references(selection.references)
+        if selection.feature_service is not None:
+            return contract.feature_set_of_service(selection.feature_service)
+        return contract.feature_set_of_service(self._settings.default_feature_service)
+
+    def _check_count(self, user_ids: Sequence[str]) -> None:
+        if not user_ids:
+            raise UserIdsEmptyError("user_ids is empty; give the ids of the users.", field=_USER_IDS_FIELD)
+        limit = self._settings.max_batch_users
+        if len(user_ids) > limit:
+            raise UserIdsTooManyError(
+                f"There are {len(user_ids)} user ids, and a batch takes {limit}; send several batches.",
+                field=_USER_IDS_FIELD,
+                metadata={"max_users": str(limit)},
             )
 
-    def _check_user_id(self, user_id: str) -> None:
+    def _failure(self, contract: Contract, user_id: str) -> UserFailure | None:
+        try:
+            self._check_user_id(contract, user_id)
+        except GatewayError as error:
+            return UserFailure(user_id, error)
+        return None
+
+    def _check_user_id(self, contract: Contract, user_id: str) -> None:
         if not user_id:
             raise UserIdEmptyError("user_id is empty; give the id of a user.", field=_USER_ID_FIELD)
         limit = self._settings.max_user_id_bytes
@@ -119,20 +185,13 @@ class Lookup:
             raise UserIdTooLongError(
                 f"user_id is longer than {limit} bytes.", field=_USER_ID_FIELD, metadata={"max_bytes": str(limit)}
             )
-        pattern = self._contract.user_id_pattern
+        pattern = contract.user_id_pattern
         if pattern is not None and not pattern.fullmatch(user_id):
             raise UserIdMalformedError(
                 f"user_id {user_id!r} is not of the form {pattern.pattern}.",
                 field=_USER_ID_FIELD,
                 metadata={"pattern": pattern.pattern},
             )
-
-    def _feature_set(self, selection: Selection) -> FeatureSet:
-        if selection.references is not None:
-            return self._contract.feature_set_of_references(selection.references)
-        if selection.feature_service is not None:
-            return self._contract.feature_set_of_service(selection.feature_service)
-        return self._contract.feature_set_of_service(self._settings.default_feature_service)
 
     def _budget_s(self, remaining_s: float | None) -> float:
         if remaining_s is None:
@@ -141,3 +200,20 @@ class Lookup:
         if budget_s <= 0:
             raise DeadlineExceededError("The deadline had passed before the features could be asked for.")
         return budget_s
+
+    def _answer(
+        self,
+        contract: Contract,
+        user_id: str,
+        query: Query,
+        feature_set: FeatureSet,
+        *,
+        served: Served,
+        started: float,
+    ) -> UserFeatures:
+        row = judged(
+            served.row, feature_set, now_ns=self._now_ns(), max_age_s=query.max_age_s, policy=query.staleness_policy
+        )
+        self._observer.user_answered(feature_set, row.statuses)
+        gateway_s = asyncio.get_running_loop().time() - started
+        return UserFeatures(user_id, feature_set, row, contract.hash, served, gateway_s)

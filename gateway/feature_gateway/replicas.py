@@ -16,6 +16,7 @@ from feature_gateway.coalescer import ReadReport
 from feature_gateway.contract import FeatureSet
 from feature_gateway.errors import DeadlineExceededError, UpstreamUnavailableError
 from feature_gateway.features import UserRow
+from feature_gateway.observer import Observer
 from feature_gateway.upstream import FeatureServer, ServerUnreachableError
 
 _log = logging.getLogger(__name__)
@@ -76,10 +77,18 @@ class Replica:
 class ReplicaSet:
     """Reads from whichever feature server is best; belongs to one event loop."""
 
-    def __init__(self, urls: Sequence[str], *, connect: Callable[[str], FeatureServer], hedge: bool) -> None:
+    def __init__(
+        self,
+        urls: Sequence[str],
+        *,
+        connect: Callable[[str], FeatureServer],
+        hedge: bool,
+        observer: Observer | None = None,
+    ) -> None:
         """Take the servers' URLs, how one is made of a URL, and whether slow reads are hedged."""
         self._connect = connect
         self._hedge = hedge
+        self._observer = observer or Observer()
         self._replicas: list[Replica] = []
         self._retry_budget = Budget(_RETRY_SHARE)
         self._hedge_budget = Budget(_HEDGE_SHARE)
@@ -90,6 +99,11 @@ class ReplicaSet:
     def slots(self) -> int:
         """How many reads may be under way: one a server that is not set aside, for each is one Python process."""
         return max(1, sum(not replica.aside for replica in self._replicas))
+
+    @property
+    def set_aside(self) -> int:
+        """How many servers are set aside."""
+        return sum(replica.aside for replica in self._replicas)
 
     @property
     def urls(self) -> list[str]:
@@ -140,6 +154,7 @@ class ReplicaSet:
             left_s = deadline - loop.time()
             if second is None or left_s <= 0 or not self._retry_budget.spend():
                 raise
+            self._observer.read_retried()
             return await read(second, left_s), ReadReport(retried=True)
 
     def _best(self, but: Replica | None = None) -> Replica | None:
@@ -187,6 +202,7 @@ class ReplicaSet:
             done, _ = await asyncio.wait(tasks, timeout=patience_s)
             second = None if done else self._best(but=first)
             if second is not None and self._hedge_budget.spend():
+                self._observer.read_hedged()
                 tasks.add(asyncio.create_task(read(second, deadline - loop.time())))
             return await _first_success(tasks), len(tasks) > 1
         finally:
@@ -204,6 +220,7 @@ class ReplicaSet:
         if not replica.aside and replica in self._replicas:
             _log.warning("feature server %s is set aside", replica.server.url)
             replica.probe = asyncio.create_task(self._probe(replica))
+            self._observer.replica_set_aside()
 
     async def _probe(self, replica: Replica) -> None:
         """Ask a server that is set aside whether it lives, ever less often, until it does."""

@@ -3,31 +3,41 @@
 import asyncio
 import logging
 import signal
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 import grpc
 from aiohttp import web
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection
+from prometheus_client import CollectorRegistry
 from streamflow.features.v1 import user_feature_service_pb2
 from streamflow.features.v1.user_feature_service_pb2_grpc import add_UserFeatureServiceServicer_to_server
 
 from feature_gateway.coalescer import Coalescer
-from feature_gateway.contract import Contract, ContractError, load_contract
+from feature_gateway.contract import ContractError
+from feature_gateway.contract_reload import ContractHolder, keep_current
 from feature_gateway.health import Health
-from feature_gateway.http_api import make_app
+from feature_gateway.http_api import FEATURES_METHOD, make_app
 from feature_gateway.interceptors import ErrorInterceptor
 from feature_gateway.lookup import Lookup
+from feature_gateway.metrics import Metrics
+from feature_gateway.observer import Observer
+from feature_gateway.readiness import Readiness, follow
 from feature_gateway.replicas import ReplicaSet
+from feature_gateway.resolver import follow_names, needs_resolving
 from feature_gateway.servicer import UserFeatureServicer
 from feature_gateway.settings import Settings
 from feature_gateway.upstream import FeatureServer, make_session
 
 _log = logging.getLogger(__name__)
 
-_SERVICE = user_feature_service_pb2.DESCRIPTOR.services_by_name["UserFeatureService"].full_name
+_DESCRIPTOR = user_feature_service_pb2.DESCRIPTOR.services_by_name["UserFeatureService"]
+_SERVICE = _DESCRIPTOR.full_name
+_METHODS = (*_DESCRIPTOR.methods_by_name, FEATURES_METHOD)
 _HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 _GRPC_OPTIONS = (
     # Otherwise a second gateway on the same port starts without a word and takes half the calls.
@@ -49,67 +59,146 @@ class Addresses:
     http: str
 
 
-@asynccontextmanager
-async def running_gateway(settings: Settings) -> AsyncIterator[Addresses]:
-    """Serve for the length of a block; then end: NOT_SERVING, no new calls, those in flight get their grace time.
+@dataclass(frozen=True)
+class Controls:
+    """What a running gateway can be told; each is told by setting it."""
 
-    Raises StartError, before anything listens, for a contract or a port that can't be used.
+    hurry: asyncio.Event = field(default_factory=asyncio.Event)
+    """Leave out what is left of the drain pause."""
+
+    reload_contract: asyncio.Event = field(default_factory=asyncio.Event)
+    """Read the contract's file, changed or not."""
+
+
+@asynccontextmanager
+async def running_gateway(settings: Settings, *, controls: Controls | None = None) -> AsyncIterator[Addresses]:
+    """Serve for the length of a block; then drain, refuse new calls, and give those in flight their grace time.
+
+    Ready once a canary read has succeeded, which the start does not wait for. Raises StartError, before anything
+    listens, for a contract or a port that can't be used.
     """
-    contract = _contract(settings)
+    controls = controls or Controls()
+    contracts = _contracts(settings)
+    readiness = Readiness()
+    health = Health(readiness, (_SERVICE,))
+    metrics = Metrics(CollectorRegistry(), methods=_METHODS)
     async with AsyncExitStack() as stack:
-        lookup = Lookup(contract=contract, coalescer=await _coalescer(contract, settings, stack), settings=settings)
-        http_address = await _start_http(lookup, settings, stack)
-        grpc_address = await _start_grpc(lookup, settings, stack)
-        _log.info("serving gRPC on %s and HTTP on %s, contract %s", grpc_address, http_address, contract.hash)
+        replicas = await _replicas(contracts, settings, metrics, stack)
+        coalescer = _coalescer(replicas, settings, metrics, stack)
+        lookup = Lookup(contracts=contracts, coalescer=coalescer, settings=settings, observer=metrics)
+        metrics.watch(
+            ready=lambda: readiness.ready,
+            queued=lambda: coalescer.queued,
+            reads_in_flight=lambda: coalescer.in_flight,
+            replicas=lambda: len(replicas.urls),
+            replicas_set_aside=lambda: replicas.set_aside,
+            contract_hash=lambda: contracts.current.hash,
+        )
+        canary = partial(_canary_read, replicas, contracts, settings)
+        _keep_running(follow(readiness, canary, interval_s=settings.readiness_interval_s), stack)
+        _keep_running(keep_current(contracts, asked=controls.reload_contract), stack)
+        ends: list[Callable[[], Awaitable[object]]] = []
+        stack.push_async_callback(_all, ends)
+        app = make_app(lookup, readiness=readiness, metrics=metrics)
+        http_address = await _start_http(app, settings, ends)
+        grpc_address = await _start_grpc(lookup, health, metrics, settings, ends)
+        _log.info("serving gRPC on %s and HTTP on %s, contract %s", grpc_address, http_address, contracts.current.hash)
         yield Addresses(grpc=grpc_address, http=http_address)
+        readiness.drain()
+        _log.info("draining: calls are still answered for %g s", settings.drain_pause_s)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(settings.drain_pause_s):
+                await controls.hurry.wait()
+        health.end_watches()
         _log.info("ending: calls in flight get %g s", settings.shutdown_grace_s)
 
 
 async def serve(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT; raise StartError when that can't be."""
-    ended = asyncio.Event()
+    """Serve until SIGTERM or SIGINT, a second of which cuts the drain pause short; raise StartError when that can't be.
+
+    SIGHUP has the contract's file read anew.
+    """
+    ended, controls = asyncio.Event(), Controls()
+
+    def end() -> None:
+        if ended.is_set():
+            controls.hurry.set()
+        ended.set()
+
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, ended.set)
-    async with running_gateway(settings):
+        loop.add_signal_handler(number, end)
+    loop.add_signal_handler(signal.SIGHUP, controls.reload_contract.set)
+    async with running_gateway(settings, controls=controls):
         await ended.wait()
 
 
-def _contract(settings: Settings) -> Contract:
+def _contracts(settings: Settings) -> ContractHolder:
     try:
-        contract = load_contract(settings.contract_path)
+        return ContractHolder(settings.contract_path, default_feature_service=settings.default_feature_service)
     except ContractError as error:
         raise StartError(f"contract: {error}") from error
-    if settings.default_feature_service not in contract.services:
-        raise StartError(
-            f"GATEWAY_DEFAULT_FEATURE_SERVICE is {settings.default_feature_service!r}; "
-            f"the contract has {', '.join(sorted(contract.services))}"
-        )
-    return contract
 
 
-async def _coalescer(contract: Contract, settings: Settings, stack: AsyncExitStack) -> Coalescer:
+async def _replicas(
+    contracts: ContractHolder, settings: Settings, observer: Observer, stack: AsyncExitStack
+) -> ReplicaSet:
+    # A contract with another join key is not taken into service, so it is the same for good.
+    join_key = contracts.current.join_key
     session = await stack.enter_async_context(make_session())
+    urls = settings.feature_server_urls
     replicas = ReplicaSet(
-        settings.feature_server_urls,
-        connect=lambda url: FeatureServer(url, join_key=contract.join_key, session=session),
+        () if needs_resolving(urls) else urls,
+        connect=lambda url: FeatureServer(url, join_key=join_key, session=session),
         hedge=settings.hedge,
+        observer=observer,
     )
     stack.push_async_callback(replicas.close)
+    if needs_resolving(urls):
+        _keep_running(follow_names(urls, replicas.set_urls, interval_s=settings.dns_interval_s), stack)
+    return replicas
+
+
+def _coalescer(replicas: ReplicaSet, settings: Settings, observer: Observer, stack: AsyncExitStack) -> Coalescer:
     coalescer = Coalescer(
         replicas,
         slots=lambda: replicas.slots,
         max_batch_size=settings.max_batch_size,
         max_queued=settings.max_queued_calls,
+        observer=observer,
     )
     stack.push_async_callback(coalescer.close)
     return coalescer
 
 
-async def _start_http(lookup: Lookup, settings: Settings, stack: AsyncExitStack) -> str:
-    runner = web.AppRunner(make_app(lookup), access_log=None, shutdown_timeout=settings.shutdown_grace_s)
+async def _canary_read(replicas: ReplicaSet, contracts: ContractHolder, settings: Settings) -> None:
+    """Read the default feature service through to the online store; past the coalescer, whose queue load may fill."""
+    feature_set = contracts.current.feature_set_of_service(settings.default_feature_service)
+    await replicas.read_rows(
+        feature_set, [settings.canary_user_id], principal="", timeout_s=settings.readiness_timeout_s
+    )
+
+
+def _keep_running(work: Coroutine[Any, Any, None], stack: AsyncExitStack) -> None:
+    """Run `work` beside everything else until the stack closes."""
+    task = asyncio.create_task(work)
+
+    async def end() -> None:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    stack.push_async_callback(end)
+
+
+async def _all(ends: list[Callable[[], Awaitable[object]]]) -> None:
+    """Do all of them at once, so that the grace time is one for both servers."""
+    await asyncio.gather(*(end() for end in ends))
+
+
+async def _start_http(app: web.Application, settings: Settings, ends: list[Callable[[], Awaitable[object]]]) -> str:
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=settings.shutdown_grace_s)
     await runner.setup()
-    stack.push_async_callback(runner.cleanup)
+    ends.append(runner.cleanup)
     site = web.TCPSite(runner, settings.bind_address, settings.http_port, reuse_port=False)
     try:
         await site.start()
@@ -122,11 +211,18 @@ async def _start_http(lookup: Lookup, settings: Settings, stack: AsyncExitStack)
     return f"{host}:{port}"
 
 
-async def _start_grpc(lookup: Lookup, settings: Settings, stack: AsyncExitStack) -> str:
-    server = grpc.aio.server(interceptors=[ErrorInterceptor()], options=_GRPC_OPTIONS)
-    add_UserFeatureServiceServicer_to_server(UserFeatureServicer(lookup), server)
-    health = Health((_SERVICE,))
-    await health.add_to(server)
+async def _start_grpc(
+    lookup: Lookup,
+    health: Health,
+    observer: Observer,
+    settings: Settings,
+    ends: list[Callable[[], Awaitable[object]]],
+) -> str:
+    server = grpc.aio.server(interceptors=[ErrorInterceptor(observer)], options=_GRPC_OPTIONS)
+    add_UserFeatureServiceServicer_to_server(
+        UserFeatureServicer(lookup, max_stream_in_flight=settings.max_stream_in_flight, observer=observer), server
+    )
+    health.add_to(server)
     reflection.enable_server_reflection((_SERVICE, _HEALTH, reflection.SERVICE_NAME), server)
     try:
         port = server.add_insecure_port(f"{settings.bind_address}:{settings.grpc_port}")
@@ -136,7 +232,5 @@ async def _start_grpc(lookup: Lookup, settings: Settings, stack: AsyncExitStack)
             "end what uses the port, or set GATEWAY_GRPC_PORT to another"
         ) from error
     await server.start()
-    stack.push_async_callback(server.stop, settings.shutdown_grace_s)
-    await health.set_serving()
-    stack.push_async_callback(health.set_not_serving)
+    ends.append(partial(server.stop, settings.shutdown_grace_s))
     return f"{settings.bind_address}:{port}"

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from feature_gateway.resolver import DNS_SCHEME
+
 _MAX_PORT = 65535
 
 
@@ -45,11 +47,18 @@ def _seconds(text: str) -> float:
     return seconds
 
 
+def _some_seconds(text: str) -> float:
+    seconds = _seconds(text)
+    if seconds == 0:
+        raise ValueError("it takes a number of seconds above 0, such as 0.5")
+    return seconds
+
+
 def _urls(text: str) -> tuple[str, ...]:
     urls = tuple(url.strip().rstrip("/") for url in text.split(","))
     parts = [urlsplit(url) for url in urls]
-    if any(part.scheme not in {"http", "https"} or not part.hostname for part in parts):
-        raise ValueError("it takes http:// or https:// URLs with commas between them")
+    if any(part.scheme not in {"http", "https", DNS_SCHEME} or not part.hostname for part in parts):
+        raise ValueError(f"it takes http://, https:// or {DNS_SCHEME}:// URLs with commas between them")
     if len(set(urls)) < len(urls):
         raise ValueError("it names a URL twice")
     return urls
@@ -75,10 +84,13 @@ class Settings:
     """The HTTP server's port."""
 
     feature_server_urls: tuple[str, ...] = _setting("GATEWAY_FEATURE_SERVER_URLS", ("http://127.0.0.1:6566",), _urls)
-    """The base URLs of the `feast serve` replicas."""
+    """The base URLs of the `feast serve` replicas; the host of a dns+http:// one stands for all of its addresses."""
+
+    dns_interval_s: float = _setting("GATEWAY_DNS_INTERVAL_S", 5.0, _seconds)
+    """How often dns+http:// names are resolved again."""
 
     contract_path: Path = _setting("GATEWAY_CONTRACT_PATH", Path("feature_repo/contract.json"), Path)
-    """The contract written by `offline apply`."""
+    """The contract written by `offline apply`; read at the start and whenever it changes."""
 
     default_feature_service: str = _setting("GATEWAY_DEFAULT_FEATURE_SERVICE", "churn_v1", _text)
     """The feature service of a request that selects nothing."""
@@ -95,14 +107,32 @@ class Settings:
     max_batch_size: int = _setting("GATEWAY_MAX_BATCH_SIZE", 64, _count)
     """The most users that one read of a feature server has."""
 
+    max_batch_users: int = _setting("GATEWAY_MAX_BATCH_USERS", 1000, _count)
+    """The most users that one BatchGetUserFeatures may name."""
+
+    max_stream_in_flight: int = _setting("GATEWAY_MAX_STREAM_IN_FLIGHT", 4096, _count)
+    """How many questions of one stream may be unanswered; further ones are left unread until there is room."""
+
     max_queued_calls: int = _setting("GATEWAY_MAX_QUEUED_CALLS", 4096, _count)
     """How many calls may wait for a feature server; one more is refused."""
 
     hedge: bool = _setting("GATEWAY_HEDGE", False, _switch)
     """Whether a slow read is sent to a second feature server too."""
 
+    readiness_interval_s: float = _setting("GATEWAY_READINESS_INTERVAL_S", 0.5, _some_seconds)
+    """How often the canary read is done, start to start; a fault that ends is over within one of these."""
+
+    readiness_timeout_s: float = _setting("GATEWAY_READINESS_TIMEOUT_S", 0.5, _some_seconds)
+    """How long a canary read may take."""
+
+    canary_user_id: str = _setting("GATEWAY_CANARY_USER_ID", "3413-BMNZE", _text)
+    """The user whom the canary read asks for; nothing need be known of them."""
+
+    drain_pause_s: float = _setting("GATEWAY_DRAIN_PAUSE_S", 1.0, _seconds)
+    """How long calls are still answered after SIGTERM, for those who follow health to send theirs elsewhere."""
+
     shutdown_grace_s: float = _setting("GATEWAY_SHUTDOWN_GRACE_S", 10.0, _seconds)
-    """How long calls in flight may take after SIGTERM."""
+    """How long calls in flight may take after the drain pause."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Settings":

@@ -235,6 +235,25 @@ async def test_a_read_that_nobody_waits_for_is_cancelled_and_its_slot_freed() ->
     assert (await calls[1]).row.values == ("1/p/a",)
 
 
+@pytest.mark.parametrize("steps", range(8))
+async def test_a_caller_that_gives_up_at_any_step_of_its_reads_start_frees_the_slot(steps: int) -> None:
+    reader = Reader()
+    coalescer = _coalescer(reader)
+    busy, hasty = _call(coalescer, "0"), _call(coalescer, "1")
+    await _settle()
+    reader.reads[0].succeed()
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    hasty.cancel()
+    await _settle()
+    assert (await busy).row.values == ("0/p/a",)
+    assert (coalescer.queued, coalescer.in_flight) == (0, 0)
+    call = _call(coalescer, "2")
+    await _settle()
+    reader.reads[-1].succeed()
+    assert (await call).row.values == ("2/p/a",)
+
+
 async def test_a_deadline_that_passes_in_the_queue_ends_the_call_and_nothing_is_sent() -> None:
     reader = Reader()
     coalescer = _coalescer(reader)

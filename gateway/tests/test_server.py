@@ -1,27 +1,21 @@
 """The server as a process: what it tells of itself, how it starts and how it ends."""
 
 import asyncio
-import os
 import signal
 import socket
-import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
 from aiohttp import web
 from feature_gateway.settings import Settings
-from gateway_fakes import FakeFeatureServer, Gateway, feast_answer
+from gateway_fakes import FakeFeatureServer, Gateway, feast_answer, health_becomes
+from gateway_process import TIMEOUT_S, command, environment, gateway_process
 from google.protobuf.message_factory import GetMessageClass
-from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 from streamflow.features.v1.user_feature_service_pb2 import GetUserFeaturesRequest
 from streamflow.features.v1.user_feature_service_pb2_grpc import UserFeatureServiceStub
 
-_TIMEOUT_S = 30
 _SERVICE = "streamflow.features.v1.UserFeatureService"
 
 
@@ -45,9 +39,8 @@ async def test_a_client_that_knows_only_reflection_can_call(gateway: Gateway) ->
 
 @pytest.mark.parametrize("service", ["", _SERVICE])
 async def test_health_is_serving_for_the_server_and_its_service(gateway: Gateway, service: str) -> None:
-    stub: Any = health_pb2_grpc.HealthStub(gateway.channel)
-    answer = await stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=5)
-    assert answer.status == health_pb2.HealthCheckResponse.SERVING
+    async with asyncio.timeout(TIMEOUT_S):
+        await health_becomes(gateway.channel, "SERVING", service)
 
 
 async def test_the_process_serves_and_ends_with_0_after_the_calls_in_flight(
@@ -61,21 +54,20 @@ async def test_the_process_serves_and_ends_with_0_after_the_calls_in_flight(
         return web.json_response(feast_answer(await request.json()))
 
     feature_server.answer = slow
-    async with asyncio.timeout(_TIMEOUT_S), _process(settings) as (process, target):
-        async with grpc.aio.insecure_channel(target) as channel:
+    async with asyncio.timeout(TIMEOUT_S), gateway_process(settings) as gateway:
+        async with grpc.aio.insecure_channel(gateway.grpc) as channel:
             call = asyncio.ensure_future(
                 UserFeatureServiceStub(channel).GetUserFeatures(
                     GetUserFeaturesRequest(user_id="3413-BMNZE"), timeout=20
                 )
             )
             await arrived.wait()
-            process.send_signal(signal.SIGTERM)
-            assert process.stderr is not None
-            await _line_with(process.stderr, "ending")
+            gateway.process.send_signal(signal.SIGTERM)
+            await gateway.line_with("ending")
             ending.set()
             reply = await call
         assert reply.user_features.user_known
-        assert await process.wait() == 0
+        assert await gateway.process.wait() == 0
 
 
 async def test_a_port_in_use_is_named_with_its_variable(settings: Settings) -> None:
@@ -108,46 +100,10 @@ async def test_a_start_that_cannot_be_says_why_in_one_line(
     assert len(errors.strip().splitlines()) == 1
 
 
-def _environment(settings: Settings) -> dict[str, str]:
-    return {
-        "PATH": os.environ["PATH"],
-        "GATEWAY_GRPC_PORT": "0",
-        "GATEWAY_HTTP_PORT": "0",
-        "GATEWAY_FEATURE_SERVER_URLS": ",".join(settings.feature_server_urls),
-        "GATEWAY_CONTRACT_PATH": str(settings.contract_path),
-    }
-
-
-def _command() -> str:
-    return str(Path(sys.executable).parent / "feature-gateway")
-
-
 async def _failed_start(settings: Settings, changes: dict[str, str]) -> tuple[int | None, str]:
     process = await asyncio.create_subprocess_exec(
-        _command(), env={**_environment(settings), **changes}, stderr=asyncio.subprocess.PIPE
+        command(), env={**environment(settings), **changes}, stderr=asyncio.subprocess.PIPE
     )
-    async with asyncio.timeout(_TIMEOUT_S):
+    async with asyncio.timeout(TIMEOUT_S):
         _, errors = await process.communicate()
     return process.returncode, errors.decode()
-
-
-@asynccontextmanager
-async def _process(settings: Settings) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
-    process = await asyncio.create_subprocess_exec(
-        _command(), env=_environment(settings), stderr=asyncio.subprocess.PIPE
-    )
-    try:
-        assert process.stderr is not None
-        line = await _line_with(process.stderr, "serving gRPC on ")
-        yield process, line.split("serving gRPC on ")[1].split()[0]
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-
-
-async def _line_with(stream: asyncio.StreamReader, text: str) -> str:
-    while line := (await stream.readline()).decode():
-        if text in line:
-            return line
-    raise AssertionError(f"the process ended without a line with {text!r}")

@@ -98,7 +98,7 @@ def _say_where(answer: UserFeatures, config: StackConfig, layout: Layout) -> Non
         "",
         f"gateway gRPC     {grpc}  streamflow.features.v1.UserFeatureService",
         f"gateway HTTP     {http}/features/{answer.user_id}",
-        f"feature server   http://127.0.0.1:{config.feature_server_port}",
+        *(f"feature server   http://127.0.0.1:{port}" for port in config.feature_servers().values()),
         f"PostgreSQL       {_without_password(config.postgres_url(layout))}",
         f"Redis            {_without_password(config.redis_url)}",
         f"logs             {layout.logs}",

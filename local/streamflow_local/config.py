@@ -9,6 +9,7 @@ from streamflow_local import postgres, valkey
 from streamflow_local.layout import Layout
 
 _MAX_PORT = 65535
+_MAX_REPLICAS = 32
 
 
 class ConfigError(ValueError):
@@ -21,7 +22,11 @@ class StackConfig:
 
     gateway_grpc_port: int
     gateway_http_port: int
+
     feature_server_port: int
+    """The first feature server's port; each replica's is one up."""
+
+    feature_server_replicas: int
 
     redis_port: int
     """The embedded Valkey's port; unused with a REDIS_URL."""
@@ -39,6 +44,7 @@ class StackConfig:
             gateway_grpc_port=_port(environment, "GATEWAY_GRPC_PORT", 50051),
             gateway_http_port=_port(environment, "GATEWAY_HTTP_PORT", 8000),
             feature_server_port=_port(environment, "FEATURE_SERVER_PORT", 6566),
+            feature_server_replicas=_count(environment, "FEATURE_SERVER_REPLICAS", 2),
             redis_port=_port(environment, "REDIS_PORT", 6380),
             external_postgres_url=environment.get("POSTGRES_URL") or None,
             external_redis_url=environment.get("REDIS_URL") or None,
@@ -56,14 +62,25 @@ class StackConfig:
             "GATEWAY_GRPC_PORT": self.gateway_grpc_port,
             "GATEWAY_HTTP_PORT": self.gateway_http_port,
             "FEATURE_SERVER_PORT": self.feature_server_port,
+            **{
+                f"FEATURE_SERVER_PORT (which is {above} below it)": port
+                for above, port in enumerate(list(self.feature_servers().values())[1:], start=1)
+            },
         }
         return ports if self.external_redis_url else {**ports, "REDIS_PORT": self.redis_port}
+
+    def feature_servers(self) -> dict[str, int]:
+        """Return the feature servers' names and ports."""
+        return {
+            f"feature-server-{number}": self.feature_server_port + number - 1
+            for number in range(1, self.feature_server_replicas + 1)
+        }
 
     def process_ports(self) -> dict[str, int]:
         """Return the port of each process that listens on one."""
         return {
             "valkey": self.redis_port,
-            "feature-server-1": self.feature_server_port,
+            **self.feature_servers(),
             "gateway": self.gateway_grpc_port,
         }
 
@@ -91,4 +108,11 @@ def _port(environment: Mapping[str, str], variable: str, default: int) -> int:
     text = environment.get(variable) or str(default)
     if not text.isdecimal() or not 0 < int(text) <= _MAX_PORT:
         raise ConfigError(f"{variable} is {text!r}; it takes a port from 1 to {_MAX_PORT}")
+    return int(text)
+
+
+def _count(environment: Mapping[str, str], variable: str, default: int) -> int:
+    text = environment.get(variable) or str(default)
+    if not text.isdecimal() or not 0 < int(text) <= _MAX_REPLICAS:
+        raise ConfigError(f"{variable} is {text!r}; it takes a number from 1 to {_MAX_REPLICAS}")
     return int(text)

@@ -27,7 +27,7 @@ def check(name: str, config: StackConfig, layout: Layout) -> str | None:
         return _redis(config.redis_url)
     if name == "gateway":
         return _gateway(config.gateway_grpc_port)
-    return _feature_server(config.feature_server_port)
+    return _feature_server(config.feature_servers()[name])
 
 
 def _postgres(url: str) -> str | None:

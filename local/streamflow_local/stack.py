@@ -25,10 +25,10 @@ def stores(config: StackConfig, layout: Layout) -> list[ProcessSpec]:
     return specs
 
 
-def feature_server(port: int, *, feature_repo: Path = FEATURE_REPO) -> ProcessSpec:
+def feature_server(port: int, *, name: str = "feature-server-1", feature_repo: Path = FEATURE_REPO) -> ProcessSpec:
     """Return Feast's own feature server; feature_store.yaml's variables are expected in the environment."""
     return ProcessSpec(
-        name="feature-server-1",
+        name=name,
         command=(
             str(_BIN / "feast"),
             "serve",
@@ -49,14 +49,16 @@ def feature_server(port: int, *, feature_repo: Path = FEATURE_REPO) -> ProcessSp
 
 
 def gateway(config: StackConfig) -> ProcessSpec:
-    """Return the gateway in front of the feature server."""
+    """Return the gateway in front of the feature servers."""
     return ProcessSpec(
         name="gateway",
         command=(str(_BIN / "feature-gateway"),),
         environment={
             "GATEWAY_GRPC_PORT": str(config.gateway_grpc_port),
             "GATEWAY_HTTP_PORT": str(config.gateway_http_port),
-            "GATEWAY_FEATURE_SERVER_URLS": f"http://127.0.0.1:{config.feature_server_port}",
+            "GATEWAY_FEATURE_SERVER_URLS": ",".join(
+                f"http://127.0.0.1:{port}" for port in config.feature_servers().values()
+            ),
             "GATEWAY_CONTRACT_PATH": str(CONTRACT_PATH),
         },
         port=config.gateway_grpc_port,
@@ -67,7 +69,7 @@ def processes(config: StackConfig, layout: Layout) -> list[ProcessSpec]:
     """Return all processes, in the order in which they start."""
     return [
         *stores(config, layout),
-        _reclaiming(feature_server(config.feature_server_port), layout),
+        *(_reclaiming(feature_server(port, name=name), layout) for name, port in config.feature_servers().items()),
         gateway(config),
     ]
 

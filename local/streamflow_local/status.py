@@ -7,8 +7,6 @@ from streamflow_local.config import StackConfig
 from streamflow_local.layout import Layout
 from streamflow_local.supervisor import Supervisor
 
-_ORDER = ("postgres", "valkey", "feature-server-1", "gateway")
-
 
 @dataclass(frozen=True, kw_only=True)
 class ProcessStatus:
@@ -67,5 +65,6 @@ def status(layout: Layout) -> StackStatus:
             )
         )
     # Supervisord lists them by name; here they stand in the order in which they start.
-    processes.sort(key=lambda process: _ORDER.index(process.name))
+    order = ["postgres", *ports]
+    processes.sort(key=lambda process: order.index(process.name))
     return StackStatus(running=True, processes=tuple(processes))

@@ -121,14 +121,15 @@ def _load_and_materialize(
     with steps.step("applying the feature definitions and writing contract.json"):
         contract_hash = apply_definitions(postgres_url=postgres_url, redis_url=config.redis_url, on_output=steps.detail)
         steps.progress(f"contract {contract_hash}")
-    # It needs the registry alone, and takes seconds to start: it does so while the features are materialized.
-    supervisor.start_process("feature-server-1")
+    # They need the registry alone, and take seconds to start: they do so while the features are materialized.
+    for name in config.feature_servers():
+        supervisor.start_process(name)
     with steps.step("materializing the newest features"):
         for view in materialize(postgres_url=postgres_url, redis_url=config.redis_url, on_progress=steps.detail):
             steps.progress(_view_line(view))
-    log = layout.logs / "feature-server-1.log"
-    with steps.step("waiting for the feature server", log=log):
-        _wait_for(supervisor, "feature-server-1", config, layout)
+    for name in config.feature_servers():
+        with steps.step(f"waiting for {name}", log=layout.logs / f"{name}.log"):
+            _wait_for(supervisor, name, config, layout)
 
 
 def _has_data(postgres_url: str) -> bool:

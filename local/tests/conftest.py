@@ -30,6 +30,7 @@ def own_servers_stack(postgres_socket_dir: Path, redis_url: str, state_dir: Path
             **stack_environment(state_dir / "own"),
             "POSTGRES_URL": postgres.url(postgres_socket_dir, "own"),
             "REDIS_URL": f"{redis_url}/3",
+            "FEATURE_SERVER_REPLICAS": "1",
         },
         months,
     )

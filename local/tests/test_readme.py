@@ -23,6 +23,8 @@ _RUN_ELSEWHERE = {
     "make status": "test_stack",
     "make test": "this run",
     "make generate": "make check",
+    "make bench": "loadtests/tests/test_bench",
+    'make bench ARGS="--quick"': "loadtests/tests/test_bench",
     ".venv/bin/feature-gateway": "gateway/tests/test_server",
     ".venv/bin/pytest -q gateway": "this run",
     ".venv/bin/pytest -q offline": "this run",

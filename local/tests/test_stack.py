@@ -147,11 +147,16 @@ def test_status_shows_each_process_with_pid_port_and_health(stack: Stack) -> Non
     found = json.loads(stack.local("status", "--json").stdout)
     assert found["running"]
     assert found["healthy"]
-    assert [process["name"] for process in found["processes"]] == ["postgres", "valkey", "feature-server-1", "gateway"]
+    assert [process["name"] for process in found["processes"]] == [
+        *("postgres", "valkey"),
+        *("feature-server-1", "feature-server-2"),
+        "gateway",
+    ]
     assert [process["port"] for process in found["processes"]] == [
         None,
         stack.config.redis_port,
         stack.config.feature_server_port,
+        stack.config.feature_server_port + 1,
         stack.config.gateway_grpc_port,
     ]
     for process in found["processes"]:

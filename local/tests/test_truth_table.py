@@ -73,7 +73,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory, redis_url: str) -> Iterato
         subprocess.run(command, cwd=repo, check=True, capture_output=True, timeout=120)
         contract = folder / "contract.json"
         _fill(repo, contract)
-        feast_port, grpc_port, http_port = ports.free_port(), ports.free_port(), ports.free_port()
+        feast_port, grpc_port, http_port = ports.free_ports(3)
         gateway = ProcessSpec(
             name="gateway",
             command=(str(_BIN / "feature-gateway"),),

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, ClassVar
 
 import grpc
 import pytest
@@ -62,6 +62,12 @@ def _response() -> GetUserFeaturesResponse:
 @dataclass
 class Server(UserFeatureServiceServicer):
     """Answers, or fails, and remembers what it was asked."""
+
+    # Not called by this client.
+    BatchGetUserFeatures: ClassVar[Any] = None
+    StreamUserFeatures: ClassVar[Any] = None
+    GetFeatureService: ClassVar[Any] = None
+    ListFeatureServices: ClassVar[Any] = None
 
     failure: status_pb2.Status | None = None
     requests: list[GetUserFeaturesRequest] = field(default_factory=list)

@@ -13,6 +13,7 @@ from aiohttp import web
 from feature_gateway.server import Addresses, running_gateway
 from feature_gateway.settings import Settings
 from google.rpc import error_details_pb2
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_status import rpc_status
 from streamflow.features.v1.user_feature_service_pb2_grpc import UserFeatureServiceStub
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 EVENT_TIMESTAMP = "2024-02-29T00:00:00Z"
 NEVER_WRITTEN = "1970-01-01T00:00:00Z"
+CANARY_USER_ID = "CANARY"
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -101,17 +103,25 @@ def feast_answer(
 
 @dataclass
 class FakeFeatureServer:
-    """Answers like `feast serve`, or as a test tells it to, and remembers what it was asked."""
+    """Answers like `feast serve`, or as a test tells it to, and remembers what it was asked.
+
+    The canary reads are told apart by their user id, so that only the tests about them need think of them.
+    """
 
     url: str = ""
     answer: Answer | None = None
+    canary_answer: Answer | None = None
     requests: list[dict[str, Any]] = field(default_factory=list)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         body = orjson.loads(await request.read())
-        self.requests.append(body)
-        if self.answer is not None:
-            return await self.answer(request)
+        if body["entities"]["user_id"] == [CANARY_USER_ID]:
+            answer = self.canary_answer
+        else:
+            answer = self.answer
+            self.requests.append(body)
+        if answer is not None:
+            return await answer(request)
         return web.json_response(feast_answer(body))
 
 
@@ -132,6 +142,24 @@ class Gateway:
 async def serving(settings: Settings) -> AsyncIterator[Gateway]:
     async with running_gateway(settings) as addresses, grpc.aio.insecure_channel(addresses.grpc) as channel:
         yield Gateway(addresses, UserFeatureServiceStub(channel), channel)
+
+
+async def health_of(channel: grpc.aio.Channel, service: str = "") -> str:
+    """What the health service says of a service now."""
+    stub: Any = health_pb2_grpc.HealthStub(channel)
+    answer = await stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=5)
+    return health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)
+
+
+async def health_becomes(channel: grpc.aio.Channel, status: str, service: str = "") -> None:
+    """Return once the health service says so."""
+    stub: Any = health_pb2_grpc.HealthStub(channel)
+    watch = stub.Watch(health_pb2.HealthCheckRequest(service=service))
+    async for answer in watch:
+        if health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status) == status:
+            watch.cancel()
+            return
+    raise AssertionError(f"the watch ended before it said {status}")
 
 
 def error_details(error: grpc.aio.AioRpcError) -> tuple[error_details_pb2.ErrorInfo, error_details_pb2.BadRequest]:

@@ -81,7 +81,11 @@ class Stack:
 
 def stack_environment(state: Path) -> dict[str, str]:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("GATEWAY_", "FEAST_"))}
-    variables = ("GATEWAY_GRPC_PORT", "GATEWAY_HTTP_PORT", "FEATURE_SERVER_PORT", "REDIS_PORT")
+    variables = ("GATEWAY_GRPC_PORT", "GATEWAY_HTTP_PORT", "REDIS_PORT")
     inherited.pop("POSTGRES_URL", None)
     inherited.pop("REDIS_URL", None)
-    return {**inherited, "STREAMFLOW_STATE": str(state), **{name: str(ports.free_port()) for name in variables}}
+    first = ports.free_ports_in_a_row(2)
+    others = [port for port in ports.free_ports(len(variables) + 2) if port not in {first, first + 1}]
+    free = {name: str(port) for name, port in zip(variables, others, strict=False)}
+    free["FEATURE_SERVER_PORT"] = str(first)
+    return {**inherited, "STREAMFLOW_STATE": str(state), **free}

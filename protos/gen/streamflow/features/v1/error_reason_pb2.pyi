@@ -78,6 +78,12 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """INVALID_ARGUMENT: the request's maximum age is negative or out of range."""
     ERROR_REASON_STALENESS_POLICY_UNKNOWN: _ErrorReason.ValueType  # 23
     """INVALID_ARGUMENT: the staleness policy is none that the gateway knows."""
+    ERROR_REASON_USER_IDS_EMPTY: _ErrorReason.ValueType  # 24
+    """INVALID_ARGUMENT: a batch names no user."""
+    ERROR_REASON_USER_IDS_TOO_MANY: _ErrorReason.ValueType  # 25
+    """INVALID_ARGUMENT: a batch names more users than the gateway takes. Metadata: max_users."""
+    ERROR_REASON_TIMEOUT_INVALID: _ErrorReason.ValueType  # 26
+    """INVALID_ARGUMENT: a message's timeout is not above zero, or out of range."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason is the reason of an error, for programs: the name of a value is the reason of the google.rpc.ErrorInfo in
@@ -140,4 +146,10 @@ ERROR_REASON_MAX_AGE_INVALID: ErrorReason.ValueType  # 22
 """INVALID_ARGUMENT: the request's maximum age is negative or out of range."""
 ERROR_REASON_STALENESS_POLICY_UNKNOWN: ErrorReason.ValueType  # 23
 """INVALID_ARGUMENT: the staleness policy is none that the gateway knows."""
+ERROR_REASON_USER_IDS_EMPTY: ErrorReason.ValueType  # 24
+"""INVALID_ARGUMENT: a batch names no user."""
+ERROR_REASON_USER_IDS_TOO_MANY: ErrorReason.ValueType  # 25
+"""INVALID_ARGUMENT: a batch names more users than the gateway takes. Metadata: max_users."""
+ERROR_REASON_TIMEOUT_INVALID: ErrorReason.ValueType  # 26
+"""INVALID_ARGUMENT: a message's timeout is not above zero, or out of range."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

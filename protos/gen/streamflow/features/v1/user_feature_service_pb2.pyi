@@ -9,6 +9,7 @@ from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from streamflow.features.v1 import error_reason_pb2 as _error_reason_pb2
 from streamflow.features.v1 import feature_pb2 as _feature_pb2
 import builtins as _builtins
 import sys
@@ -216,3 +217,430 @@ class ServingInfo(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ServingInfo: _TypeAlias = ServingInfo  # noqa: Y015
+
+@_typing.final
+class BatchGetUserFeaturesRequest(_message.Message):
+    """BatchGetUserFeaturesRequest names users and the features wanted of each."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_IDS_FIELD_NUMBER: _builtins.int
+    FEATURE_SERVICE_FIELD_NUMBER: _builtins.int
+    FEATURE_REFERENCES_FIELD_NUMBER: _builtins.int
+    CONTRACT_HASH_FIELD_NUMBER: _builtins.int
+    MAX_AGE_FIELD_NUMBER: _builtins.int
+    STALENESS_POLICY_FIELD_NUMBER: _builtins.int
+    INCLUDE_SERVING_INFO_FIELD_NUMBER: _builtins.int
+    feature_service: _builtins.str
+    """All features of a feature service."""
+    contract_hash: _builtins.str
+    """As in GetUserFeaturesRequest."""
+    staleness_policy: Global___StalenessPolicy.ValueType
+    """As in GetUserFeaturesRequest. Under STALENESS_POLICY_FAIL, features too old are the error of their user."""
+    include_serving_info: _builtins.bool
+    """Whether the reply is to say how it was served."""
+    @_builtins.property
+    def user_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The users' ids, at least one and at most as many as the gateway takes, by default 1,000. An id may be there twice."""
+
+    @_builtins.property
+    def feature_references(self) -> Global___FeatureReferences:
+        """The named features, in the order given."""
+
+    @_builtins.property
+    def max_age(self) -> _duration_pb2.Duration:
+        """As in GetUserFeaturesRequest."""
+
+    def __init__(
+        self,
+        *,
+        user_ids: _abc.Iterable[_builtins.str] | None = ...,
+        feature_service: _builtins.str = ...,
+        feature_references: Global___FeatureReferences | None = ...,
+        contract_hash: _builtins.str = ...,
+        max_age: _duration_pb2.Duration | None = ...,
+        staleness_policy: Global___StalenessPolicy.ValueType = ...,
+        include_serving_info: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["feature_references", b"feature_references", "feature_service", b"feature_service", "max_age", b"max_age", "selection", b"selection"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["contract_hash", b"contract_hash", "feature_references", b"feature_references", "feature_service", b"feature_service", "include_serving_info", b"include_serving_info", "max_age", b"max_age", "selection", b"selection", "staleness_policy", b"staleness_policy", "user_ids", b"user_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_selection: _TypeAlias = _typing.Literal["feature_service", "feature_references"]  # noqa: Y015
+    _WhichOneofArgType_selection: _TypeAlias = _typing.Literal["selection", b"selection"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_selection) -> _WhichOneofReturnType_selection | None: ...
+
+Global___BatchGetUserFeaturesRequest: _TypeAlias = BatchGetUserFeaturesRequest  # noqa: Y015
+
+@_typing.final
+class BatchGetUserFeaturesResponse(_message.Message):
+    """BatchGetUserFeaturesResponse has one result for each user id of the request, in its order."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULTS_FIELD_NUMBER: _builtins.int
+    CONTRACT_HASH_FIELD_NUMBER: _builtins.int
+    SERVING_INFO_FIELD_NUMBER: _builtins.int
+    contract_hash: _builtins.str
+    """The hash of the contract that the gateway answered by."""
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___UserResult]:
+        """The results."""
+
+    @_builtins.property
+    def serving_info(self) -> Global___ServingInfo:
+        """How the call was served: times and batch size are the largest of its reads'. Only set when the request asked for it."""
+
+    def __init__(
+        self,
+        *,
+        results: _abc.Iterable[Global___UserResult] | None = ...,
+        contract_hash: _builtins.str = ...,
+        serving_info: Global___ServingInfo | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["serving_info", b"serving_info"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["contract_hash", b"contract_hash", "results", b"results", "serving_info", b"serving_info"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchGetUserFeaturesResponse: _TypeAlias = BatchGetUserFeaturesResponse  # noqa: Y015
+
+@_typing.final
+class UserResult(_message.Message):
+    """UserResult is one user's features, or why there are none."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_ID_FIELD_NUMBER: _builtins.int
+    USER_FEATURES_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    user_id: _builtins.str
+    """The user's id, as asked for."""
+    @_builtins.property
+    def user_features(self) -> _feature_pb2.UserFeatures:
+        """The user's features."""
+
+    @_builtins.property
+    def error(self) -> Global___CallError:
+        """What is wrong with this user's id or features."""
+
+    def __init__(
+        self,
+        *,
+        user_id: _builtins.str = ...,
+        user_features: _feature_pb2.UserFeatures | None = ...,
+        error: Global___CallError | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "result", b"result", "user_features", b"user_features"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "result", b"result", "user_features", b"user_features", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_result: _TypeAlias = _typing.Literal["user_features", "error"]  # noqa: Y015
+    _WhichOneofArgType_result: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_result) -> _WhichOneofReturnType_result | None: ...
+
+Global___UserResult: _TypeAlias = UserResult  # noqa: Y015
+
+@_typing.final
+class CallError(_message.Message):
+    """CallError is an error of a part of a call: what the status of a call of its own would have been."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class MetadataEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    CODE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    METADATA_FIELD_NUMBER: _builtins.int
+    RETRY_DELAY_FIELD_NUMBER: _builtins.int
+    code: _builtins.int
+    """The gRPC status code, a google.rpc.Code."""
+    reason: _error_reason_pb2.ErrorReason.ValueType
+    """Why, for programs."""
+    message: _builtins.str
+    """Why, for people."""
+    @_builtins.property
+    def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """What the reason is about, as in google.rpc.ErrorInfo."""
+
+    @_builtins.property
+    def retry_delay(self) -> _duration_pb2.Duration:
+        """When to try again, as in google.rpc.RetryInfo. Not set when there is nothing to wait for."""
+
+    def __init__(
+        self,
+        *,
+        code: _builtins.int = ...,
+        reason: _error_reason_pb2.ErrorReason.ValueType = ...,
+        message: _builtins.str = ...,
+        metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        retry_delay: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["retry_delay", b"retry_delay"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "message", b"message", "metadata", b"metadata", "reason", b"reason", "retry_delay", b"retry_delay"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CallError: _TypeAlias = CallError  # noqa: Y015
+
+@_typing.final
+class StreamUserFeaturesRequest(_message.Message):
+    """StreamUserFeaturesRequest is one question on a stream."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    REQUEST_FIELD_NUMBER: _builtins.int
+    TIMEOUT_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.int
+    """Names the answer; the caller's to choose, and best unique among the questions not yet answered."""
+    @_builtins.property
+    def request(self) -> Global___GetUserFeaturesRequest:
+        """The question."""
+
+    @_builtins.property
+    def timeout(self) -> _duration_pb2.Duration:
+        """What the answer may take, from the question's arrival. Not set, it is the gateway's default. The stream's own deadline
+        holds beside it.
+        """
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.int = ...,
+        request: Global___GetUserFeaturesRequest | None = ...,
+        timeout: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["request", b"request", "timeout", b"timeout"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request", b"request", "request_id", b"request_id", "timeout", b"timeout"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StreamUserFeaturesRequest: _TypeAlias = StreamUserFeaturesRequest  # noqa: Y015
+
+@_typing.final
+class StreamUserFeaturesResponse(_message.Message):
+    """StreamUserFeaturesResponse is one answer on a stream."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    RESPONSE_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.int
+    """The question's id."""
+    @_builtins.property
+    def response(self) -> Global___GetUserFeaturesResponse:
+        """The answer."""
+
+    @_builtins.property
+    def error(self) -> Global___CallError:
+        """Why there is none."""
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.int = ...,
+        response: Global___GetUserFeaturesResponse | None = ...,
+        error: Global___CallError | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "response", b"response", "result", b"result"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "request_id", b"request_id", "response", b"response", "result", b"result"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_result: _TypeAlias = _typing.Literal["response", "error"]  # noqa: Y015
+    _WhichOneofArgType_result: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_result) -> _WhichOneofReturnType_result | None: ...
+
+Global___StreamUserFeaturesResponse: _TypeAlias = StreamUserFeaturesResponse  # noqa: Y015
+
+@_typing.final
+class GetFeatureServiceRequest(_message.Message):
+    """GetFeatureServiceRequest names a feature service."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Its name, such as "churn_v1"."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetFeatureServiceRequest: _TypeAlias = GetFeatureServiceRequest  # noqa: Y015
+
+@_typing.final
+class GetFeatureServiceResponse(_message.Message):
+    """GetFeatureServiceResponse describes a feature service."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FEATURE_SERVICE_FIELD_NUMBER: _builtins.int
+    JOIN_KEY_FIELD_NUMBER: _builtins.int
+    CONTRACT_HASH_FIELD_NUMBER: _builtins.int
+    join_key: _builtins.str
+    """The name of the join key that user ids are values of."""
+    contract_hash: _builtins.str
+    """The hash of the contract that it is of."""
+    @_builtins.property
+    def feature_service(self) -> Global___FeatureService:
+        """The feature service."""
+
+    def __init__(
+        self,
+        *,
+        feature_service: Global___FeatureService | None = ...,
+        join_key: _builtins.str = ...,
+        contract_hash: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["feature_service", b"feature_service"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["contract_hash", b"contract_hash", "feature_service", b"feature_service", "join_key", b"join_key"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetFeatureServiceResponse: _TypeAlias = GetFeatureServiceResponse  # noqa: Y015
+
+@_typing.final
+class ListFeatureServicesRequest(_message.Message):
+    """ListFeatureServicesRequest asks for all feature services."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListFeatureServicesRequest: _TypeAlias = ListFeatureServicesRequest  # noqa: Y015
+
+@_typing.final
+class ListFeatureServicesResponse(_message.Message):
+    """ListFeatureServicesResponse describes all feature services."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FEATURE_SERVICES_FIELD_NUMBER: _builtins.int
+    JOIN_KEY_FIELD_NUMBER: _builtins.int
+    CONTRACT_HASH_FIELD_NUMBER: _builtins.int
+    join_key: _builtins.str
+    """The name of the join key that user ids are values of."""
+    contract_hash: _builtins.str
+    """The hash of the contract that they are of."""
+    @_builtins.property
+    def feature_services(self) -> _containers.RepeatedCompositeFieldContainer[Global___FeatureService]:
+        """The feature services, by name."""
+
+    def __init__(
+        self,
+        *,
+        feature_services: _abc.Iterable[Global___FeatureService] | None = ...,
+        join_key: _builtins.str = ...,
+        contract_hash: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["contract_hash", b"contract_hash", "feature_services", b"feature_services", "join_key", b"join_key"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListFeatureServicesResponse: _TypeAlias = ListFeatureServicesResponse  # noqa: Y015
+
+@_typing.final
+class FeatureService(_message.Message):
+    """FeatureService is a named set of features."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    FEATURES_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Its name."""
+    @_builtins.property
+    def features(self) -> _containers.RepeatedCompositeFieldContainer[Global___FeatureDescription]:
+        """Its features, in the order in which replies have them."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        features: _abc.Iterable[Global___FeatureDescription] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["features", b"features", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FeatureService: _TypeAlias = FeatureService  # noqa: Y015
+
+@_typing.final
+class FeatureDescription(_message.Message):
+    """FeatureDescription is what the contract says of a feature."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    FEATURE_REFERENCE_FIELD_NUMBER: _builtins.int
+    DTYPE_FIELD_NUMBER: _builtins.int
+    MAX_AGE_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """The name that replies give it."""
+    feature_reference: _builtins.str
+    """Its Feast feature reference, "feature_view:feature"."""
+    dtype: _builtins.str
+    """Its type by Feast's name, which is also the field of Feature that its values are in: Bool, Int32, Int64, Float32, Float64,
+    String, Bytes or UnixTimestamp.
+    """
+    @_builtins.property
+    def max_age(self) -> _duration_pb2.Duration:
+        """The age from which its values are FEATURE_STATUS_OUTSIDE_MAX_AGE. Not set when there is none."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        feature_reference: _builtins.str = ...,
+        dtype: _builtins.str = ...,
+        max_age: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["max_age", b"max_age"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dtype", b"dtype", "feature_reference", b"feature_reference", "max_age", b"max_age", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FeatureDescription: _TypeAlias = FeatureDescription  # noqa: Y015

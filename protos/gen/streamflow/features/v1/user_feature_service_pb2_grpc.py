@@ -43,6 +43,26 @@ class UserFeatureServiceStub(object):
                 request_serializer=streamflow_dot_features_dot_v1_dot_user__feature__service__pb2.GetUserFeaturesRequest.SerializeToString,
                 response_deserializer=streamflow_dot_features_dot_v1_dot_user__feature__service__pb2.GetUserFeaturesResponse.FromString,
                 _registered_method=True)
+        self.BatchGetUserFeatures = channel.unary_unary(
+                '/streamflow.features.v1.UserFeatureService/BatchGetUserFeatures',
+                request_serializer=streamflow_dot_features_dot_v1_dot_user__feature__service__pb2.BatchGetUserFeaturesRequest.SerializeToString,
+                response_deserializer=streamflow_dot_features_dot_v1_dot_user__feature__service__pb2.BatchGetUserFeaturesResponse.FromString,
+                _registered_method=True)
+        self.StreamUserFeatures = channel.stream_stream(
+                '/streamflow.features.v1.UserFeatureService/StreamUserFeatures',
+                request_serializer=streamflow_dot_features_dot_v1_dot_user__feature__service__pb2.StreamUserFeaturesRequest.SerializeToString,
+                response_deserializer=streamflow_dot_features_dot_v1_dot_user__feature__service__pb2.StreamUserFeaturesResponse.FromString,
+                _registered_method=True)
+        self.GetFeatureService = channel.unary_unary(
+                '/streamflow.features.v1.UserFeatureService/GetFeatureService',
+                request_serializer=streamflow_dot_features_dot_v1_dot_user__feature__service__pb2.GetFeatureServiceRequest.SerializeToString,
+                response_deserializer=streamflow_dot_features_dot_v1_dot_user__feature__service__pb2.GetFeatureServiceResponse.FromString,
+                _registered_method=True)
+        self.ListFeatureServices = channel.unary_unary(
+                '/streamflow.features.v1.UserFeatureService/ListFeatureServices',
+                request_serializer=streamflow_dot_features_dot_v1_dot_user__feature__service__pb2.ListFeatureServicesRequest.SerializeToString,
+                response_deserializer=streamflow_dot_features_dot_v1_dot_user__feature__service__pb2.ListFeatureServicesResponse.FromString,
+                _registered_method=True)
 
 
 class UserFeatureServiceServicer(object):
@@ -64,6 +84,38 @@ class UserFeatureServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def BatchGetUserFeatures(self, request, context):
+        """BatchGetUserFeatures returns the same features of several users, one result a user, in the order asked.
+
+        What is wrong with one user's id is that user's error. What is wrong with the selection, and a failure of the feature
+        server, is the call's. Calls for single users go on between the reads that a large batch is cut into.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StreamUserFeatures(self, request_iterator, context):
+        """StreamUserFeatures answers each message by its request id as soon as it is ready, so in any order. What is wrong with a
+        message is that message's error; the stream goes on.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetFeatureService(self, request, context):
+        """GetFeatureService describes one feature service of the contract that the gateway answers by. An unknown one is NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListFeatureServices(self, request, context):
+        """ListFeatureServices describes all feature services of that contract, by name.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_UserFeatureServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -71,6 +123,26 @@ def add_UserFeatureServiceServicer_to_server(servicer, server):
                     servicer.GetUserFeatures,
                     request_deserializer=streamflow_dot_features_dot_v1_dot_user__feature__service__pb2.GetUserFeaturesRequest.FromString,
                     response_serializer=streamflow_dot_features_dot_v1_dot_user__feature__service__pb2.GetUserFeaturesResponse.SerializeToString,
+            ),
+            'BatchGetUserFeatures': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchGetUserFeatures,
+                    request_deserializer=streamflow_dot_features_dot_v1_dot_user__feature__service__pb2.BatchGetUserFeaturesRequest.FromString,
+                    response_serializer=streamflow_dot_features_dot_v1_dot_user__feature__service__pb2.BatchGetUserFeaturesResponse.SerializeToString,
+            ),
+            'StreamUserFeatures': grpc.stream_stream_rpc_method_handler(
+                    servicer.StreamUserFeatures,
+                    request_deserializer=streamflow_dot_features_dot_v1_dot_user__feature__service__pb2.StreamUserFeaturesRequest.FromString,
+                    response_serializer=streamflow_dot_features_dot_v1_dot_user__feature__service__pb2.StreamUserFeaturesResponse.SerializeToString,
+            ),
+            'GetFeatureService': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetFeatureService,
+                    request_deserializer=streamflow_dot_features_dot_v1_dot_user__feature__service__pb2.GetFeatureServiceRequest.FromString,
+                    response_serializer=streamflow_dot_features_dot_v1_dot_user__feature__service__pb2.GetFeatureServiceResponse.SerializeToString,
+            ),
+            'ListFeatureServices': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListFeatureServices,
+                    request_deserializer=streamflow_dot_features_dot_v1_dot_user__feature__service__pb2.ListFeatureServicesRequest.FromString,
+                    response_serializer=streamflow_dot_features_dot_v1_dot_user__feature__service__pb2.ListFeatureServicesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -104,6 +176,114 @@ class UserFeatureService(object):
             '/streamflow.features.v1.UserFeatureService/GetUserFeatures',
             streamflow_dot_features_dot_v1_dot_user__feature__service__pb2.GetUserFeaturesRequest.SerializeToString,
             streamflow_dot_features_dot_v1_dot_user__feature__service__pb2.GetUserFeaturesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchGetUserFeatures(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/streamflow.features.v1.UserFeatureService/BatchGetUserFeatures',
+            streamflow_dot_features_dot_v1_dot_user__feature__service__pb2.BatchGetUserFeaturesRequest.SerializeToString,
+            streamflow_dot_features_dot_v1_dot_user__feature__service__pb2.BatchGetUserFeaturesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StreamUserFeatures(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/streamflow.features.v1.UserFeatureService/StreamUserFeatures',
+            streamflow_dot_features_dot_v1_dot_user__feature__service__pb2.StreamUserFeaturesRequest.SerializeToString,
+            streamflow_dot_features_dot_v1_dot_user__feature__service__pb2.StreamUserFeaturesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetFeatureService(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/streamflow.features.v1.UserFeatureService/GetFeatureService',
+            streamflow_dot_features_dot_v1_dot_user__feature__service__pb2.GetFeatureServiceRequest.SerializeToString,
+            streamflow_dot_features_dot_v1_dot_user__feature__service__pb2.GetFeatureServiceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListFeatureServices(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/streamflow.features.v1.UserFeatureService/ListFeatureServices',
+            streamflow_dot_features_dot_v1_dot_user__feature__service__pb2.ListFeatureServicesRequest.SerializeToString,
+            streamflow_dot_features_dot_v1_dot_user__feature__service__pb2.ListFeatureServicesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -45,6 +45,20 @@ class UserFeatureServiceStub:
 
     The call's own deadline bounds the work; a call without one gets the gateway's default.
     """
+    BatchGetUserFeatures: _grpc.UnaryUnaryMultiCallable[_user_feature_service_pb2.BatchGetUserFeaturesRequest, _user_feature_service_pb2.BatchGetUserFeaturesResponse]
+    """BatchGetUserFeatures returns the same features of several users, one result a user, in the order asked.
+
+    What is wrong with one user's id is that user's error. What is wrong with the selection, and a failure of the feature
+    server, is the call's. Calls for single users go on between the reads that a large batch is cut into.
+    """
+    StreamUserFeatures: _grpc.StreamStreamMultiCallable[_user_feature_service_pb2.StreamUserFeaturesRequest, _user_feature_service_pb2.StreamUserFeaturesResponse]
+    """StreamUserFeatures answers each message by its request id as soon as it is ready, so in any order. What is wrong with a
+    message is that message's error; the stream goes on.
+    """
+    GetFeatureService: _grpc.UnaryUnaryMultiCallable[_user_feature_service_pb2.GetFeatureServiceRequest, _user_feature_service_pb2.GetFeatureServiceResponse]
+    """GetFeatureService describes one feature service of the contract that the gateway answers by. An unknown one is NOT_FOUND."""
+    ListFeatureServices: _grpc.UnaryUnaryMultiCallable[_user_feature_service_pb2.ListFeatureServicesRequest, _user_feature_service_pb2.ListFeatureServicesResponse]
+    """ListFeatureServices describes all feature services of that contract, by name."""
 
 @_typing.type_check_only
 class UserFeatureServiceAsyncStub(UserFeatureServiceStub):
@@ -63,6 +77,20 @@ class UserFeatureServiceAsyncStub(UserFeatureServiceStub):
 
     The call's own deadline bounds the work; a call without one gets the gateway's default.
     """
+    BatchGetUserFeatures: _aio.UnaryUnaryMultiCallable[_user_feature_service_pb2.BatchGetUserFeaturesRequest, _user_feature_service_pb2.BatchGetUserFeaturesResponse]  # type: ignore[assignment]
+    """BatchGetUserFeatures returns the same features of several users, one result a user, in the order asked.
+
+    What is wrong with one user's id is that user's error. What is wrong with the selection, and a failure of the feature
+    server, is the call's. Calls for single users go on between the reads that a large batch is cut into.
+    """
+    StreamUserFeatures: _aio.StreamStreamMultiCallable[_user_feature_service_pb2.StreamUserFeaturesRequest, _user_feature_service_pb2.StreamUserFeaturesResponse]  # type: ignore[assignment]
+    """StreamUserFeatures answers each message by its request id as soon as it is ready, so in any order. What is wrong with a
+    message is that message's error; the stream goes on.
+    """
+    GetFeatureService: _aio.UnaryUnaryMultiCallable[_user_feature_service_pb2.GetFeatureServiceRequest, _user_feature_service_pb2.GetFeatureServiceResponse]  # type: ignore[assignment]
+    """GetFeatureService describes one feature service of the contract that the gateway answers by. An unknown one is NOT_FOUND."""
+    ListFeatureServices: _aio.UnaryUnaryMultiCallable[_user_feature_service_pb2.ListFeatureServicesRequest, _user_feature_service_pb2.ListFeatureServicesResponse]  # type: ignore[assignment]
+    """ListFeatureServices describes all feature services of that contract, by name."""
 
 class UserFeatureServiceServicer(metaclass=_abc_1.ABCMeta):
     """UserFeatureService serves the newest features of a user from the online store.
@@ -84,5 +112,43 @@ class UserFeatureServiceServicer(metaclass=_abc_1.ABCMeta):
 
         The call's own deadline bounds the work; a call without one gets the gateway's default.
         """
+
+    @_abc_1.abstractmethod
+    def BatchGetUserFeatures(
+        self,
+        request: _user_feature_service_pb2.BatchGetUserFeaturesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_user_feature_service_pb2.BatchGetUserFeaturesResponse, _abc.Awaitable[_user_feature_service_pb2.BatchGetUserFeaturesResponse]]:
+        """BatchGetUserFeatures returns the same features of several users, one result a user, in the order asked.
+
+        What is wrong with one user's id is that user's error. What is wrong with the selection, and a failure of the feature
+        server, is the call's. Calls for single users go on between the reads that a large batch is cut into.
+        """
+
+    @_abc_1.abstractmethod
+    def StreamUserFeatures(
+        self,
+        request_iterator: _MaybeAsyncIterator[_user_feature_service_pb2.StreamUserFeaturesRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_user_feature_service_pb2.StreamUserFeaturesResponse], _abc.AsyncIterator[_user_feature_service_pb2.StreamUserFeaturesResponse]]:
+        """StreamUserFeatures answers each message by its request id as soon as it is ready, so in any order. What is wrong with a
+        message is that message's error; the stream goes on.
+        """
+
+    @_abc_1.abstractmethod
+    def GetFeatureService(
+        self,
+        request: _user_feature_service_pb2.GetFeatureServiceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_user_feature_service_pb2.GetFeatureServiceResponse, _abc.Awaitable[_user_feature_service_pb2.GetFeatureServiceResponse]]:
+        """GetFeatureService describes one feature service of the contract that the gateway answers by. An unknown one is NOT_FOUND."""
+
+    @_abc_1.abstractmethod
+    def ListFeatureServices(
+        self,
+        request: _user_feature_service_pb2.ListFeatureServicesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_user_feature_service_pb2.ListFeatureServicesResponse, _abc.Awaitable[_user_feature_service_pb2.ListFeatureServicesResponse]]:
+        """ListFeatureServices describes all feature services of that contract, by name."""
 
 def add_UserFeatureServiceServicer_to_server(servicer: UserFeatureServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -1,0 +1,100 @@
+"""The contract in service: replaced whole by a changed file that can be used, kept when the file can't be."""
+
+import asyncio
+import logging
+from pathlib import Path
+
+from feature_gateway.contract import Contract, ContractError, load_contract
+
+_log = logging.getLogger(__name__)
+
+POLL_INTERVAL_S = 1.0
+
+# A file's modification time, size and inode: another inode is a file put in the place of the first.
+_Stamp = tuple[int, int, int]
+
+
+class ContractHolder:
+    """Holds the contract in service; whoever answers by it takes `current` once a call and keeps that to the end."""
+
+    def __init__(self, path: Path, *, default_feature_service: str) -> None:
+        """Load the file; raise ContractError when it can't be used or lacks the default feature service."""
+        self._path = path
+        self._default_feature_service = default_feature_service
+        self._stamp = _stamp(path)
+        self._current = self._load()
+        self.accepted = 0
+        """Contracts that have come into service since the start."""
+
+        self.refused = 0
+        """Changes of the file that could not be used."""
+
+    @property
+    def current(self) -> Contract:
+        """The contract in service."""
+        return self._current
+
+    async def check(self) -> None:
+        """Reload if the file is another than at the last load, so that a broken one is refused and logged once."""
+        if _stamp(self._path) != self._stamp:
+            await self.reload()
+
+    async def reload(self) -> None:
+        """Put the file's contract into service; on any fault keep the old one and log why."""
+        # Before the file is read: what is written meanwhile is then a change still to be seen.
+        self._stamp = _stamp(self._path)
+        before = self._current
+        try:
+            # Off the loop: the file may be large, and its file system slow.
+            contract = await asyncio.to_thread(self._load_next)
+        except ContractError as error:
+            self.refused += 1
+            _log.error("contract refused, %s stays in service: %s", before.hash, error)  # it says all
+            return
+        if contract.hash == before.hash:
+            _log.info("contract unchanged: %s", before.hash)
+            return
+        self._current = contract
+        self.accepted += 1
+        _log.info("contract accepted: %s in place of %s", contract.hash, before.hash)
+
+    def _load_next(self) -> Contract:
+        contract, join_key = self._load(), self._current.join_key
+        if contract.join_key != join_key:
+            raise ContractError(
+                f"{self._path} has the join key {contract.join_key!r} in place of {join_key!r}; that needs a restart"
+            )
+        return contract
+
+    def _load(self) -> Contract:
+        contract = load_contract(self._path)
+        if self._default_feature_service not in contract.services:
+            raise ContractError(
+                f"GATEWAY_DEFAULT_FEATURE_SERVICE is {self._default_feature_service!r}; "
+                f"the contract has {', '.join(sorted(contract.services))}"
+            )
+        return contract
+
+
+async def keep_current(holder: ContractHolder, *, asked: asyncio.Event, interval_s: float = POLL_INTERVAL_S) -> None:
+    """Check the file every `interval_s`, and reload it whenever `asked` is set; go on until cancelled."""
+    while True:
+        try:
+            async with asyncio.timeout(interval_s):
+                await asked.wait()
+            asked.clear()
+            act = holder.reload
+        except TimeoutError:
+            act = holder.check
+        try:
+            await act()
+        except Exception:  # noqa: BLE001  # the next change must still be seen
+            _log.exception("unforeseen failure of the contract's reload")
+
+
+def _stamp(path: Path) -> _Stamp | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size, status.st_ino

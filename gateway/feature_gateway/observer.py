@@ -1,0 +1,39 @@
+"""What the gateway's parts tell of their work, to whoever wants to know; nobody need listen."""
+
+from collections.abc import Sequence
+
+from grpc import StatusCode
+
+from feature_gateway.contract import FeatureSet
+from feature_gateway.features import FeatureStatus
+
+
+class Observer:
+    """Is told what happens and does nothing of it; override what is of interest.
+
+    It is told on the event loop, within the call: what overrides it neither blocks nor raises.
+    """
+
+    def call_ended(self, method: str, code: StatusCode, elapsed_s: float) -> None:
+        """A call ended, with OK or not, `elapsed_s` after its request had been received."""
+
+    def call_refused(self) -> None:
+        """A call was refused because too many wait, or because its deadline can't be met."""
+
+    def user_answered(self, feature_set: FeatureSet, statuses: tuple[FeatureStatus, ...]) -> None:
+        """One user's features were answered; the statuses are in the order of the feature set."""
+
+    def read_started(self, *, users: int, queue_s: Sequence[float]) -> None:
+        """A read of distinct users left the queue; `queue_s` has each of its calls' time there."""
+
+    def read_ended(self, elapsed_s: float, *, answered: bool) -> None:
+        """The feature servers answered a read or failed it, retries and hedging included."""
+
+    def read_retried(self) -> None:
+        """A failed read was sent to a second feature server."""
+
+    def read_hedged(self) -> None:
+        """A slow read was sent to a second feature server too."""
+
+    def replica_set_aside(self) -> None:
+        """A feature server was set aside."""
