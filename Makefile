@@ -45,12 +45,16 @@ status: install ## Show each process with pid, port and health; JSON=1 for progr
 test: check ## All that CI checks
 	@$(RUN) pytest
 
+.PHONY: bench
+bench: install ## Measure the gateway beside Feast's own servers; ARGS=--quick for a short run
+	@$(RUN) bench $(ARGS)
+
 .PHONY: check
 check: install ## Format, lint, types, protos, generated code, contract
 	@$(RUN) ruff format --check --quiet
 	@$(RUN) ruff check --quiet
 	@# Folder by folder: each has a conftest of its own.
-	@for folder in protos feature_repo gateway clients offline local; do $(RUN) mypy --no-error-summary $$folder || exit 1; done
+	@for folder in protos feature_repo gateway clients offline local loadtests; do $(RUN) mypy --no-error-summary $$folder || exit 1; done
 	@$(RUN) python -m streamflow_repo.contract --check
 	@$(RUN) buf lint protos
 	@$(RUN) buf format --diff --exit-code protos

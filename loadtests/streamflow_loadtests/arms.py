@@ -1,0 +1,146 @@
+"""What is compared: each arm's processes, what is asked of them, and what they are to answer."""
+
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from streamflow.features.v1.user_feature_service_pb2 import GetUserFeaturesResponse
+from streamflow_local import ports, stack
+from streamflow_local.config import StackConfig
+from streamflow_local.process import ProcessSpec
+from streamflow_offline.feast_store import FEATURE_REPO
+from streamflow_repo.connections import JOB_REDIS_TIMEOUT_S, SERVING_REDIS_TIMEOUT_S
+
+from streamflow_loadtests.callers import Caller, FeastGrpcCaller, GatewayCaller, HttpCaller
+from streamflow_loadtests.data import FEATURE_SERVICE, Dataset, Values
+
+GATEWAY = "gateway"
+"""The arm that the others are compared with."""
+
+DEFAULT_ARMS = ("stock", "tuned", "listen", GATEWAY)
+ALL_ARMS = (*DEFAULT_ARMS, "echo")
+
+_BIN = Path(sys.executable).parent
+_LISTEN_WORKERS = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arm:
+    """One way to a user's features."""
+
+    name: str
+
+    what: str
+    """The server and what it is asked, for a reader of the report."""
+
+    processes: tuple[ProcessSpec, ...]
+    """In the order in which they start."""
+
+    caller: Callable[[], Caller]
+    """Opens the connections; called within the event loop."""
+
+    answers: Mapping[str, Values]
+    """The users that it may be asked for, and what a right reply holds."""
+
+    # Asked by hundreds of callers at once, Feast fails calls at the stack's own limit.
+    redis_timeout_s: float = JOB_REDIS_TIMEOUT_S
+    """How long its feature server waits for Redis."""
+
+
+def make(name: str, dataset: Dataset, *, work: Path) -> Arm:
+    """Return an arm of ALL_ARMS on free ports; files of its own go into `work`."""
+    return _MAKERS[name](dataset, work)
+
+
+def _stock(dataset: Dataset, _work: Path) -> Arm:
+    port = ports.free_port()
+    command = (str(_BIN / "feast"), "serve", "-h", "127.0.0.1", "-p", str(port))
+    return Arm(
+        name="stock",
+        what=f"`feast serve` with its defaults, HTTP, `feature_service: {FEATURE_SERVICE}`",
+        processes=(ProcessSpec(name="stock", command=command, directory=FEATURE_REPO, port=port),),
+        caller=lambda: HttpCaller(port, {"feature_service": FEATURE_SERVICE}),
+        answers=dataset.answers,
+    )
+
+
+def _tuned(dataset: Dataset, _work: Path) -> Arm:
+    port = ports.free_port()
+    return Arm(
+        name="tuned",
+        what="`feast serve` as the stack runs it: `PYTHONOPTIMIZE=1 … --max-requests 0`, HTTP, `features: […]`",
+        processes=(replace(stack.feature_server(port), name="tuned"),),
+        caller=lambda: HttpCaller(port, {"features": list(dataset.references)}),
+        answers=dataset.answers,
+    )
+
+
+def _listen(dataset: Dataset, _work: Path) -> Arm:
+    port = ports.free_port()
+    command = (str(_BIN / "feast"), "listen", "-a", f"127.0.0.1:{port}", "-w", str(_LISTEN_WORKERS))
+    return Arm(
+        name="listen",
+        what=f"`feast listen -w {_LISTEN_WORKERS}`, gRPC, `GetOnlineFeatures(feature_service: {FEATURE_SERVICE})`",
+        processes=(ProcessSpec(name="listen", command=command, directory=FEATURE_REPO, port=port),),
+        caller=lambda: FeastGrpcCaller(port),
+        answers=dataset.answers,
+    )
+
+
+def _gateway(dataset: Dataset, work: Path) -> Arm:
+    variables = ("GATEWAY_GRPC_PORT", "GATEWAY_HTTP_PORT", "FEATURE_SERVER_PORT", "REDIS_PORT")
+    free = {variable: str(port) for variable, port in zip(variables, ports.free_ports(len(variables)), strict=True)}
+    # One feature server, as the other arms have: the comparison is of what stands before it.
+    config = StackConfig.of_environment({**free, "FEATURE_SERVER_REPLICAS": "1"})
+    gateway = stack.gateway(config)
+    contract = {"GATEWAY_CONTRACT_PATH": str(work / "contract.json")}
+    return Arm(
+        name=GATEWAY,
+        what=f"the gateway, before a `feast serve` like tuned's, gRPC, "
+        f"`GetUserFeatures(feature_service: {FEATURE_SERVICE})`",
+        processes=(
+            replace(stack.feature_server(config.feature_server_port), name="feature-server"),
+            replace(gateway, name="gateway", environment={**gateway.environment, **contract}),
+        ),
+        caller=lambda: GatewayCaller(config.gateway_grpc_port),
+        answers=dataset.answers,
+        redis_timeout_s=SERVING_REDIS_TIMEOUT_S,
+    )
+
+
+def _echo(dataset: Dataset, work: Path) -> Arm:
+    port = ports.free_port()
+    user_id = next(iter(dataset.answers))
+    reply = work / "echo.bin"
+    reply.write_bytes(_reply_of(user_id, dataset.answers[user_id]).SerializeToString())
+    command = (sys.executable, "-m", "streamflow_loadtests.echo", str(port), str(reply))
+    return Arm(
+        name="echo",
+        what="the bound: a bare grpc.aio server that answers every GetUserFeatures with one constant reply",
+        processes=(ProcessSpec(name="echo", command=command, port=port),),
+        caller=lambda: GatewayCaller(port),
+        answers={user_id: dataset.answers[user_id]},
+    )
+
+
+_MAKERS: Mapping[str, Callable[[Dataset, Path], Arm]] = {
+    "stock": _stock,
+    "tuned": _tuned,
+    "listen": _listen,
+    GATEWAY: _gateway,
+    "echo": _echo,
+}
+
+
+def _reply_of(user_id: str, values: Values) -> GetUserFeaturesResponse:
+    reply = GetUserFeaturesResponse(contract_hash="sha256:" + 64 * "0")
+    reply.user_features.user_id = user_id
+    reply.user_features.user_known = True
+    fields = {bool: "bool_value", int: "int64_value", float: "double_value", str: "string_value"}
+    for name, value in values.items():
+        feature = reply.user_features.features.add(name=name)
+        feature.event_timestamp.GetCurrentTime()
+        if value is not None:
+            setattr(feature, fields[type(value)], value)
+    return reply

@@ -1,0 +1,61 @@
+"""The processes of a run: started as children, ended by pid."""
+
+import os
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import psutil
+from streamflow_local.process import ProcessSpec, spawn, stop
+
+# What would make a server differ from one started by hand.
+_OURS = ("GATEWAY_", "FEAST_", "PYTHONOPTIMIZE")
+
+
+class Servers:
+    """The processes of a run; leaving the block ends them, the last started first, with all that they started."""
+
+    def __init__(self, logs: Path) -> None:
+        """Write each process's output to `logs`/NAME.log."""
+        self.logs = logs
+        self._ends = ExitStack()
+        self._processes: dict[str, psutil.Process] = {}
+        logs.mkdir(parents=True, exist_ok=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._ends.close()
+
+    def start(self, spec: ProcessSpec, *, environment: Mapping[str, str] | None = None) -> None:
+        """Start a process; `environment` is added to this process's own."""
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
+        with (self.logs / f"{spec.name}.log").open("ab") as log:
+            child = spawn(spec, environment={**inherited, **(environment or {})}, log=log)
+        process = psutil.Process(child.pid)
+        self._processes[spec.name] = process
+
+        def end() -> None:
+            started = _descendants(process)
+            stop(child, spec)
+            for left in started:
+                if left.is_running():
+                    left.kill()
+
+        self._ends.callback(end)
+
+    def process(self, name: str) -> psutil.Process:
+        """Return a started process by its spec's name."""
+        return self._processes[name]
+
+
+def _descendants(process: psutil.Process) -> list[psutil.Process]:
+    try:
+        return process.children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
