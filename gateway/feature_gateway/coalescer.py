@@ -8,10 +8,9 @@ maximum batch, first come first served, equal user ids asked once.
 import asyncio
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from functools import partial
-from typing import Protocol
 
+from feature_gateway.batch import Batch, Group, Waiter
 from feature_gateway.contract import FeatureSet
 from feature_gateway.errors import (
     DeadlineExceededError,
@@ -20,74 +19,11 @@ from feature_gateway.errors import (
     RejectedUpstreamError,
     UpstreamUnavailableError,
 )
-from feature_gateway.features import UserRow
 from feature_gateway.observer import Observer
+from feature_gateway.reads import Reader, Served
 
 _SERVICE_TIME_WEIGHT = 0.2
 _MIN_RETRY_AFTER_S = 0.01
-
-
-@dataclass(frozen=True, slots=True)
-class ReadReport:
-    """How a read went, for whoever asks."""
-
-    retried: bool = False
-    hedged: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Served:
-    """A user's row, and how it was read."""
-
-    row: UserRow
-    queue_s: float
-    upstream_s: float
-    batch_size: int
-    report: ReadReport
-
-
-class Reader(Protocol):
-    """What rows are read from."""
-
-    async def read_rows(
-        self, feature_set: FeatureSet, user_ids: Sequence[str], *, principal: str, timeout_s: float
-    ) -> tuple[list[UserRow], ReadReport]:
-        """Return one row a user, in order; raise GatewayError."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class _Group:
-    """Whose calls may share a read."""
-
-    feature_set: FeatureSet
-    principal: str
-
-
-@dataclass(slots=True, eq=False)
-class _Waiter:
-    """One call for one user. Times are the event loop's, in seconds."""
-
-    user_id: str
-    deadline: float
-    arrived: float
-    future: "asyncio.Future[Served]"
-    batch: "_Batch | None" = None
-
-
-@dataclass(slots=True, eq=False)
-class _Batch:
-    """A read under way, and those who wait for it."""
-
-    group: _Group
-    waiters: dict[str, list[_Waiter]]
-    started: float
-    task: "asyncio.Task[None] | None" = field(default=None)
-
-    @property
-    def wanted(self) -> bool:
-        """Whether anyone still waits for it."""
-        return any(not waiter.future.done() for waiters in self.waiters.values() for waiter in waiters)
 
 
 class Coalescer:
@@ -112,9 +48,9 @@ class Coalescer:
         self._max_queued = max_queued
         self._observer = observer or Observer()
         # Groups stand in the order of their oldest waiter.
-        self._queues: OrderedDict[_Group, deque[_Waiter]] = OrderedDict()
+        self._queues: OrderedDict[Group, deque[Waiter]] = OrderedDict()
         self._queued = 0
-        self._batches: set[_Batch] = set()
+        self._batches: set[Batch] = set()
         self._service_time_s: float | None = None
 
     @property
@@ -135,7 +71,7 @@ class Coalescer:
         cancelled.
         """
         self._refuse_overload(timeout_s)
-        group = _Group(feature_set, principal)
+        group = Group(feature_set, principal)
         (waiter,) = self._enqueue(group, [user_id], timeout_s)
         return await self._answer(group, waiter)
 
@@ -149,7 +85,7 @@ class Coalescer:
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout_s
-        group = _Group(feature_set, principal)
+        group = Group(feature_set, principal)
         part_size = max(1, self._max_batch_size // 2)
         served: list[Served | RejectedUpstreamError] = []
         for start in range(0, len(user_ids), part_size):
@@ -163,17 +99,17 @@ class Coalescer:
                 served.append(answer)
         return served
 
-    def _enqueue(self, group: _Group, user_ids: Sequence[str], timeout_s: float) -> list[_Waiter]:
+    def _enqueue(self, group: Group, user_ids: Sequence[str], timeout_s: float) -> list[Waiter]:
         """Queue calls that may leave together, and let leave what can."""
         loop = asyncio.get_running_loop()
         now = loop.time()
-        waiters = [_Waiter(user_id, now + timeout_s, now, loop.create_future()) for user_id in user_ids]
+        waiters = [Waiter(user_id, now + timeout_s, now, loop.create_future()) for user_id in user_ids]
         self._queues.setdefault(group, deque()).extend(waiters)
         self._queued += len(waiters)
         self._dispatch(now)
         return waiters
 
-    async def _answer(self, group: _Group, waiter: _Waiter) -> Served:
+    async def _answer(self, group: Group, waiter: Waiter) -> Served:
         timer = asyncio.get_running_loop().call_at(waiter.deadline, self._expire, group, waiter)
         try:
             return await waiter.future
@@ -203,7 +139,7 @@ class Coalescer:
                 retry_after_s=max(wait_s, _MIN_RETRY_AFTER_S),
             )
 
-    def _expire(self, group: _Group, waiter: _Waiter) -> None:
+    def _expire(self, group: Group, waiter: Waiter) -> None:
         if not waiter.future.done():
             waiter.future.set_exception(
                 DeadlineExceededError("The deadline passed before the feature server had answered.")
@@ -212,14 +148,14 @@ class Coalescer:
             if waiter.batch is None:
                 self._unqueue(group, waiter)
 
-    def _leave(self, group: _Group, waiter: _Waiter) -> None:
+    def _leave(self, group: Group, waiter: Waiter) -> None:
         """Take a waiter that gave up out of where it waits; cancel a read that nobody waits for any more."""
         if waiter.batch is None:
             self._unqueue(group, waiter)
         elif not waiter.batch.wanted and waiter.batch.task is not None:
             waiter.batch.task.cancel()
 
-    def _unqueue(self, group: _Group, waiter: _Waiter) -> None:
+    def _unqueue(self, group: Group, waiter: Waiter) -> None:
         queue = self._queues[group]
         queue.remove(waiter)
         self._queued -= 1
@@ -229,7 +165,7 @@ class Coalescer:
     def _dispatch(self, now: float) -> None:
         while self._queues and len(self._batches) < self._slots():
             group, queue = next(iter(self._queues.items()))
-            batch = _Batch(group, {}, now)
+            batch = Batch(group, {}, now)
             queue_s = []
             while queue and (len(batch.waiters) < self._max_batch_size or queue[0].user_id in batch.waiters):
                 waiter = queue.popleft()
@@ -246,21 +182,21 @@ class Coalescer:
             batch.task.add_done_callback(partial(self._finish, batch))
             self._observer.read_started(users=len(batch.waiters), queue_s=queue_s)
 
-    def _requeue(self, group: _Group, queue: deque[_Waiter]) -> None:
+    def _requeue(self, group: Group, queue: deque[Waiter]) -> None:
         """Put a group back to where its oldest waiter stands among the others."""
         self._queues[group] = queue
         for other, waiting in list(self._queues.items()):
             if other != group and waiting[0].arrived > queue[0].arrived:
                 self._queues.move_to_end(other)
 
-    async def _run(self, batch: _Batch) -> None:
+    async def _run(self, batch: Batch) -> None:
         user_ids = list(batch.waiters)
         try:
             await self._read(batch, user_ids)
         except Exception as error:  # noqa: BLE001  # handed to the callers, whose boundary tells them
             self._fail(batch, user_ids, error)
 
-    def _finish(self, batch: _Batch, task: "asyncio.Task[None]") -> None:
+    def _finish(self, batch: Batch, task: "asyncio.Task[None]") -> None:
         """Free a batch's slot for those who wait."""
         if task.cancelled():
             # By its last waiter's leaving, or by `close`.
@@ -268,7 +204,7 @@ class Coalescer:
         self._batches.discard(batch)
         self._dispatch(task.get_loop().time())
 
-    async def _read(self, batch: _Batch, user_ids: list[str]) -> None:
+    async def _read(self, batch: Batch, user_ids: list[str]) -> None:
         """Read some of a batch's users; split those that the reader rejects until the bad one stands alone."""
         loop = asyncio.get_running_loop()
         started = loop.time()
@@ -306,7 +242,7 @@ class Coalescer:
         self._service_time_s = upstream_s if before is None else before + _SERVICE_TIME_WEIGHT * (upstream_s - before)
 
     @staticmethod
-    def _fail(batch: _Batch, user_ids: Sequence[str], error: Exception) -> None:
+    def _fail(batch: Batch, user_ids: Sequence[str], error: Exception) -> None:
         for user_id in user_ids:
             for waiter in batch.waiters[user_id]:
                 if not waiter.future.done():

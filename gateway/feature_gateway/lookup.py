@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from feature_gateway.coalescer import Coalescer, Served
+from feature_gateway.coalescer import Coalescer
 from feature_gateway.contract import Contract, FeatureSet
 from feature_gateway.contract_reload import ContractHolder
 from feature_gateway.errors import (
@@ -23,6 +23,7 @@ from feature_gateway.errors import (
 from feature_gateway.features import UserRow
 from feature_gateway.freshness import StalenessPolicy, judged
 from feature_gateway.observer import Observer
+from feature_gateway.reads import Served
 from feature_gateway.settings import Settings
 
 _USER_ID_FIELD = "user_id"

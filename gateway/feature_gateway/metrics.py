@@ -86,6 +86,12 @@ class Metrics(Observer):
             "gateway_replica_set_asides_total", "Times that a feature server was set aside.", registry=registry
         )
         self._ready = Gauge("gateway_ready", "1 when calls should be sent here, else 0.", registry=registry)
+        self._contracts_accepted = Gauge(
+            "gateway_contracts_accepted", "Changed contracts swapped in since the start.", registry=registry
+        )
+        self._contracts_refused = Gauge(
+            "gateway_contracts_refused", "Changed contracts refused since the start.", registry=registry
+        )
         self._contract = Info("gateway_contract", "The contract that is answered by.", registry=registry)
         self._contract_hash: Callable[[], str] = str
         # Finding a child by its labels costs more than counting does, so each is found once.
@@ -104,8 +110,12 @@ class Metrics(Observer):
         replicas: Callable[[], int],
         replicas_set_aside: Callable[[], int],
         contract_hash: Callable[[], str],
+        contracts_accepted: Callable[[], int],
+        contracts_refused: Callable[[], int],
     ) -> None:
         """Take what is asked at each scrape."""
+        self._contracts_accepted.set_function(contracts_accepted)
+        self._contracts_refused.set_function(contracts_refused)
         self._ready.set_function(ready)
         self._queued.set_function(queued)
         self._in_flight.set_function(reads_in_flight)

@@ -12,11 +12,11 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from feature_gateway.coalescer import ReadReport
 from feature_gateway.contract import FeatureSet
 from feature_gateway.errors import DeadlineExceededError, UpstreamUnavailableError
 from feature_gateway.features import UserRow
 from feature_gateway.observer import Observer
+from feature_gateway.reads import ReadReport
 from feature_gateway.upstream import FeatureServer, ServerUnreachableError
 
 _log = logging.getLogger(__name__)

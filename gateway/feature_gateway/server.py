@@ -93,6 +93,8 @@ async def running_gateway(settings: Settings, *, controls: Controls | None = Non
             replicas=lambda: len(replicas.urls),
             replicas_set_aside=lambda: replicas.set_aside,
             contract_hash=lambda: contracts.current.hash,
+            contracts_accepted=lambda: contracts.accepted,
+            contracts_refused=lambda: contracts.refused,
         )
         canary = partial(_canary_read, replicas, contracts, settings)
         _keep_running(follow(readiness, canary, interval_s=settings.readiness_interval_s), stack)

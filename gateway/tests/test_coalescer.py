@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import pytest
-from feature_gateway.coalescer import Coalescer, ReadReport, Served
+from feature_gateway.coalescer import Coalescer
 from feature_gateway.contract import ContractFeature, FeatureSet
 from feature_gateway.errors import (
     DeadlineExceededError,
@@ -15,6 +15,7 @@ from feature_gateway.errors import (
     UpstreamUnavailableError,
 )
 from feature_gateway.features import FeatureStatus, UserRow
+from feature_gateway.reads import ReadReport, Served
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
