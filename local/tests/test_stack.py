@@ -22,7 +22,7 @@ from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message_factory import GetMessageClass
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 from stack_under_test import BIN, CANARY, CHECKOUT, Stack, stack_environment
-from streamflow_features import FeatureClient, FeatureStatus, Unavailable, UserFeatures, Value
+from streamflow_features import FeatureClient, FeatureStatus, Value
 from streamflow_local import ports
 from streamflow_offline.errors import JobError
 from streamflow_offline.ingest import ingest
@@ -176,21 +176,12 @@ def test_a_killed_feature_server_is_replaced_and_leaves_nothing_behind(stack: St
     os.kill(master, signal.SIGKILL)
     gone, alive = psutil.wait_procs(workers, timeout=30)
     assert (len(gone), alive) == (len(workers), [])
-    with FeatureClient(stack.gateway, timeout_s=5) as client:
-        answer = _when_answered(client, timeout_s=60)
-    assert answer.user_known
-    replacement = _pids(stack)["feature-server-1"]
-    assert replacement != master
-    assert json.loads(stack.local("status", "--json").stdout)["healthy"]
-
-
-def _when_answered(client: FeatureClient, *, timeout_s: float) -> UserFeatures:
-    deadline = time.monotonic() + timeout_s
-    while True:
-        try:
-            return client.get_user_features(CANARY)
-        except Unavailable:
-            assert time.monotonic() < deadline
+    # The other replica answers meanwhile.
+    assert stack.ask(CANARY).user_known
+    deadline = time.monotonic() + 60
+    while stack.local("status").returncode:
+        assert time.monotonic() < deadline
+    assert _pids(stack)["feature-server-1"] != master
 
 
 def test_another_port_on_a_running_stack_is_refused(stack: Stack) -> None:
