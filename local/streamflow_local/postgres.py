@@ -2,7 +2,6 @@
 
 import os
 import pwd
-import shutil
 import signal
 import warnings
 from pathlib import Path
@@ -84,8 +83,3 @@ def create_database(socket_dir: Path, database: str = DATABASE) -> None:
         found = connection.execute("SELECT FROM pg_database WHERE datname = %s", (database,)).fetchone()
         if found is None:
             connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(database)))
-
-
-def remove(data_dir: Path) -> None:
-    """Delete a stopped cluster with all its data."""
-    shutil.rmtree(data_dir, ignore_errors=True)

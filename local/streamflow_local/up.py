@@ -172,7 +172,7 @@ def _wait_for(supervisor: Supervisor, name: str, config: StackConfig, layout: La
 def _start_gateway(supervisor: Supervisor, config: StackConfig, steps: Steps) -> UserFeatures:
     log = supervisor.process("gateway").log
     with steps.step("starting the gateway and asking it for a user's features", log=log):
-        # It reads the contract when it starts, and the contract may be new.
+        # It takes up a changed contract by itself, but only within a second; the answer is to follow the new one.
         supervisor.stop_process("gateway")
         supervisor.start_process("gateway")
         deadline = time.monotonic() + _SERVER_TIMEOUT_S

@@ -1,6 +1,5 @@
 """Faults of real processes under load: what each call is told, and that service comes back."""
 
-import json
 import os
 import signal
 import threading
@@ -78,11 +77,6 @@ def _load(stack: Stack) -> Iterator[Load]:
             thread.join(_BOUND_S)
 
 
-def _pids(stack: Stack) -> dict[str, int]:
-    found = json.loads(stack.local("status", "--json").stdout)
-    return {process["name"]: process["pid"] for process in found["processes"]}
-
-
 @contextmanager
 def _frozen(*pids: int) -> Iterator[None]:
     for pid in pids:
@@ -105,7 +99,7 @@ def pids(stack: Stack) -> dict[str, int]:
     deadline = time.monotonic() + _BOUND_S
     while stack.local("status").returncode:
         assert time.monotonic() < deadline
-    return _pids(stack)
+    return stack.pids()
 
 
 def test_a_feature_server_killed_under_load_costs_no_call(stack: Stack, pids: dict[str, int]) -> None:

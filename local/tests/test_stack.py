@@ -135,12 +135,12 @@ def test_http_answers_what_grpc_answers(stack: Stack, user_id: str) -> None:
 
 
 def test_a_second_up_does_nothing_and_says_so(stack: Stack) -> None:
-    before = _pids(stack)
+    before = stack.pids()
     result = stack.local("up")
     assert result.returncode == 0
     assert "already up; nothing to do" in result.stdout
     assert f"GetUserFeatures({CANARY}) answered:" in result.stdout
-    assert _pids(stack) == before
+    assert stack.pids() == before
 
 
 def test_status_shows_each_process_with_pid_port_and_health(stack: Stack) -> None:
@@ -164,13 +164,8 @@ def test_status_shows_each_process_with_pid_port_and_health(stack: Stack) -> Non
         assert Path(process["log"]).is_file()
 
 
-def _pids(stack: Stack) -> dict[str, int]:
-    found = json.loads(stack.local("status", "--json").stdout)
-    return {process["name"]: process["pid"] for process in found["processes"]}
-
-
 def test_a_killed_feature_server_is_replaced_and_leaves_nothing_behind(stack: Stack) -> None:
-    master = _pids(stack)["feature-server-1"]
+    master = stack.pids()["feature-server-1"]
     workers = psutil.Process(master).children()
     assert workers
     os.kill(master, signal.SIGKILL)
@@ -181,7 +176,7 @@ def test_a_killed_feature_server_is_replaced_and_leaves_nothing_behind(stack: St
     deadline = time.monotonic() + 60
     while stack.local("status").returncode:
         assert time.monotonic() < deadline
-    assert _pids(stack)["feature-server-1"] != master
+    assert stack.pids()["feature-server-1"] != master
 
 
 def test_another_port_on_a_running_stack_is_refused(stack: Stack) -> None:

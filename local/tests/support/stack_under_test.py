@@ -73,6 +73,11 @@ class Stack:
         with FeatureClient(self.gateway, timeout_s=10) as client:
             return client.get_user_features(user_id)
 
+    def pids(self) -> dict[str, int]:
+        """Each process's pid, by name."""
+        found = json.loads(self.local("status", "--json").stdout)
+        return {process["name"]: process["pid"] for process in found["processes"]}
+
     def http(self, path: str) -> Any:
         url = f"http://127.0.0.1:{self.config.gateway_http_port}{path}"
         with urllib.request.urlopen(url, timeout=10) as response:  # http by construction
