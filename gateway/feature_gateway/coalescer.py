@@ -8,6 +8,7 @@ maximum batch, first come first served, equal user ids asked once.
 import asyncio
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 from feature_gateway.batch import Batch, Group, Waiter
@@ -19,11 +20,14 @@ from feature_gateway.errors import (
     RejectedUpstreamError,
     UpstreamUnavailableError,
 )
+from feature_gateway.features import UserRow
 from feature_gateway.observer import Observer
-from feature_gateway.reads import Reader, Served
+from feature_gateway.reads import Reader, ReadReport, Served
 
 _SERVICE_TIME_WEIGHT = 0.2
 _MIN_RETRY_AFTER_S = 0.01
+# In the first its task makes the request, in the second aiohttp's writes it (Python 3.11; later ones need one).
+_TURNS_TO_SEND_A_READ = 2
 
 
 class Coalescer:
@@ -50,7 +54,10 @@ class Coalescer:
         # Groups stand in the order of their oldest waiter.
         self._queues: OrderedDict[Group, deque[Waiter]] = OrderedDict()
         self._queued = 0
+        self._reading: set[Batch] = set()
+        """Batches that hold a slot."""
         self._batches: set[Batch] = set()
+        """Those, and batches whose rows are being handed out."""
         self._service_time_s: float | None = None
 
     @property
@@ -61,7 +68,7 @@ class Coalescer:
     @property
     def in_flight(self) -> int:
         """How many reads are under way."""
-        return len(self._batches)
+        return len(self._reading)
 
     async def user_row(self, feature_set: FeatureSet, user_id: str, *, principal: str, timeout_s: float) -> Served:
         """Return one user's row.
@@ -128,7 +135,7 @@ class Coalescer:
 
     def _refuse_overload(self, timeout_s: float) -> None:
         slots = self._slots()
-        if len(self._batches) < slots:
+        if len(self._reading) < slots:
             return
         reads_before = max(len(self._queues), self._queued / self._max_batch_size) / slots
         wait_s = (self._service_time_s or 0.0) * (reads_before + 1)
@@ -162,8 +169,10 @@ class Coalescer:
         if not queue:
             del self._queues[group]
 
-    def _dispatch(self, now: float) -> None:
-        while self._queues and len(self._batches) < self._slots():
+    def _dispatch(self, now: float) -> bool:
+        """Start reads for as long as calls wait and slots are free; return whether any was."""
+        any_started = False
+        while self._queues and len(self._reading) < self._slots():
             group, queue = next(iter(self._queues.items()))
             batch = Batch(group, {}, now)
             queue_s = []
@@ -176,11 +185,14 @@ class Coalescer:
             del self._queues[group]
             if queue:
                 self._requeue(group, queue)
+            self._reading.add(batch)
             self._batches.add(batch)
             batch.task = asyncio.create_task(self._run(batch))
             # Not a `finally` in the task: one that is cancelled before its first step never gets there.
             batch.task.add_done_callback(partial(self._finish, batch))
             self._observer.read_started(users=len(batch.waiters), queue_s=queue_s)
+            any_started = True
+        return any_started
 
     def _requeue(self, group: Group, queue: deque[Waiter]) -> None:
         """Put a group back to where its oldest waiter stands among the others."""
@@ -192,58 +204,87 @@ class Coalescer:
     async def _run(self, batch: Batch) -> None:
         user_ids = list(batch.waiters)
         try:
-            await self._read(batch, user_ids)
+            rows = await self._read(batch, user_ids)
+            await self._free_slot(batch)
+            _hand_out(batch, user_ids, rows)
+        except RejectedUpstreamError as error:
+            await self._isolate(batch, user_ids, error)
         except Exception as error:  # noqa: BLE001  # handed to the callers, whose boundary tells them
-            self._fail(batch, user_ids, error)
+            _fail(batch, user_ids, error)
+
+    async def _free_slot(self, batch: Batch) -> None:
+        """Have the next read sent before this one's rows are handed out: replies take as long to make as a read."""
+        self._reading.discard(batch)
+        if self._dispatch(asyncio.get_running_loop().time()):
+            for _ in range(_TURNS_TO_SEND_A_READ):
+                await asyncio.sleep(0)
 
     def _finish(self, batch: Batch, task: "asyncio.Task[None]") -> None:
-        """Free a batch's slot for those who wait."""
+        """Let go of a batch, and of its slot if it still holds one."""
         if task.cancelled():
             # By its last waiter's leaving, or by `close`.
-            self._fail(batch, list(batch.waiters), UpstreamUnavailableError("The gateway is ending."))
+            _fail(batch, list(batch.waiters), UpstreamUnavailableError("The gateway is ending."))
         self._batches.discard(batch)
+        self._reading.discard(batch)
         self._dispatch(task.get_loop().time())
 
-    async def _read(self, batch: Batch, user_ids: list[str]) -> None:
-        """Read some of a batch's users; split those that the reader rejects until the bad one stands alone."""
+    async def _isolate(self, batch: Batch, user_ids: list[str], error: RejectedUpstreamError) -> None:
+        """Read again those whom the reader rejected together, in halves, until the bad one stands alone."""
+        if len(user_ids) == 1:
+            _fail(batch, user_ids, error)
+            return
+        middle = len(user_ids) // 2
+        for half in (user_ids[:middle], user_ids[middle:]):
+            try:
+                _hand_out(batch, half, await self._read(batch, half))
+            except RejectedUpstreamError as rejection:
+                await self._isolate(batch, half, rejection)
+            except GatewayError as failure:
+                _fail(batch, half, failure)
+
+    async def _read(self, batch: Batch, user_ids: list[str]) -> "_Rows":
+        """Return the rows of some of a batch's users; raise what the reader raises, or that nobody waits any more."""
         loop = asyncio.get_running_loop()
         started = loop.time()
         timeout_s = max(waiter.deadline for user_id in user_ids for waiter in batch.waiters[user_id]) - started
         if timeout_s <= 0:
-            return
+            raise DeadlineExceededError("The deadline passed before the feature server was asked.")
         try:
             rows, report = await self._reader.read_rows(
                 batch.group.feature_set, user_ids, principal=batch.group.principal, timeout_s=timeout_s
             )
-        except RejectedUpstreamError as error:
+        except GatewayError:
             self._observer.read_ended(loop.time() - started, answered=False)
-            if len(user_ids) == 1:
-                self._fail(batch, user_ids, error)
-                return
-            half = len(user_ids) // 2
-            await self._read(batch, user_ids[:half])
-            await self._read(batch, user_ids[half:])
-            return
-        except GatewayError as error:
-            self._observer.read_ended(loop.time() - started, answered=False)
-            self._fail(batch, user_ids, error)
-            return
+            raise
         upstream_s = loop.time() - started
         self._observer.read_ended(upstream_s, answered=True)
         self._note_service_time(upstream_s)
-        for user_id, row in zip(user_ids, rows, strict=True):
-            for waiter in batch.waiters[user_id]:
-                if not waiter.future.done():
-                    queue_s = batch.started - waiter.arrived
-                    waiter.future.set_result(Served(row, queue_s, upstream_s, len(user_ids), report))
+        return _Rows(rows, upstream_s, report)
 
     def _note_service_time(self, upstream_s: float) -> None:
         before = self._service_time_s
         self._service_time_s = upstream_s if before is None else before + _SERVICE_TIME_WEIGHT * (upstream_s - before)
 
-    @staticmethod
-    def _fail(batch: Batch, user_ids: Sequence[str], error: Exception) -> None:
-        for user_id in user_ids:
-            for waiter in batch.waiters[user_id]:
-                if not waiter.future.done():
-                    waiter.future.set_exception(error)
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """What a read gave."""
+
+    rows: list[UserRow]
+    upstream_s: float
+    report: ReadReport
+
+
+def _hand_out(batch: Batch, user_ids: Sequence[str], read: _Rows) -> None:
+    for user_id, row in zip(user_ids, read.rows, strict=True):
+        for waiter in batch.waiters[user_id]:
+            if not waiter.future.done():
+                queue_s = batch.started - waiter.arrived
+                waiter.future.set_result(Served(row, queue_s, read.upstream_s, len(user_ids), read.report))
+
+
+def _fail(batch: Batch, user_ids: Sequence[str], error: Exception) -> None:
+    for user_id in user_ids:
+        for waiter in batch.waiters[user_id]:
+            if not waiter.future.done():
+                waiter.future.set_exception(error)

@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
+from types import NoneType
 from typing import Any
 
 import orjson
@@ -46,7 +47,9 @@ def parse_rows(body: bytes, feature_set: FeatureSet, user_count: int) -> list[Us
         _column(result, feature.dtype, feature.reference, user_count)
         for feature, result in zip(feature_set.features, _results(body, feature_set), strict=True)
     ]
-    return [_row([column[index] for column in columns], feature_set) for index in range(user_count)]
+    values_by_user = zip(*(values for values, _ in columns), strict=True)
+    stamps_by_user = zip(*(stamps for _, stamps in columns), strict=True)
+    return [_row(values, stamps, feature_set) for values, stamps in zip(values_by_user, stamps_by_user, strict=True)]
 
 
 def _results(body: bytes, feature_set: FeatureSet) -> list[Mapping[str, Any]]:
@@ -60,43 +63,53 @@ def _results(body: bytes, feature_set: FeatureSet) -> list[Mapping[str, Any]]:
         ) from error
 
 
-_Cell = tuple[FeatureValue, int]
-
-
-def _column(result: Mapping[str, Any], dtype: str, reference: str, user_count: int) -> list[_Cell]:
-    convert = _CONVERTERS[dtype]
+def _column(
+    result: Mapping[str, Any], dtype: str, reference: str, user_count: int
+) -> tuple[list[FeatureValue], list[int]]:
     try:
         values, stamps = result["values"], result["event_timestamps"]
         if len(values) != user_count or len(stamps) != user_count:
             raise UpstreamMismatchError(
                 f"The feature server answered with {len(values)} values of {reference} for {user_count} users."
             )
-        return [
-            (None if value is None else convert(value), _timestamp_ns(stamp))
-            for value, stamp in zip(values, stamps, strict=True)
-        ]
-    except (KeyError, TypeError, ValueError) as error:
+        return _typed(values, dtype), _stamps_ns(stamps)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UpstreamMismatchError(
             f"The feature server's value of {reference} is not {dtype} ({error}): "
             "feature server and gateway are not on the same definitions."
         ) from error
 
 
-def _row(cells: list[_Cell], feature_set: FeatureSet) -> UserRow:
-    statuses = [FeatureStatus.NULL_VALUE if value is None else FeatureStatus.PRESENT for value, _ in cells]
-    stamps: list[int | None] = [stamp for _, stamp in cells]
+def _typed(values: list[Any], dtype: str) -> list[FeatureValue]:
+    # A column that JSON already gave the right type is taken as it is, without a call for each of its values.
+    if {*map(type, values)} <= _AS_JSON_HAS_IT.get(dtype, _NOTHING):
+        return values
+    convert = _CONVERTERS[dtype]
+    return [None if value is None else convert(value) for value in values]
+
+
+def _stamps_ns(stamps: list[str]) -> list[int]:
+    first = stamps[0]
+    if stamps.count(first) == len(stamps):
+        return [_timestamp_ns(first)] * len(stamps)
+    return [_timestamp_ns(stamp) for stamp in stamps]
+
+
+def _row(values: tuple[FeatureValue, ...], stamps_ns: tuple[int, ...], feature_set: FeatureSet) -> UserRow:
+    if None not in values:
+        return UserRow(values, (FeatureStatus.PRESENT,) * len(values), stamps_ns, user_known=True)
+    statuses = [FeatureStatus.NULL_VALUE if value is None else FeatureStatus.PRESENT for value in values]
+    stamps: list[int | None] = [*stamps_ns]
     user_known = False
     for positions in feature_set.positions_by_view:
-        if all(cells[position] == _NEVER_WRITTEN for position in positions):
+        # Never written: nothing but nulls at the epoch.
+        if all(values[position] is None and stamps_ns[position] == 0 for position in positions):
             for position in positions:
                 statuses[position] = FeatureStatus.NOT_FOUND
                 stamps[position] = None
         else:
             user_known = True
-    return UserRow(tuple(value for value, _ in cells), tuple(statuses), tuple(stamps), user_known)
-
-
-_NEVER_WRITTEN: _Cell = (None, 0)
+    return UserRow(values, tuple(statuses), tuple(stamps), user_known)
 
 
 # A month's snapshot stamps all its users alike, so few texts are ever seen at once.
@@ -144,6 +157,12 @@ def _to_timestamp_ns(value: Any) -> int:
     return _to_int(_INT64_LIMIT // _NS_PER_S)(value) * _NS_PER_S
 
 
+_NOTHING: frozenset[type] = frozenset()
+_AS_JSON_HAS_IT: Mapping[str, frozenset[type]] = {
+    "Bool": frozenset({bool, NoneType}),
+    "Float32": frozenset({float, NoneType}),
+    "Float64": frozenset({float, NoneType}),
+}
 _CONVERTERS: Mapping[str, Callable[[Any], FeatureValue]] = {
     "Bool": _to_bool,
     "Int32": _to_int(_INT32_LIMIT),

@@ -15,6 +15,9 @@ class FeatureStatus(IntEnum):
     NOT_FOUND = 3
     OUTSIDE_MAX_AGE = 4
 
+    # Enum's own goes by the name, in Python; rows of statuses are looked up for every reply.
+    __hash__ = int.__hash__
+
 
 @dataclass(frozen=True, slots=True)
 class UserRow:

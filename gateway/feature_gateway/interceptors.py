@@ -1,6 +1,7 @@
 """What surrounds every gRPC call: exceptions become statuses, and each end is told."""
 
 import asyncio
+import inspect
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -34,6 +35,8 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
     def __init__(self, observer: Observer) -> None:
         """Take who is told how unary calls ended, by their names without the service's."""
         self._observer = observer
+        self._guarded: dict[str, Any] = {}
+        """Handlers made, by method: one that is not there has none, so the server's methods bound it."""
 
     async def intercept_service(
         self,
@@ -41,15 +44,23 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Any:
         """Wrap the handler of a unary method, or of a bidirectional one of ours; leave others as they are."""
-        handler = await continuation(handler_call_details)
-        if handler is None:
-            return handler
-        if handler.stream_stream is not None and handler_call_details.method.startswith(_OUR_METHODS):
-            return self._guarded_stream(handler, handler_call_details.method)
+        method = handler_call_details.method
+        guarded = self._guarded.get(method)
+        if guarded is None:
+            handler = await continuation(handler_call_details)
+            if handler is None:
+                return handler
+            guarded = self._guarded[method] = self._guard(handler, method)
+        return guarded
+
+    def _guard(self, handler: Any, full_method: str) -> Any:
+        if handler.stream_stream is not None and full_method.startswith(_OUR_METHODS):
+            return self._guarded_stream(handler, full_method)
         if handler.unary_unary is None:
             return handler
         answer, deserialize = handler.unary_unary, handler.request_deserializer
-        method = handler_call_details.method.rpartition("/")[2]
+        awaited = inspect.iscoroutinefunction(answer)
+        method = full_method.rpartition("/")[2]
 
         async def guarded(request: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
             started = time.perf_counter()
@@ -59,7 +70,7 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
 
             try:
                 reply = answer(_deserialized(request, deserialize), context)
-                reply = await reply if asyncio.iscoroutine(reply) else reply
+                reply = await reply if awaited else reply
             except grpc.aio.AbortError:
                 tell(grpc.StatusCode.UNKNOWN)
                 raise
@@ -68,7 +79,7 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
                 raise
             except Exception as error:  # noqa: BLE001  # the boundary: every failure becomes a status
                 tell(entry_of(as_gateway_error(error)).code)
-                await _abort(context, error, handler_call_details.method)
+                await _abort(context, error, full_method)
             else:
                 tell(grpc.StatusCode.OK)
                 return reply

@@ -98,7 +98,8 @@ class ReplicaSet:
     @property
     def slots(self) -> int:
         """How many reads may be under way: one a server that is not set aside, for each is one Python process."""
-        return max(1, sum(not replica.aside for replica in self._replicas))
+        # Asked several times a call: a list's count is a fraction of a generator's sum.
+        return max(1, [replica.probe for replica in self._replicas].count(None))
 
     @property
     def set_aside(self) -> int:
