@@ -15,7 +15,7 @@ from typing import Any
 from supervisor.xmlrpc import SupervisorTransport
 
 from streamflow_local.layout import Layout
-from streamflow_local.process import ProcessSpec
+from streamflow_local.process import ProcessSpec, inheritable
 
 _START_TIMEOUT_S = 15
 _LOG_BYTES = 20 * 1024 * 1024
@@ -78,7 +78,7 @@ class Supervisor:
         layout.supervisor_config.write_text(_config(specs, layout), encoding="utf-8")
         command = [sys.executable, "-m", "supervisor.supervisord", "-c", str(layout.supervisor_config)]
         result = subprocess.run(  # noqa: S603  # from this environment
-            command, env=dict(environment), cwd=layout.checkout, check=False, capture_output=True, text=True
+            command, env=inheritable(environment), cwd=layout.checkout, check=False, capture_output=True, text=True
         )
         deadline = time.monotonic() + _START_TIMEOUT_S
         while not self.running:
