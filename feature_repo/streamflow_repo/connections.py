@@ -46,6 +46,8 @@ def feast_environment(
     """
     values = {
         **_postgres_environment(postgres_url),
+        # Feast's own; the feature servers have another (serve.py).
+        "FEAST_ONLINE_STORE": "redis",
         "FEAST_REDIS_CONNECTION": _redis_connection(redis_url, redis_timeout_s),
     }
     # Feast expands variables in the YAML text before it parses it, so a quote in a password would end the scalar.

@@ -1,5 +1,6 @@
 """What is compared: each arm's processes, what is asked of them, and what they are to answer."""
 
+import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -21,6 +22,7 @@ GATEWAY = "gateway"
 DEFAULT_ARMS = ("stock", "tuned", "listen", GATEWAY)
 ALL_ARMS = (*DEFAULT_ARMS, "echo")
 
+_SIZED_GATEWAY = re.compile(r"gateway-([1-9]\d{0,5})")
 _BIN = Path(sys.executable).parent
 _LISTEN_WORKERS = 10
 
@@ -48,9 +50,15 @@ class Arm:
     """How long its feature server waits for Redis."""
 
 
+def exists(name: str) -> bool:
+    """Return whether `make` knows the name: one of ALL_ARMS, or gateway-N for a gateway with reads of up to N users."""
+    return name in ALL_ARMS or _SIZED_GATEWAY.fullmatch(name) is not None
+
+
 def make(name: str, dataset: Dataset, *, work: Path) -> Arm:
-    """Return an arm of ALL_ARMS on free ports; files of its own go into `work`."""
-    return _MAKERS[name](dataset, work)
+    """Return an arm by its name, on free ports; files of its own go into `work`."""
+    sized = _SIZED_GATEWAY.fullmatch(name)
+    return _gateway(dataset, work, max_batch_size=int(sized[1])) if sized else _MAKERS[name](dataset, work)
 
 
 def _stock(dataset: Dataset, _work: Path) -> Arm:
@@ -67,10 +75,13 @@ def _stock(dataset: Dataset, _work: Path) -> Arm:
 
 def _tuned(dataset: Dataset, _work: Path) -> Arm:
     port = ports.free_port()
+    ours = stack.feature_server(port)
+    serve = ours.command.index("serve")
     return Arm(
         name="tuned",
-        what="`feast serve` as the stack runs it: `PYTHONOPTIMIZE=1 … --max-requests 0`, HTTP, `features: […]`",
-        processes=(replace(stack.feature_server(port), name="tuned"),),
+        what="`feast serve` with the stack's flags: `PYTHONOPTIMIZE=1 … --max-requests 0`, HTTP, `features: […]`",
+        # The flags are the stack's, the program and its online store Feast's own.
+        processes=(replace(ours, name="tuned", command=(str(_BIN / "feast"), *ours.command[serve:])),),
         caller=lambda: HttpCaller(port, {"features": list(dataset.references)}),
         answers=dataset.answers,
     )
@@ -88,20 +99,23 @@ def _listen(dataset: Dataset, _work: Path) -> Arm:
     )
 
 
-def _gateway(dataset: Dataset, work: Path) -> Arm:
+def _gateway(dataset: Dataset, work: Path, max_batch_size: int | None = None) -> Arm:
+    suffix = "" if max_batch_size is None else f"-{max_batch_size}"
     variables = ("GATEWAY_GRPC_PORT", "GATEWAY_HTTP_PORT", "FEATURE_SERVER_PORT", "REDIS_PORT")
     free = {variable: str(port) for variable, port in zip(variables, ports.free_ports(len(variables)), strict=True)}
     # One feature server, as the other arms have: the comparison is of what stands before it.
     config = StackConfig.of_environment({**free, "FEATURE_SERVER_REPLICAS": "1"})
     gateway = stack.gateway(config)
-    contract = {"GATEWAY_CONTRACT_PATH": str(work / "contract.json")}
+    settings = {"GATEWAY_CONTRACT_PATH": str(work / "contract.json")}
+    if max_batch_size is not None:
+        settings["GATEWAY_MAX_BATCH_SIZE"] = str(max_batch_size)
     return Arm(
-        name=GATEWAY,
-        what=f"the gateway, before a `feast serve` like tuned's, gRPC, "
+        name=GATEWAY + suffix,
+        what=f"the gateway, before one feature server as the stack runs it, gRPC, "
         f"`GetUserFeatures(feature_service: {FEATURE_SERVICE})`",
         processes=(
-            replace(stack.feature_server(config.feature_server_port), name="feature-server"),
-            replace(gateway, name="gateway", environment={**gateway.environment, **contract}),
+            replace(stack.feature_server(config.feature_server_port), name=f"feature-server{suffix}"),
+            replace(gateway, name=f"gateway{suffix}", environment={**gateway.environment, **settings}),
         ),
         caller=lambda: GatewayCaller(config.gateway_grpc_port),
         answers=dataset.answers,

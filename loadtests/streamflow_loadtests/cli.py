@@ -29,7 +29,10 @@ def bench(
     quick: Annotated[bool, typer.Option("--quick", help="1 and 64 callers, two rounds of half a second.")] = False,
     arm: Annotated[
         list[str] | None,
-        typer.Option(help=f"An arm to measure; of {', '.join(arms.ALL_ARMS)}. All but echo by default."),
+        typer.Option(
+            help=f"An arm to measure; of {', '.join(arms.ALL_ARMS)}, or gateway-N for a gateway with reads of up to N "
+            "users. All but echo by default."
+        ),
     ] = None,
     callers: Annotated[list[int] | None, typer.Option(help="Concurrent callers; 1, 16, 64 and 256 by default.")] = None,
     rounds: Annotated[int | None, typer.Option(min=1, help="How often each arm is measured; 3 by default.")] = None,
@@ -69,10 +72,10 @@ def main() -> None:
 
 
 def _arms(chosen: list[str] | None) -> list[str]:
-    unknown = sorted(set(chosen or ()) - set(arms.ALL_ARMS))
+    unknown = sorted(name for name in set(chosen or ()) if not arms.exists(name))
     if unknown:
-        raise typer.BadParameter(f"{', '.join(unknown)}: no such arm; there are {', '.join(arms.ALL_ARMS)}")
-    return [name for name in arms.ALL_ARMS if name in (chosen or arms.DEFAULT_ARMS)]
+        raise typer.BadParameter(f"{', '.join(unknown)}: no such arm; there are {', '.join(arms.ALL_ARMS)}, gateway-N")
+    return list(dict.fromkeys(chosen or arms.DEFAULT_ARMS))
 
 
 def _run(plan: Plan, months: Path | None) -> Result:

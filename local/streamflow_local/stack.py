@@ -30,7 +30,8 @@ def feature_server(port: int, *, name: str = "feature-server-1", feature_repo: P
     return ProcessSpec(
         name=name,
         command=(
-            str(_BIN / "feast"),
+            # `feast serve`, without its pauses for garbage collection.
+            *(sys.executable, "-m", "streamflow_repo.serve"),
             "serve",
             *("--host", "127.0.0.1"),
             *("--port", str(port)),

@@ -69,6 +69,8 @@ def servers(tmp_path_factory: pytest.TempPathFactory, redis_url: str) -> Iterato
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TRUTH_REGISTRY", str(folder / "registry.db"))
         patch.setenv("TRUTH_REDIS", redis)
+        # As for the jobs; the feature server has its own.
+        patch.setenv("FEAST_ONLINE_STORE", "redis")
         command = [str(_BIN / "feast"), "apply", "--skip-source-validation", "--no-progress"]
         subprocess.run(command, cwd=repo, check=True, capture_output=True, timeout=120)
         contract = folder / "contract.json"
