@@ -49,6 +49,10 @@ test: check ## All that CI checks
 bench: install ## Measure the gateway beside Feast's own servers; ARGS=--quick for a short run
 	@$(RUN) bench $(ARGS)
 
+.PHONY: drill
+drill: install ## Do faults to a stack of their own under load, and check what calls are told
+	@$(RUN) drill $(ARGS)
+
 .PHONY: check
 check: install ## Format, lint, types, protos, generated code, contract
 	@$(RUN) ruff format --check --quiet

@@ -10,6 +10,8 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from math import ceil
+from statistics import median
 
 from feature_gateway.batch import Batch, Group, Waiter
 from feature_gateway.contract import FeatureSet
@@ -24,7 +26,8 @@ from feature_gateway.features import UserRow
 from feature_gateway.observer import Observer
 from feature_gateway.reads import Reader, ReadReport, Served
 
-_SERVICE_TIME_WEIGHT = 0.2
+# One slow read, such as a feature server's first, must not have calls refused: the median of this many is judged by.
+_SERVICE_TIMES_KEPT = 9
 _MIN_RETRY_AFTER_S = 0.01
 # In the first its task makes the request, in the second aiohttp's writes it (Python 3.11; later ones need one).
 _TURNS_TO_SEND_A_READ = 2
@@ -58,7 +61,8 @@ class Coalescer:
         """Batches that hold a slot."""
         self._batches: set[Batch] = set()
         """Those, and batches whose rows are being handed out."""
-        self._service_time_s: float | None = None
+        self._service_times_s: deque[float] = deque(maxlen=_SERVICE_TIMES_KEPT)
+        self._service_time_s = 0.0
 
     @property
     def queued(self) -> int:
@@ -137,8 +141,10 @@ class Coalescer:
         slots = self._slots()
         if len(self._reading) < slots:
             return
-        reads_before = max(len(self._queues), self._queued / self._max_batch_size) / slots
-        wait_s = (self._service_time_s or 0.0) * (reads_before + 1)
+        queued_reads = max(len(self._queues), ceil(self._queued / self._max_batch_size))
+        # The one under way, those that wait, and the call's own. Admitting more has calls leave for a read that ends
+        # after their deadlines, which is then a read for nobody.
+        wait_s = self._service_time_s * (queued_reads / slots + 2)
         if self._queued >= self._max_queued or wait_s > timeout_s:
             self._observer.call_refused()
             raise OverloadedError(
@@ -262,8 +268,9 @@ class Coalescer:
         return _Rows(rows, upstream_s, report)
 
     def _note_service_time(self, upstream_s: float) -> None:
-        before = self._service_time_s
-        self._service_time_s = upstream_s if before is None else before + _SERVICE_TIME_WEIGHT * (upstream_s - before)
+        self._service_times_s.append(upstream_s)
+        if len(self._service_times_s) == _SERVICE_TIMES_KEPT:
+            self._service_time_s = median(self._service_times_s)
 
 
 @dataclass(frozen=True, slots=True)

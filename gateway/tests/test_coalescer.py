@@ -306,23 +306,40 @@ async def test_a_full_queue_refuses_at_once_and_says_when_to_try_again() -> None
 async def test_a_deadline_that_recent_reads_say_cannot_be_met_is_refused_at_once() -> None:
     reader = Reader()
     coalescer = _coalescer(reader)
-    slow = _call(coalescer, "0")
-    loop = asyncio.get_running_loop()
-    await _settle()
-    until = loop.time() + 0.05
-    loop.call_at(until, reader.reads[0].succeed)
-    await slow
-    busy = _call(coalescer, "1")
+    for number in range(10):
+        await _slow_read(coalescer, reader, number)
+    busy = _call(coalescer, "busy")
     await _settle()
     with pytest.raises(OverloadedError):
-        await coalescer.user_row(_A, "2", principal="p", timeout_s=0.01)
-    reader.reads[1].succeed()
+        await coalescer.user_row(_A, "late", principal="p", timeout_s=0.01)
+    reader.reads[-1].succeed()
     await busy
     # With a slot free there is nothing to refuse for, however slow reads were.
-    free = _call(coalescer, "3", timeout_s=0.04)
+    free = _call(coalescer, "free", timeout_s=0.01)
     await _settle()
-    reader.reads[2].succeed()
-    assert (await free).row.values == ("3/p/a",)
+    reader.reads[-1].succeed()
+    assert (await free).row.values == ("free/p/a",)
+
+
+async def test_one_slow_read_refuses_nobody() -> None:
+    reader = Reader()
+    coalescer = _coalescer(reader)
+    await _slow_read(coalescer, reader, 0)
+    busy, next_one = _call(coalescer, "busy"), _call(coalescer, "next", timeout_s=0.01)
+    await _settle()
+    reader.reads[-1].succeed()
+    await busy
+    await _settle()
+    reader.reads[-1].succeed()
+    assert (await next_one).row.values == ("next/p/a",)
+
+
+async def _slow_read(coalescer: Coalescer, reader: Reader, number: int) -> None:
+    slow = _call(coalescer, f"slow-{number}")
+    await _settle()
+    loop = asyncio.get_running_loop()
+    loop.call_at(loop.time() + 0.02, reader.reads[-1].succeed)
+    await slow
 
 
 async def test_closing_ends_every_call_under_way() -> None:

@@ -20,11 +20,18 @@ GATEWAY = "gateway"
 """The arm that the others are compared with."""
 
 DEFAULT_ARMS = ("stock", "tuned", "listen", GATEWAY)
-ALL_ARMS = (*DEFAULT_ARMS, "echo")
+STACK = "stack"
+"""The gateway before as many feature servers as `make up` starts."""
+
+FAR = "far"
+"""The gateway with reads of four users, before a feature server 20 ms away: a capacity that its callers can exceed."""
+
+ALL_ARMS = (*DEFAULT_ARMS, "echo", STACK, FAR)
 
 _SIZED_GATEWAY = re.compile(r"gateway-([1-9]\d{0,5})")
 _BIN = Path(sys.executable).parent
 _LISTEN_WORKERS = 10
+_FAR_MS = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +66,14 @@ def make(name: str, dataset: Dataset, *, work: Path) -> Arm:
     """Return an arm by its name, on free ports; files of its own go into `work`."""
     sized = _SIZED_GATEWAY.fullmatch(name)
     return _gateway(dataset, work, max_batch_size=int(sized[1])) if sized else _MAKERS[name](dataset, work)
+
+
+def gateway_caller(arm: Arm) -> GatewayCaller:
+    """Open the connections of an arm that is asked as the gateway is; raise TypeError for another."""
+    caller = arm.caller()
+    if not isinstance(caller, GatewayCaller):
+        raise TypeError(f"{arm.name} is no gateway")
+    return caller
 
 
 def _stock(dataset: Dataset, _work: Path) -> Arm:
@@ -101,21 +116,59 @@ def _listen(dataset: Dataset, _work: Path) -> Arm:
 
 def _gateway(dataset: Dataset, work: Path, max_batch_size: int | None = None) -> Arm:
     suffix = "" if max_batch_size is None else f"-{max_batch_size}"
-    variables = ("GATEWAY_GRPC_PORT", "GATEWAY_HTTP_PORT", "FEATURE_SERVER_PORT", "REDIS_PORT")
-    free = {variable: str(port) for variable, port in zip(variables, ports.free_ports(len(variables)), strict=True)}
+    settings = {} if max_batch_size is None else {"GATEWAY_MAX_BATCH_SIZE": str(max_batch_size)}
     # One feature server, as the other arms have: the comparison is of what stands before it.
-    config = StackConfig.of_environment({**free, "FEATURE_SERVER_REPLICAS": "1"})
+    return _gateway_before(1, dataset, work, name=GATEWAY + suffix, suffix=suffix, settings=settings)
+
+
+def _stack(dataset: Dataset, work: Path) -> Arm:
+    replicas = StackConfig.of_environment({}).feature_server_replicas
+    return _gateway_before(replicas, dataset, work, name=STACK, suffix="-of-stack", settings={})
+
+
+def _far(dataset: Dataset, work: Path) -> Arm:
+    settings = {"GATEWAY_MAX_BATCH_SIZE": "4"}
+    near = _gateway_before(1, dataset, work, name=FAR, suffix="-far", settings=settings)
+    server, gateway = near.processes
+    port = ports.free_port()
+    command = (sys.executable, "-m", "streamflow_loadtests.delay", str(port), str(server.port), str(_FAR_MS))
+    there = {"GATEWAY_FEATURE_SERVER_URLS": f"http://127.0.0.1:{port}"}
+    return replace(
+        near,
+        what=f"the gateway with reads of 4 users, before a feature server {_FAR_MS} ms away",
+        processes=(
+            server,
+            ProcessSpec(name="delay", command=command, port=port),
+            replace(gateway, environment={**gateway.environment, **there}),
+        ),
+    )
+
+
+def _gateway_before(
+    replicas: int, dataset: Dataset, work: Path, *, name: str, suffix: str, settings: Mapping[str, str]
+) -> Arm:
+    variables = ("GATEWAY_GRPC_PORT", "GATEWAY_HTTP_PORT", "REDIS_PORT")
+    free = {variable: str(port) for variable, port in zip(variables, ports.free_ports(len(variables)), strict=True)}
+    first = ports.free_ports_in_a_row(replicas)
+    config = StackConfig.of_environment(
+        {**free, "FEATURE_SERVER_PORT": str(first), "FEATURE_SERVER_REPLICAS": str(replicas)}
+    )
     gateway = stack.gateway(config)
-    settings = {"GATEWAY_CONTRACT_PATH": str(work / "contract.json")}
-    if max_batch_size is not None:
-        settings["GATEWAY_MAX_BATCH_SIZE"] = str(max_batch_size)
+    contract = {"GATEWAY_CONTRACT_PATH": str(work / "contract.json")}
+    servers = [
+        replace(
+            stack.feature_server(port), name=server.removesuffix("-1") + suffix if replicas == 1 else server + suffix
+        )
+        for server, port in config.feature_servers().items()
+    ]
+    count = "one feature server" if replicas == 1 else f"{replicas} feature servers"
     return Arm(
-        name=GATEWAY + suffix,
-        what=f"the gateway, before one feature server as the stack runs it, gRPC, "
+        name=name,
+        what=f"the gateway, before {count} as the stack runs it, gRPC, "
         f"`GetUserFeatures(feature_service: {FEATURE_SERVICE})`",
         processes=(
-            replace(stack.feature_server(config.feature_server_port), name=f"feature-server{suffix}"),
-            replace(gateway, name=f"gateway{suffix}", environment={**gateway.environment, **settings}),
+            *servers,
+            replace(gateway, name=GATEWAY + suffix, environment={**gateway.environment, **contract, **settings}),
         ),
         caller=lambda: GatewayCaller(config.gateway_grpc_port),
         answers=dataset.answers,
@@ -144,6 +197,8 @@ _MAKERS: Mapping[str, Callable[[Dataset, Path], Arm]] = {
     "listen": _listen,
     GATEWAY: _gateway,
     "echo": _echo,
+    STACK: _stack,
+    FAR: _far,
 }
 
 

@@ -24,6 +24,11 @@ _HTTP_OK = 200
 class CallError(Exception):
     """A call got no reply, or one that can't be read."""
 
+    def __init__(self, message: str, *, code: str | None = None) -> None:
+        """Take why, and the name of the gRPC status code when that is what the call got."""
+        super().__init__(message)
+        self.code = code
+
 
 @dataclass(frozen=True, kw_only=True)
 class Reply:
@@ -134,13 +139,13 @@ class GatewayCaller(_GrpcCaller):
         super().__init__(port)
         self._stub = UserFeatureServiceStub(self._channel)
 
-    async def ask(self, user_id: str) -> GetUserFeaturesResponse:
+    async def ask(self, user_id: str, *, timeout_s: float = CALL_TIMEOUT_S) -> GetUserFeaturesResponse:
         """Return the reply's message."""
         request = GetUserFeaturesRequest(user_id=user_id, feature_service=FEATURE_SERVICE)
         try:
-            return await self._stub.GetUserFeatures(request, timeout=CALL_TIMEOUT_S)
+            return await self._stub.GetUserFeatures(request, timeout=timeout_s)
         except grpc.aio.AioRpcError as error:
-            raise CallError(f"{error.code().name}: {error.details()}") from error
+            raise CallError(f"{error.code().name}: {error.details()}", code=error.code().name) from error
 
     def read(self, reply: GetUserFeaturesResponse) -> Reply:
         """Return what the gateway's message says."""

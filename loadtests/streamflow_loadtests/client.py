@@ -47,19 +47,19 @@ async def _call_in_a_loop(
         try:
             message = await caller.ask(user_id)
             ended = time.perf_counter()
-            fault = _fault(caller.read(message), user_id, answers[user_id])
+            wrong = fault(caller.read(message), user_id, answers[user_id])
         except CallError as error:
             load.faults.append(f"the call for {user_id} failed: {error}")
             # One is enough to void the measurement, and a loop of failures would only be fast.
             return
-        if fault is not None:
-            load.faults.append(fault)
+        if wrong is not None:
+            load.faults.append(wrong)
             return
         load.latencies_s.append(ended - began)
         load.in_time += ended <= end
 
 
-def _fault(reply: Reply, user_id: str, answer: Values) -> str | None:
+def fault(reply: Reply, user_id: str, answer: Values) -> str | None:
     """Return what is wrong with a reply; None for a right one."""
     if reply.user_id != user_id:
         return f"asked for {user_id}, it answered for {reply.user_id}"

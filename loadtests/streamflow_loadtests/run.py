@@ -109,6 +109,16 @@ async def measure(plan: Plan, chosen: Sequence[Arm], servers: Servers, *, say: S
     return cells
 
 
+async def wait_for_all(chosen: Sequence[Arm], servers: Servers) -> None:
+    """Return once every arm answers. Raises BenchmarkError when one does not, or one of its processes has ended."""
+    for arm in chosen:
+        caller = arm.caller()
+        try:
+            await _wait_for(arm, caller, servers)
+        finally:
+            await caller.close()
+
+
 async def _wait_for(arm: Arm, caller: Caller, servers: Servers) -> None:
     """Return once the arm answers. Raises BenchmarkError when it does not, or one of its processes has ended."""
     deadline = time.monotonic() + _SERVER_TIMEOUT_S

@@ -22,6 +22,7 @@ class Servers:
         self.logs = logs
         self._ends = ExitStack()
         self._processes: dict[str, psutil.Process] = {}
+        self._started: dict[str, tuple[ProcessSpec, Mapping[str, str]]] = {}
         logs.mkdir(parents=True, exist_ok=True)
 
     def __enter__(self) -> Self:
@@ -34,6 +35,7 @@ class Servers:
 
     def start(self, spec: ProcessSpec, *, environment: Mapping[str, str] | None = None) -> None:
         """Start a process; `environment` is added to this process's own."""
+        self._started[spec.name] = spec, environment or {}
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
         with (self.logs / f"{spec.name}.log").open("ab") as log:
             child = spawn(spec, environment={**inherited, **(environment or {})}, log=log)
@@ -48,6 +50,18 @@ class Servers:
                     left.kill()
 
         self._ends.callback(end)
+
+    def restart(self, name: str) -> None:
+        """Start a process that has ended again, as it was started first."""
+        spec, environment = self._started[name]
+        self.start(spec, environment=environment)
+
+    def port(self, name: str) -> int:
+        """Return the port that a started process listens on; raise ValueError for one that listens on a socket."""
+        port = self._started[name][0].port
+        if port is None:
+            raise ValueError(f"{name} listens on no port")
+        return port
 
     def process(self, name: str) -> psutil.Process:
         """Return a started process by its spec's name."""

@@ -1,0 +1,1 @@
+"""Faults of a running stack under steady load, each with what is expected of it."""

@@ -1,0 +1,109 @@
+"""Five times as many calls as can be answered: what is still answered, and how soon the rest is refused."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from streamflow_loadtests.arms import GATEWAY, Arm, gateway_caller
+from streamflow_loadtests.client import drive
+from streamflow_loadtests.measure import percentile
+from streamflow_loadtests.open_loop import OK, Call, OpenLoop
+from streamflow_loadtests.servers import Servers
+
+GOODPUT_SHARE = 0.8
+"""The least share of the peak that is answered under overload."""
+
+REFUSED_LIMIT_S = 0.050
+"""How long a refusal may take: its 99th percentile."""
+
+GROWTH_LIMIT = 1.1
+"""How many times its memory after the first second the gateway may have at the end."""
+
+_FACTOR = 5
+_PEAK_CALLERS = 64
+_PEAK_S = 4.0
+_OVERLOAD_S = 12.0
+_REFUSED = "RESOURCE_EXHAUSTED"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Overload:
+    """What came of it."""
+
+    peak_per_s: float
+    """Calls answered a second by callers that wait for each answer."""
+
+    offered_per_s: float
+    answered_per_s: float
+    by_code: Mapping[str, int]
+
+    refused_ms: Mapping[str, float]
+    """How long refusals took: p50, p99 and max."""
+
+    longest_ms: float
+    rss_mb: Sequence[float]
+    """The gateway's memory, every second."""
+
+    complaints: Sequence[str]
+    """What was not as expected."""
+
+    @property
+    def goodput(self) -> float:
+        """The share of the peak that was answered."""
+        return self.answered_per_s / self.peak_per_s
+
+
+async def overload(arm: Arm, servers: Servers, *, timeout_s: float) -> Overload:
+    """Offer a gateway five times its peak for 12 s, with a deadline of `timeout_s` a call."""
+    caller = gateway_caller(arm)
+    try:
+        peak = await drive(caller, arm.answers, callers=_PEAK_CALLERS, duration_s=_PEAK_S, seed=1)
+        peak_per_s = peak.in_time / peak.duration_s
+        load = OpenLoop(
+            caller=caller, answers=arm.answers, calls_per_s=_FACTOR * peak_per_s, timeout_s=timeout_s, seed=2
+        )
+        gateway = next(spec.name for spec in arm.processes if spec.name.startswith(GATEWAY))
+        ended, rss_mb = asyncio.Event(), []
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(load.run(ended))
+            for _ in range(int(_OVERLOAD_S)):
+                await asyncio.sleep(1.0)
+                rss_mb.append(servers.process(gateway).memory_info().rss / 1e6)
+            ended.set()
+    finally:
+        await caller.close()
+    return result_of(load.calls, peak_per_s=peak_per_s, rss_mb=rss_mb)
+
+
+def result_of(calls: Sequence[Call], *, peak_per_s: float, rss_mb: Sequence[float]) -> Overload:
+    """Judge the calls under overload by the peak and by the gateway's memory."""
+    began = min(call.began_s for call in calls)
+    span_s = max(call.began_s for call in calls) - began
+    by_code = Counter(call.outcome for call in calls)
+    refused = sorted(call.elapsed_s for call in calls if call.outcome == _REFUSED) or [0.0]
+    refused_p99_s = percentile(refused, 0.99)
+    answered_per_s = by_code[OK] / span_s
+    complaints = []
+    if answered_per_s < GOODPUT_SHARE * peak_per_s:
+        complaints.append(f"{answered_per_s / peak_per_s:.0%} of the peak was answered")
+    if refused_p99_s > REFUSED_LIMIT_S:
+        complaints.append(f"1 % of the refusals took more than {refused_p99_s * 1000:.0f} ms")
+    if rss_mb[-1] > GROWTH_LIMIT * rss_mb[0]:
+        complaints.append(f"the gateway's memory grew from {rss_mb[0]:.0f} to {rss_mb[-1]:.0f} MB")
+    unexpected = set(by_code) - {OK, _REFUSED, "DEADLINE_EXCEEDED"}
+    complaints += [f"{by_code[code]} calls {code}" for code in sorted(unexpected)]
+    return Overload(
+        peak_per_s=peak_per_s,
+        offered_per_s=len(calls) / span_s,
+        answered_per_s=answered_per_s,
+        by_code=dict(by_code),
+        refused_ms={
+            "p50": percentile(refused, 0.5) * 1000,
+            "p99": refused_p99_s * 1000,
+            "max": refused[-1] * 1000,
+        },
+        longest_ms=max(call.elapsed_s for call in calls) * 1000,
+        rss_mb=list(rss_mb),
+        complaints=complaints,
+    )
