@@ -133,6 +133,18 @@ class TimeoutInvalidError(GatewayError):
     """A message's timeout is not above zero, or out of range."""
 
 
+class CredentialsInvalidError(GatewayError):
+    """The feature server does not know the call's credentials, or wants some."""
+
+
+class PermissionDeniedError(GatewayError):
+    """The feature server knows the call's credentials, and does not let them read."""
+
+
+class ShuttingDownError(GatewayError):
+    """The gateway is ending, and reads no more of a stream."""
+
+
 class InternalError(GatewayError):
     """A fault of the gateway."""
 
@@ -202,9 +214,22 @@ ERROR_TABLE: Mapping[type[GatewayError], ErrorEntry] = {
     UserIdsEmptyError: ErrorEntry(_INVALID, ErrorReason.ERROR_REASON_USER_IDS_EMPTY, _BAD_REQUEST),
     UserIdsTooManyError: ErrorEntry(_INVALID, ErrorReason.ERROR_REASON_USER_IDS_TOO_MANY, _BAD_REQUEST),
     TimeoutInvalidError: ErrorEntry(_INVALID, ErrorReason.ERROR_REASON_TIMEOUT_INVALID, _BAD_REQUEST),
+    CredentialsInvalidError: ErrorEntry(
+        StatusCode.UNAUTHENTICATED, ErrorReason.ERROR_REASON_CREDENTIALS_INVALID, HTTPStatus.UNAUTHORIZED
+    ),
+    PermissionDeniedError: ErrorEntry(
+        StatusCode.PERMISSION_DENIED, ErrorReason.ERROR_REASON_PERMISSION_DENIED, HTTPStatus.FORBIDDEN
+    ),
+    ShuttingDownError: ErrorEntry(
+        StatusCode.UNAVAILABLE, ErrorReason.ERROR_REASON_SHUTTING_DOWN, HTTPStatus.SERVICE_UNAVAILABLE
+    ),
     InternalError: ErrorEntry(StatusCode.INTERNAL, ErrorReason.ERROR_REASON_INTERNAL, HTTPStatus.INTERNAL_SERVER_ERROR),
 }
 """By class: the gRPC code, ErrorInfo's reason and the HTTP status."""
+
+
+CREDENTIALS_REFUSED = (CredentialsInvalidError, PermissionDeniedError)
+"""The feature server refuses the call's credentials; it is well itself."""
 
 
 def entry_of(error: GatewayError) -> ErrorEntry:

@@ -11,8 +11,10 @@ from http import HTTPStatus
 import orjson
 
 from feature_gateway.errors import (
+    CredentialsInvalidError,
     FeatureViewNotReadyError,
     GatewayError,
+    PermissionDeniedError,
     RejectedUpstreamError,
     UpstreamMismatchError,
     UpstreamUnavailableError,
@@ -44,6 +46,10 @@ def failure_of(status: int, body: bytes) -> GatewayError:
             metadata={"feature_view": not_ready[1]},
             retry_after_s=_NOT_READY_RETRY_S,
         )
+    if status == HTTPStatus.UNAUTHORIZED:
+        return CredentialsInvalidError("The feature server does not take the call's authorization.")
+    if status == HTTPStatus.FORBIDDEN:
+        return PermissionDeniedError("The feature server does not let these credentials read the features.")
     if status in {HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY} or _MISMATCH.search(text):
         return UpstreamMismatchError(
             "The feature server does not know what the contract has: apply the definitions and restart it."

@@ -25,6 +25,7 @@ from feature_gateway.freshness import StalenessPolicy, judged
 from feature_gateway.observer import Observer
 from feature_gateway.reads import Served
 from feature_gateway.settings import Settings
+from feature_gateway.stale_if_down import stale_if_down
 
 _USER_ID_FIELD = "user_id"
 _USER_IDS_FIELD = "user_ids"
@@ -92,7 +93,7 @@ class Lookup:
     ) -> None:
         """Take the collaborators, and the clock that ages are judged by: nanoseconds since 1970, UTC."""
         self._contracts = contracts
-        self._coalescer = coalescer
+        self._reader = stale_if_down(coalescer, settings)
         self._settings = settings
         self._observer = observer
         self._now_ns = now_ns
@@ -112,7 +113,7 @@ class Lookup:
         contract = self.contract
         feature_set = self._checked(contract, query)
         self._check_user_id(contract, user_id)
-        served = await self._coalescer.user_row(
+        served = await self._reader.user_row(
             feature_set, user_id, principal=query.principal, timeout_s=self._budget_s(remaining_s)
         )
         return self._answer(contract, user_id, query, feature_set, served=served, started=started)
@@ -132,7 +133,7 @@ class Lookup:
         asked = list(dict.fromkeys(user_id for user_id in user_ids if user_id not in failures))
         answers: dict[str, UserFeatures | UserFailure] = dict(failures)
         if asked:
-            rows = await self._coalescer.user_rows(
+            rows = await self._reader.user_rows(
                 feature_set, asked, principal=query.principal, timeout_s=self._budget_s(remaining_s)
             )
             for user_id, served in zip(asked, rows, strict=True):
@@ -216,5 +217,7 @@ class Lookup:
             served.row, feature_set, now_ns=self._now_ns(), max_age_s=query.max_age_s, policy=query.staleness_policy
         )
         self._observer.user_answered(feature_set, row.statuses)
+        if served.stale_age_s is not None:
+            self._observer.stale_answered()
         gateway_s = asyncio.get_running_loop().time() - started
         return UserFeatures(user_id, feature_set, row, contract.hash, served, gateway_s)

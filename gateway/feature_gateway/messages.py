@@ -67,6 +67,8 @@ def fill_response(
     """Write an answer into a reply."""
     response.contract_hash = answer.contract_hash
     _fill_user_features(response.user_features, answer)
+    if answer.served.stale_age_s is not None:
+        response.stale_age.FromTimedelta(timedelta(seconds=answer.served.stale_age_s))
     if serving_info:
         fill_serving_info(response.serving_info, [answer])
 
@@ -78,6 +80,8 @@ def fill_result(result: user_feature_service_pb2.UserResult, answer: UserFeature
         fill_error(result.error, answer.error)
     else:
         _fill_user_features(result.user_features, answer)
+        if answer.served.stale_age_s is not None:
+            result.stale_age.FromTimedelta(timedelta(seconds=answer.served.stale_age_s))
 
 
 def fill_error(message: user_feature_service_pb2.CallError, error: GatewayError) -> None:

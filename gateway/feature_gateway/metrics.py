@@ -48,6 +48,11 @@ class Metrics(Observer):
             ("feature_view", "status"),
             registry=registry,
         )
+        self._stale = Counter(
+            "gateway_stale_answers_total",
+            "Users answered from memory because the feature servers were not available.",
+            registry=registry,
+        )
         self._queue = Histogram(
             "gateway_queue_duration_seconds",
             "How long a user waited for a read to start; 0 when a feature server was free.",
@@ -92,6 +97,11 @@ class Metrics(Observer):
         self._contracts_refused = Gauge(
             "gateway_contracts_refused", "Changed contracts refused since the start.", registry=registry
         )
+        self._contract_pending = Gauge(
+            "gateway_contract_pending",
+            "1 while a changed contract waits for the feature servers to answer by it, else 0.",
+            registry=registry,
+        )
         self._contract = Info("gateway_contract", "The contract that is answered by.", registry=registry)
         self._contract_hash: Callable[[], str] = str
         # Finding a child by its labels costs more than counting does, so each is found once.
@@ -112,10 +122,12 @@ class Metrics(Observer):
         contract_hash: Callable[[], str],
         contracts_accepted: Callable[[], int],
         contracts_refused: Callable[[], int],
+        contract_pending: Callable[[], bool],
     ) -> None:
         """Take what is asked at each scrape."""
         self._contracts_accepted.set_function(contracts_accepted)
         self._contracts_refused.set_function(contracts_refused)
+        self._contract_pending.set_function(contract_pending)
         self._ready.set_function(ready)
         self._queued.set_function(queued)
         self._in_flight.set_function(reads_in_flight)
@@ -150,6 +162,10 @@ class Metrics(Observer):
         self._rows[kind] = self._rows.get(kind, 0) + 1
         if len(self._rows) > _MAX_KINDS_OF_ROW:
             self._count_statuses()
+
+    def stale_answered(self) -> None:
+        """Count an answer from memory."""
+        self._stale.inc()
 
     def read_started(self, *, users: int, queue_s: Sequence[float]) -> None:
         """Count a read's users, and its calls' time in the queue."""

@@ -23,6 +23,9 @@ class Observer:
     def user_answered(self, feature_set: FeatureSet, statuses: tuple[FeatureStatus, ...]) -> None:
         """One user's features were answered; the statuses are in the order of the feature set."""
 
+    def stale_answered(self) -> None:
+        """One of them was answered by a row remembered from an earlier read."""
+
     def read_started(self, *, users: int, queue_s: Sequence[float]) -> None:
         """A read of distinct users left the queue; `queue_s` has each of its calls' time there."""
 

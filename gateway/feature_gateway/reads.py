@@ -26,6 +26,9 @@ class Served:
     batch_size: int
     report: ReadReport
 
+    stale_age_s: float | None = None
+    """How long ago the row was read, when it is one remembered; it was then in no read, and the rest is zero."""
+
 
 class Reader(Protocol):
     """What rows are read from."""

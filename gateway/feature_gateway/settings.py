@@ -15,8 +15,8 @@ class SettingsError(ValueError):
     """A setting that can't be used; the message names its variable, its value and what it takes."""
 
 
-def _setting(variable: str, default: object, parse: Callable[[str], object]) -> Any:
-    return field(default=default, metadata={"variable": variable, "parse": parse})
+def _setting(variable: str, default: object, parse: Callable[[str], object], *, secret: bool = False) -> Any:
+    return field(default=default, repr=not secret, metadata={"variable": variable, "parse": parse, "secret": secret})
 
 
 def _text(text: str) -> str:
@@ -70,6 +70,26 @@ def _switch(text: str) -> bool:
     return text == "true"
 
 
+def _authorization(text: str) -> str:
+    if not (text.isascii() and text.isprintable()):
+        raise ValueError("it takes printable ASCII on one line")
+    return text
+
+
+def _path_if_any(text: str) -> Path | None:
+    return Path(text) if text else None
+
+
+def _authorization_in(path: Path) -> str:
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace").strip()
+    except OSError as error:
+        raise ValueError(f"it can't be read ({error.strerror})") from error
+    if not text:
+        raise ValueError("it is empty")
+    return _authorization(text)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """All that the gateway can be told; each field's variable stands beside its default."""
@@ -119,6 +139,12 @@ class Settings:
     hedge: bool = _setting("GATEWAY_HEDGE", False, _switch)
     """Whether a slow read is sent to a second feature server too."""
 
+    stale_if_down_s: float = _setting("GATEWAY_STALE_IF_DOWN_S", 0.0, _seconds)
+    """How long ago a row may have been read that is answered while the feature servers are down; 0 for none."""
+
+    stale_if_down_rows: int = _setting("GATEWAY_STALE_IF_DOWN_ROWS", 100_000, _count)
+    """How many rows are remembered for that."""
+
     readiness_interval_s: float = _setting("GATEWAY_READINESS_INTERVAL_S", 0.5, _some_seconds)
     """How often the canary read is done, start to start; a fault that ends is over within one of these."""
 
@@ -127,6 +153,12 @@ class Settings:
 
     canary_user_id: str = _setting("GATEWAY_CANARY_USER_ID", "3413-BMNZE", _text)
     """The user whom the canary read asks for; nothing need be known of them."""
+
+    canary_authorization: str = _setting("GATEWAY_CANARY_AUTHORIZATION", "", _authorization, secret=True)
+    """The Authorization header of the canary read; empty for none. From the environment or from the file."""
+
+    canary_authorization_file: Path | None = _setting("GATEWAY_CANARY_AUTHORIZATION_FILE", None, _path_if_any)
+    """Where it was read from; None if from no file."""
 
     drain_pause_s: float = _setting("GATEWAY_DRAIN_PAUSE_S", 1.0, _seconds)
     """How long calls are still answered after SIGTERM, for those who follow health to send theirs elsewhere."""
@@ -151,5 +183,19 @@ class Settings:
             try:
                 values[setting.name] = setting.metadata["parse"](environment[variable])
             except ValueError as error:
-                raise SettingsError(f"{variable} is {environment[variable]!r}: {error}") from error
+                shown = "" if setting.metadata["secret"] else f" is {environment[variable]!r}"
+                raise SettingsError(f"{variable}{shown}: {error}") from error
+        _read_authorization(values)
         return cls(**values)
+
+
+def _read_authorization(values: dict[str, Any]) -> None:
+    path = values.get("canary_authorization_file")
+    if path is None:
+        return
+    if values.get("canary_authorization"):
+        raise SettingsError("GATEWAY_CANARY_AUTHORIZATION and GATEWAY_CANARY_AUTHORIZATION_FILE are both set; set one")
+    try:
+        values["canary_authorization"] = _authorization_in(path)
+    except ValueError as error:
+        raise SettingsError(f"GATEWAY_CANARY_AUTHORIZATION_FILE is {str(path)!r}: {error}") from error

@@ -84,6 +84,14 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """INVALID_ARGUMENT: a batch names more users than the gateway takes. Metadata: max_users."""
     ERROR_REASON_TIMEOUT_INVALID: _ErrorReason.ValueType  # 26
     """INVALID_ARGUMENT: a message's timeout is not above zero, or out of range."""
+    ERROR_REASON_SHUTTING_DOWN: _ErrorReason.ValueType  # 27
+    """UNAVAILABLE: the gateway is ending, and the stream with it. What it had read has been answered; ask the rest anew on
+    another connection.
+    """
+    ERROR_REASON_CREDENTIALS_INVALID: _ErrorReason.ValueType  # 28
+    """UNAUTHENTICATED: the feature server does not take the call's authorization metadata, or wants some."""
+    ERROR_REASON_PERMISSION_DENIED: _ErrorReason.ValueType  # 29
+    """PERMISSION_DENIED: the feature server does not let these credentials read the features."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason is the reason of an error, for programs: the name of a value is the reason of the google.rpc.ErrorInfo in
@@ -152,4 +160,12 @@ ERROR_REASON_USER_IDS_TOO_MANY: ErrorReason.ValueType  # 25
 """INVALID_ARGUMENT: a batch names more users than the gateway takes. Metadata: max_users."""
 ERROR_REASON_TIMEOUT_INVALID: ErrorReason.ValueType  # 26
 """INVALID_ARGUMENT: a message's timeout is not above zero, or out of range."""
+ERROR_REASON_SHUTTING_DOWN: ErrorReason.ValueType  # 27
+"""UNAVAILABLE: the gateway is ending, and the stream with it. What it had read has been answered; ask the rest anew on
+another connection.
+"""
+ERROR_REASON_CREDENTIALS_INVALID: ErrorReason.ValueType  # 28
+"""UNAUTHENTICATED: the feature server does not take the call's authorization metadata, or wants some."""
+ERROR_REASON_PERMISSION_DENIED: ErrorReason.ValueType  # 29
+"""PERMISSION_DENIED: the feature server does not let these credentials read the features."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

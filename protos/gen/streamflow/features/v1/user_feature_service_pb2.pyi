@@ -143,6 +143,7 @@ class GetUserFeaturesResponse(_message.Message):
     USER_FEATURES_FIELD_NUMBER: _builtins.int
     CONTRACT_HASH_FIELD_NUMBER: _builtins.int
     SERVING_INFO_FIELD_NUMBER: _builtins.int
+    STALE_AGE_FIELD_NUMBER: _builtins.int
     contract_hash: _builtins.str
     """The hash of the contract that the gateway answered by: "sha256:" and 64 hexadecimal digits. It changes when an entity, a feature view or a
     feature service does, so a model can tell that it was trained on another schema.
@@ -155,16 +156,24 @@ class GetUserFeaturesResponse(_message.Message):
     def serving_info(self) -> Global___ServingInfo:
         """How the call was served. Only set when the request asked for it."""
 
+    @_builtins.property
+    def stale_age(self) -> _duration_pb2.Duration:
+        """Set when the feature servers were not available and the features are those of an earlier read, made with the same
+        credentials: how long ago that read was. Statuses and event timestamps hold as for any reply. A gateway answers so only
+        when it is set up to, which it is not by default.
+        """
+
     def __init__(
         self,
         *,
         user_features: _feature_pb2.UserFeatures | None = ...,
         contract_hash: _builtins.str = ...,
         serving_info: Global___ServingInfo | None = ...,
+        stale_age: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["serving_info", b"serving_info", "user_features", b"user_features"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["serving_info", b"serving_info", "stale_age", b"stale_age", "user_features", b"user_features"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["contract_hash", b"contract_hash", "serving_info", b"serving_info", "user_features", b"user_features"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["contract_hash", b"contract_hash", "serving_info", b"serving_info", "stale_age", b"stale_age", "user_features", b"user_features"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -172,7 +181,9 @@ Global___GetUserFeaturesResponse: _TypeAlias = GetUserFeaturesResponse  # noqa: 
 
 @_typing.final
 class ServingInfo(_message.Message):
-    """ServingInfo says how a call was served: where its time went, and what it shared with others."""
+    """ServingInfo says how a call was served: where its time went, and what it shared with others. Of features of an earlier
+    read (stale_age) only gateway_time is set.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -315,6 +326,7 @@ class UserResult(_message.Message):
     USER_ID_FIELD_NUMBER: _builtins.int
     USER_FEATURES_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
+    STALE_AGE_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
     """The user's id, as asked for."""
     @_builtins.property
@@ -325,16 +337,21 @@ class UserResult(_message.Message):
     def error(self) -> Global___CallError:
         """What is wrong with this user's id or features."""
 
+    @_builtins.property
+    def stale_age(self) -> _duration_pb2.Duration:
+        """As in GetUserFeaturesResponse. Either all users of a call are answered from earlier reads, or none is."""
+
     def __init__(
         self,
         *,
         user_id: _builtins.str = ...,
         user_features: _feature_pb2.UserFeatures | None = ...,
         error: Global___CallError | None = ...,
+        stale_age: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "result", b"result", "user_features", b"user_features"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "result", b"result", "stale_age", b"stale_age", "user_features", b"user_features"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "result", b"result", "user_features", b"user_features", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "result", b"result", "stale_age", b"stale_age", "user_features", b"user_features", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_result: _TypeAlias = _typing.Literal["user_features", "error"]  # noqa: Y015
     _WhichOneofArgType_result: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015

@@ -96,7 +96,8 @@ class UserFeatureServiceServicer(object):
 
     def StreamUserFeatures(self, request_iterator, context):
         """StreamUserFeatures answers each message by its request id as soon as it is ready, so in any order. What is wrong with a
-        message is that message's error; the stream goes on.
+        message is that message's error; the stream goes on. When the gateway ends, what it has read is answered, and then the
+        stream is UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

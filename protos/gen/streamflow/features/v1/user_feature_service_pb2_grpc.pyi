@@ -53,7 +53,8 @@ class UserFeatureServiceStub:
     """
     StreamUserFeatures: _grpc.StreamStreamMultiCallable[_user_feature_service_pb2.StreamUserFeaturesRequest, _user_feature_service_pb2.StreamUserFeaturesResponse]
     """StreamUserFeatures answers each message by its request id as soon as it is ready, so in any order. What is wrong with a
-    message is that message's error; the stream goes on.
+    message is that message's error; the stream goes on. When the gateway ends, what it has read is answered, and then the
+    stream is UNAVAILABLE.
     """
     GetFeatureService: _grpc.UnaryUnaryMultiCallable[_user_feature_service_pb2.GetFeatureServiceRequest, _user_feature_service_pb2.GetFeatureServiceResponse]
     """GetFeatureService describes one feature service of the contract that the gateway answers by. An unknown one is NOT_FOUND."""
@@ -85,7 +86,8 @@ class UserFeatureServiceAsyncStub(UserFeatureServiceStub):
     """
     StreamUserFeatures: _aio.StreamStreamMultiCallable[_user_feature_service_pb2.StreamUserFeaturesRequest, _user_feature_service_pb2.StreamUserFeaturesResponse]  # type: ignore[assignment]
     """StreamUserFeatures answers each message by its request id as soon as it is ready, so in any order. What is wrong with a
-    message is that message's error; the stream goes on.
+    message is that message's error; the stream goes on. When the gateway ends, what it has read is answered, and then the
+    stream is UNAVAILABLE.
     """
     GetFeatureService: _aio.UnaryUnaryMultiCallable[_user_feature_service_pb2.GetFeatureServiceRequest, _user_feature_service_pb2.GetFeatureServiceResponse]  # type: ignore[assignment]
     """GetFeatureService describes one feature service of the contract that the gateway answers by. An unknown one is NOT_FOUND."""
@@ -132,7 +134,8 @@ class UserFeatureServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_user_feature_service_pb2.StreamUserFeaturesResponse], _abc.AsyncIterator[_user_feature_service_pb2.StreamUserFeaturesResponse]]:
         """StreamUserFeatures answers each message by its request id as soon as it is ready, so in any order. What is wrong with a
-        message is that message's error; the stream goes on.
+        message is that message's error; the stream goes on. When the gateway ends, what it has read is answered, and then the
+        stream is UNAVAILABLE.
         """
 
     @_abc_1.abstractmethod
