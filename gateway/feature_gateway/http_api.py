@@ -16,7 +16,8 @@ from streamflow.features.v1.error_reason_pb2 import ErrorReason
 
 from feature_gateway.errors import ERROR_DOMAIN, ERROR_TABLE, GatewayError, as_gateway_error, entry_of
 from feature_gateway.features import FeatureValue
-from feature_gateway.lookup import Lookup, Query, Selection, UserFeatures
+from feature_gateway.http_query import features_request
+from feature_gateway.lookup import Lookup, UserFeatures
 from feature_gateway.metrics import CONTENT_TYPE, Metrics
 from feature_gateway.readiness import Readiness
 
@@ -63,28 +64,21 @@ async def _metrics(request: web.Request) -> web.Response:
 
 
 async def _features(request: web.Request) -> web.Response:
-    query = Query(_selection(request), principal=request.headers.get("Authorization", ""))
-    answer = await request.app[_LOOKUP].user_features(request.match_info["user_id"], query, remaining_s=None)
-    return _json(_body(answer))
-
-
-def _selection(request: web.Request) -> Selection:
-    unknown = set(request.query) - {"feature_service", "feature"}
-    if unknown:
-        raise web.HTTPBadRequest(
-            text=f"There is no parameter {', '.join(sorted(unknown))}; there are feature_service and feature."
-        )
-    references = request.query.getall("feature", None)
-    service = request.query.get("feature_service")
-    if references is not None and service is not None:
-        raise web.HTTPBadRequest(text="Give either feature_service or feature, not both.")
-    return Selection(feature_service=service, references=references)
+    asked = features_request(request)
+    answer = await request.app[_LOOKUP].user_features(
+        request.match_info["user_id"], asked.query, remaining_s=asked.timeout_s
+    )
+    body = _body(answer)
+    if asked.include_serving_info:
+        body["serving_info"] = _serving_info(answer)
+    return _json(body)
 
 
 def _body(answer: UserFeatures) -> dict[str, Any]:
     features = answer.feature_set.features
     row = answer.row
     names = [feature.name for feature in features]
+    stale_age_s = answer.served.stale_age_s
     return {
         "user_id": answer.user_id,
         "user_known": row.user_known,
@@ -97,6 +91,19 @@ def _body(answer: UserFeatures) -> dict[str, Any]:
             for name, stamp in zip(names, row.event_timestamps_ns, strict=True)
         },
         "contract_hash": answer.contract_hash,
+        **({} if stale_age_s is None else {"stale_age_s": stale_age_s}),
+    }
+
+
+def _serving_info(answer: UserFeatures) -> dict[str, Any]:
+    served = answer.served
+    return {
+        "gateway_time_s": answer.gateway_s,
+        "queue_time_s": served.queue_s,
+        "upstream_time_s": served.upstream_s,
+        "batch_size": served.batch_size,
+        "retried": served.report.retried,
+        "hedged": served.report.hedged,
     }
 
 
