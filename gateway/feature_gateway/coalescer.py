@@ -28,7 +28,7 @@ from feature_gateway.reads import Reader, ReadReport, Served
 
 # One slow read, such as a feature server's first, must not have calls refused: the median of this many is judged by.
 _SERVICE_TIMES_KEPT = 9
-_MIN_RETRY_AFTER_S = 0.01
+_RETRY_AFTER_STEP_S = 0.01
 # In the first its task makes the request, in the second aiohttp's writes it (Python 3.11; later ones need one).
 _TURNS_TO_SEND_A_READ = 2
 
@@ -149,7 +149,8 @@ class Coalescer:
             self._observer.call_refused()
             raise OverloadedError(
                 "The gateway has more calls than it can answer in time; try again later.",
-                retry_after_s=max(wait_s, _MIN_RETRY_AFTER_S),
+                # In whole steps, so that refusals are alike and need not be made one by one.
+                retry_after_s=max(ceil(wait_s / _RETRY_AFTER_STEP_S), 1) * _RETRY_AFTER_STEP_S,
             )
 
     def _expire(self, group: Group, waiter: Waiter) -> None:
