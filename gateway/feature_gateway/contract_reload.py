@@ -1,14 +1,20 @@
-"""The contract in service: replaced whole by a changed file that can be used, kept when the file can't be."""
+"""The contract in service: replaced whole by a changed file's that is sound, once the feature servers answer by it."""
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from feature_gateway.contract import Contract, ContractError, load_contract
+from feature_gateway.contract import Contract
+from feature_gateway.contract_file import ContractError, load_contract
+from feature_gateway.errors import as_gateway_error
 
 _log = logging.getLogger(__name__)
 
 POLL_INTERVAL_S = 1.0
+
+TryOut = Callable[[Contract], Awaitable[object]]
+"""Has the feature servers answer by a contract; raises when any can't, which they may do after a while."""
 
 # A file's modification time, size and inode: another inode is a file put in the place of the first.
 _Stamp = tuple[int, int, int]
@@ -23,6 +29,9 @@ class ContractHolder:
         self._default_feature_service = default_feature_service
         self._stamp = _stamp(path)
         self._current = self._load()
+        self._pending: Contract | None = None
+        self._told: set[type[Exception]] = set()
+        """Why the contract is pending, as far as it has been logged."""
         self.accepted = 0
         """Contracts that have come into service since the start."""
 
@@ -34,15 +43,29 @@ class ContractHolder:
         """The contract in service."""
         return self._current
 
-    async def check(self) -> None:
-        """Reload if the file is another than at the last load, so that a broken one is refused and logged once."""
-        if _stamp(self._path) != self._stamp:
-            await self.reload()
+    @property
+    def pending(self) -> bool:
+        """Whether a sound contract waits for the feature servers to answer by it."""
+        return self._pending is not None
 
-    async def reload(self) -> None:
-        """Put the file's contract into service; on any fault keep the old one and log why."""
+    async def check(self, try_out: TryOut) -> None:
+        """Reload if the file is another than at the last load, so that a broken one is refused and logged once.
+
+        Otherwise try a contract that waits.
+        """
+        if _stamp(self._path) != self._stamp:
+            await self.reload(try_out)
+        elif self._pending is not None:
+            await self._take_up(self._pending, try_out)
+
+    async def reload(self, try_out: TryOut) -> None:
+        """Put the file's contract into service if `try_out` succeeds, and have it wait if not.
+
+        On a fault of the file keep the old one and log why. A contract that waited is given up.
+        """
         # Before the file is read: what is written meanwhile is then a change still to be seen.
         self._stamp = _stamp(self._path)
+        self._pending = None
         before = self._current
         try:
             # Off the loop: the file may be large, and its file system slow.
@@ -54,9 +77,26 @@ class ContractHolder:
         if contract.hash == before.hash:
             _log.info("contract unchanged: %s", before.hash)
             return
+        self._told.clear()
+        await self._take_up(contract, try_out)
+
+    async def _take_up(self, contract: Contract, try_out: TryOut) -> None:
+        before = self._current.hash
+        try:
+            await try_out(contract)
+        except Exception as error:  # noqa: BLE001  # whatever it was, no call would have been answered
+            self._pending = contract
+            if type(error) not in self._told:
+                self._told.add(type(error))
+                failure = as_gateway_error(error)
+                if failure is not error:
+                    _log.exception("unforeseen failure of a contract's trial")
+                _log.warning("contract pending: %s, %s stays in service: %s", contract.hash, before, failure.message)
+            return
+        self._pending = None
         self._current = contract
         self.accepted += 1
-        _log.info("contract accepted: %s in place of %s", contract.hash, before.hash)
+        _log.info("contract accepted: %s in place of %s", contract.hash, before)
 
     def _load_next(self) -> Contract:
         contract, join_key = self._load(), self._current.join_key
@@ -76,7 +116,9 @@ class ContractHolder:
         return contract
 
 
-async def keep_current(holder: ContractHolder, *, asked: asyncio.Event, interval_s: float = POLL_INTERVAL_S) -> None:
+async def keep_current(
+    holder: ContractHolder, try_out: TryOut, *, asked: asyncio.Event, interval_s: float = POLL_INTERVAL_S
+) -> None:
     """Check the file every `interval_s`, and reload it whenever `asked` is set; go on until cancelled."""
     while True:
         try:
@@ -87,7 +129,7 @@ async def keep_current(holder: ContractHolder, *, asked: asyncio.Event, interval
         except TimeoutError:
             act = holder.check
         try:
-            await act()
+            await act(try_out)
         except Exception:  # noqa: BLE001  # the next change must still be seen
             _log.exception("unforeseen failure of the contract's reload")
 

@@ -59,8 +59,9 @@ class Readiness:
 
     def _set(self, reason: str | None) -> None:
         before, self._reason = self._reason, reason
-        if reason is None and before is not None:
-            _log.info("ready")
+        if reason is None:
+            if before is not None:
+                _log.info("ready")
         elif not self._draining and before in {None, _STARTING}:
             _log.warning("not ready: %s", reason)
         if (reason is None) != (before is None):

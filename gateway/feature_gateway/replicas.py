@@ -6,72 +6,28 @@ to a second server, under a budget of its own, and the first answer wins.
 """
 
 import asyncio
-import logging
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
+from feature_gateway.budget import Budget
 from feature_gateway.contract import FeatureSet
-from feature_gateway.errors import DeadlineExceededError, UpstreamUnavailableError
+from feature_gateway.errors import GatewayError, UpstreamUnavailableError
 from feature_gateway.features import UserRow
 from feature_gateway.observer import Observer
 from feature_gateway.reads import ReadReport
-from feature_gateway.upstream import FeatureServer, ServerUnreachableError
-
-_log = logging.getLogger(__name__)
+from feature_gateway.replica import Replica
+from feature_gateway.upstream import FeatureServer
 
 _RETRY_SHARE = 0.1
 _HEDGE_SHARE = 0.05
-_BUDGET_LIMIT = 10.0
 _PROBE_TIMEOUT_S = 0.25
 _FIRST_PROBE_S = 0.05
 _LONGEST_PROBE_S = 0.5
-_TIMEOUTS_TO_SET_ASIDE = 3
 _LATENCIES_KEPT = 200
 _LATENCIES_NEEDED = 20
 _HEDGE_QUANTILE = 0.95
-
-
-class Budget:
-    """Allows extra requests as a share of the ordinary ones, and a few at once."""
-
-    def __init__(self, share: float, *, limit: float = _BUDGET_LIMIT) -> None:
-        """Take the share, and how much may be saved up."""
-        self._share = share
-        self._limit = limit
-        self._tokens = limit
-
-    def earn(self) -> None:
-        """Count an ordinary request."""
-        self._tokens = min(self._limit, self._tokens + self._share)
-
-    def spend(self) -> bool:
-        """Return whether an extra request may be sent, and count it."""
-        if self._tokens < 1:
-            return False
-        self._tokens -= 1
-        return True
-
-
-@dataclass(eq=False)
-class Replica:
-    """One feature server, and what is known of it."""
-
-    server: FeatureServer
-    in_flight: int = 0
-    reads: int = 0
-
-    timeouts: int = 0
-    """Reads in a row that ran out of time: a frozen server refuses nothing."""
-
-    probe: "asyncio.Task[None] | None" = field(default=None)
-    """Set while it is set aside."""
-
-    @property
-    def aside(self) -> bool:
-        """Whether it is set aside."""
-        return self.probe is not None
 
 
 class ReplicaSet:
@@ -158,6 +114,23 @@ class ReplicaSet:
             self._observer.read_retried()
             return await read(second, left_s), ReadReport(retried=True)
 
+    async def read_from_each(
+        self, feature_set: FeatureSet, user_ids: Sequence[str], *, principal: str, timeout_s: float
+    ) -> None:
+        """Read the same from every server that is not set aside, one after another.
+
+        Raises the first failure, DeadlineExceededError after `timeout_s` of any of them, and UpstreamUnavailableError
+        when there is none.
+        """
+        replicas = [replica for replica in self._replicas if not replica.aside]
+        if not replicas:
+            raise UpstreamUnavailableError("No feature server is known that is not set aside.")
+        for replica in replicas:
+            read = replica.server.read_rows
+            await self._read_from(
+                replica, partial(read, feature_set, user_ids, principal=principal, timeout_s=timeout_s)
+            )
+
     def _best(self, but: Replica | None = None) -> Replica | None:
         """Return the least loaded server, one not set aside if there is one; None if there is no other than `but`."""
         candidates = [replica for replica in self._replicas if replica is not but]
@@ -173,17 +146,13 @@ class ReplicaSet:
         replica.reads += 1
         try:
             rows = await read()
-        except ServerUnreachableError:
-            self._set_aside(replica)
-            raise
-        except DeadlineExceededError:
-            replica.timeouts += 1
-            if replica.timeouts >= _TIMEOUTS_TO_SET_ASIDE:
+        except GatewayError as error:
+            if replica.failed(error):
                 self._set_aside(replica)
             raise
         finally:
             replica.in_flight -= 1
-        replica.timeouts = 0
+        replica.answered()
         self._latencies_s.append(loop.time() - started)
         return rows
 
@@ -219,7 +188,6 @@ class ReplicaSet:
 
     def _set_aside(self, replica: Replica) -> None:
         if not replica.aside and replica in self._replicas:
-            _log.warning("feature server %s is set aside", replica.server.url)
             replica.probe = asyncio.create_task(self._probe(replica))
             self._observer.replica_set_aside()
 
@@ -231,7 +199,6 @@ class ReplicaSet:
             if await replica.server.alive(timeout_s=_PROBE_TIMEOUT_S):
                 break
             pause_s = min(2 * pause_s, _LONGEST_PROBE_S)
-        _log.info("feature server %s is back", replica.server.url)
         replica.timeouts = 0
         replica.probe = None
 

@@ -18,8 +18,9 @@ from prometheus_client import CollectorRegistry
 from streamflow.features.v1 import user_feature_service_pb2
 from streamflow.features.v1.user_feature_service_pb2_grpc import add_UserFeatureServiceServicer_to_server
 
+from feature_gateway.canary import Canary
 from feature_gateway.coalescer import Coalescer
-from feature_gateway.contract import ContractError
+from feature_gateway.contract_file import ContractError
 from feature_gateway.contract_reload import ContractHolder, keep_current
 from feature_gateway.health import Health
 from feature_gateway.http_api import FEATURES_METHOD, make_app
@@ -40,11 +41,15 @@ _DESCRIPTOR = user_feature_service_pb2.DESCRIPTOR.services_by_name["UserFeatureS
 _SERVICE = _DESCRIPTOR.full_name
 _METHODS = (*_DESCRIPTOR.methods_by_name, FEATURES_METHOD)
 _HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
+_MAX_PENDING_CALLS = 100_000
 _GRPC_OPTIONS = (
     # Otherwise a second gateway on the same port starts without a word and takes half the calls.
     ("grpc.so_reuseport", 0),
     # Clients may ping as often as gRPC's own defaults allow without being cut off.
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+    # gRPC drops calls beyond 1,000 that the event loop has not got to yet, as CANCELLED, and so without a word of why.
+    ("grpc.server.max_pending_requests", _MAX_PENDING_CALLS),
+    ("grpc.server.max_pending_requests_hard_limit", _MAX_PENDING_CALLS),
 )
 
 
@@ -96,15 +101,18 @@ async def running_gateway(settings: Settings, *, controls: Controls | None = Non
             contract_hash=lambda: contracts.current.hash,
             contracts_accepted=lambda: contracts.accepted,
             contracts_refused=lambda: contracts.refused,
+            contract_pending=lambda: contracts.pending,
         )
-        canary = partial(_canary_read, replicas, contracts, settings)
-        _keep_running(follow(readiness, canary, interval_s=settings.readiness_interval_s), stack)
-        _keep_running(keep_current(contracts, asked=controls.reload_contract), stack)
+        canary = Canary(replicas, settings)
+        interval_s = settings.readiness_interval_s
+        _keep_running(follow(readiness, lambda: canary.read(contracts.current), interval_s=interval_s), stack)
+        _keep_running(keep_current(contracts, canary.try_out, asked=controls.reload_contract), stack)
         ends: list[Callable[[], Awaitable[object]]] = []
         stack.push_async_callback(_all, ends)
         app = make_app(lookup, readiness=readiness, metrics=metrics)
         http_address = await _start_http(app, settings, ends)
-        grpc_address = await _start_grpc(lookup, health, metrics, settings, ends)
+        servicer = UserFeatureServicer(lookup, max_stream_in_flight=settings.max_stream_in_flight, observer=metrics)
+        grpc_address = await _start_grpc(servicer, health, metrics, settings, ends)
         _log.info("serving gRPC on %s and HTTP on %s, contract %s", grpc_address, http_address, contracts.current.hash)
         yield Addresses(grpc=grpc_address, http=http_address)
         readiness.drain()
@@ -113,6 +121,7 @@ async def running_gateway(settings: Settings, *, controls: Controls | None = Non
             async with asyncio.timeout(settings.drain_pause_s):
                 await controls.hurry.wait()
         health.end_watches()
+        servicer.end_streams()
         _log.info("ending: calls in flight get %g s", settings.shutdown_grace_s)
 
 
@@ -177,14 +186,6 @@ def _coalescer(replicas: ReplicaSet, settings: Settings, observer: Observer, sta
     return coalescer
 
 
-async def _canary_read(replicas: ReplicaSet, contracts: ContractHolder, settings: Settings) -> None:
-    """Read the default feature service through to the online store; past the coalescer, whose queue load may fill."""
-    feature_set = contracts.current.feature_set_of_service(settings.default_feature_service)
-    await replicas.read_rows(
-        feature_set, [settings.canary_user_id], principal="", timeout_s=settings.readiness_timeout_s
-    )
-
-
 def _keep_running(work: Coroutine[Any, Any, None], stack: AsyncExitStack) -> None:
     """Run `work` beside everything else until the stack closes."""
     task = asyncio.create_task(work)
@@ -218,16 +219,14 @@ async def _start_http(app: web.Application, settings: Settings, ends: list[Calla
 
 
 async def _start_grpc(
-    lookup: Lookup,
+    servicer: UserFeatureServicer,
     health: Health,
     observer: Observer,
     settings: Settings,
     ends: list[Callable[[], Awaitable[object]]],
 ) -> str:
     server = grpc.aio.server(interceptors=[ErrorInterceptor(observer)], options=_GRPC_OPTIONS)
-    add_UserFeatureServiceServicer_to_server(
-        UserFeatureServicer(lookup, max_stream_in_flight=settings.max_stream_in_flight, observer=observer), server
-    )
+    add_UserFeatureServiceServicer_to_server(servicer, server)
     health.add_to(server)
     reflection.enable_server_reflection((_SERVICE, _HEALTH, reflection.SERVICE_NAME), server)
     try:

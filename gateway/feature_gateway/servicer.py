@@ -1,5 +1,6 @@
 """The gRPC service: request message, lookup, reply message."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,11 @@ class UserFeatureServicer(UserFeatureServiceServicer):
         self._lookup = lookup
         self._max_stream_in_flight = max_stream_in_flight
         self._observer = observer
+        self._ending = asyncio.Event()
+
+    def end_streams(self) -> None:
+        """Read no more of any stream, and end each once what had been read of it is answered."""
+        self._ending.set()
 
     async def GetUserFeatures(  # noqa: N802  # the method's name in the API
         self, request: user_feature_service_pb2.GetUserFeaturesRequest, context: "_ServicerContext"
@@ -67,6 +73,7 @@ class UserFeatureServicer(UserFeatureServiceServicer):
             principal=_principal(context),
             remaining_s=context.time_remaining,
             max_in_flight=self._max_stream_in_flight,
+            ending=self._ending,
             observer=self._observer,
         )
         async for answer in answers:

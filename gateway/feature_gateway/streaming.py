@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from grpc import StatusCode
 from streamflow.features.v1 import user_feature_service_pb2
 
-from feature_gateway.errors import GatewayError, as_gateway_error, entry_of
+from feature_gateway.errors import GatewayError, ShuttingDownError, as_gateway_error, entry_of
 from feature_gateway.lookup import Lookup
 from feature_gateway.messages import fill_error, fill_response, query_of, timeout_s_of
 from feature_gateway.observer import Observer
@@ -27,13 +27,15 @@ async def answer_all(
     principal: str,
     remaining_s: Callable[[], float | None],
     max_in_flight: int,
+    ending: asyncio.Event,
     observer: Observer,
 ) -> AsyncIterator[_Response]:
     """Yield the answer of each request, in the order in which they get ready, until all have been answered.
 
     At most `max_in_flight` requests are unanswered: further ones are left unread, so that a caller who takes no answers
     is slowed down by gRPC's flow control. A request's failure is its answer. Each ends for the observer as a call does.
-    Cancelled with its consumer.
+    Once `ending` is set no more are read; raises ShuttingDownError when those that were have been answered, unless they
+    were all. Cancelled with its consumer.
     """
     room = asyncio.Semaphore(max_in_flight)
     answers: asyncio.Queue[_Response | None] = asyncio.Queue()
@@ -47,28 +49,38 @@ async def answer_all(
     tasks: set[asyncio.Task[None]] = set()
 
     async def read() -> None:
-        try:
-            async for request in requests:
-                await room.acquire()
-                task = asyncio.create_task(answer(request))
-                tasks.add(task)
-                task.add_done_callback(tasks.discard)
-        finally:
-            # Also when a request can't be read, which ends the stream: those before it are answered.
-            await asyncio.gather(*tasks)
+        # Room first: a request that has been read is answered, whenever the reading ends.
+        await room.acquire()
+        async for request in requests:
+            task = asyncio.create_task(answer(request))
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
+            await room.acquire()
 
-    reader = asyncio.create_task(read())
-    reader.add_done_callback(lambda _: answers.put_nowait(None))
+    async def finish() -> None:
+        # Also when a request can't be read, which ends the stream: those before it are answered.
+        await asyncio.wait({reader, ended}, return_when=asyncio.FIRST_COMPLETED)
+        reader.cancel()
+        await asyncio.wait({reader})
+        await asyncio.gather(*tasks)
+
+    reader, ended = asyncio.create_task(read()), asyncio.create_task(ending.wait())
+    finisher = asyncio.create_task(finish())
+    finisher.add_done_callback(lambda _: answers.put_nowait(None))
     try:
         while (response := await answers.get()) is not None:
             yield response
             # Room only once the answer has been taken.
             room.release()
+        await finisher
+        if reader.cancelled() and ending.is_set():
+            raise ShuttingDownError("The gateway is ending; ask what it has not answered on another connection.")
         await reader
     finally:
-        for task in (reader, *tasks):
+        everything = (finisher, reader, ended, *tasks)
+        for task in everything:
             task.cancel()
-        await asyncio.gather(reader, *tasks, return_exceptions=True)
+        await asyncio.gather(*everything, return_exceptions=True)
 
 
 async def _answer(

@@ -1,7 +1,6 @@
 """The only place that talks to `feast serve`: one server, over kept-alive connections."""
 
 import asyncio
-import logging
 from collections.abc import Sequence
 from http import HTTPStatus
 
@@ -13,15 +12,17 @@ from feature_gateway.feast_errors import failure_of
 from feature_gateway.feast_json import parse_rows, request_body
 from feature_gateway.features import UserRow
 
-_log = logging.getLogger(__name__)
-
 # Shorter than the 30 s after which `feast serve` closes an idle connection.
 _IDLE_CONNECTION_S = 20.0
-_MAX_LOGGED_BYTES = 500
+_MAX_SHOWN_BYTES = 500
 
 
 class ServerUnreachableError(UpstreamUnavailableError):
     """The connection was refused or broke: the fault is this server's, and another may well answer."""
+
+
+class UnsuccessfulAnswerError(Exception):
+    """The cause of what an unsuccessful answer means: its status and the start of its body, for the log alone."""
 
 
 class FeatureServer:
@@ -51,11 +52,11 @@ class FeatureServer:
         except TimeoutError as error:
             raise DeadlineExceededError("The deadline passed before the feature server had answered.") from error
         except aiohttp.ClientError as error:
-            _log.warning("feature server %s: %s: %s", self.url, type(error).__name__, error)
             raise ServerUnreachableError("The feature server can't be reached.") from error
         if status != HTTPStatus.OK:
-            _log.warning("feature server %s answered %d: %s", self.url, status, answer[:_MAX_LOGGED_BYTES])
-            raise failure_of(status, answer)
+            raise failure_of(status, answer) from UnsuccessfulAnswerError(
+                f"answered {status}: {answer[:_MAX_SHOWN_BYTES]!r}"
+            )
         return parse_rows(answer, feature_set, len(user_ids))
 
     async def alive(self, *, timeout_s: float) -> bool:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from feature_gateway.contract import ContractError, load_contract
+from feature_gateway.contract_file import ContractError, load_contract
 from gateway_fakes import contract_content, with_hash
 
 

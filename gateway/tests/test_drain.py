@@ -71,22 +71,10 @@ async def test_a_second_signal_cuts_the_drain_pause_short_and_not_the_calls(
         await gateway.line_with("draining")
         gateway.process.send_signal(second)
         await gateway.line_with("ending")
-        await _refused(gateway)
+        await gateway.refuses_connections()
         answered.set()
         assert (await call).user_features.user_known
         assert await gateway.process.wait() == 0
-
-
-async def _refused(gateway: GatewayProcess) -> None:
-    """Return once both ports take no more connections."""
-    for address in (gateway.grpc, gateway.http):
-        host, port = address.split(":")
-        while True:
-            try:
-                _, writer = await asyncio.open_connection(host, int(port))
-            except OSError:
-                break
-            writer.close()
 
 
 async def test_an_open_watch_of_health_does_not_hold_up_the_end(settings: Settings) -> None:

@@ -11,7 +11,7 @@ import aiohttp
 import grpc
 import pytest
 from aiohttp import web
-from feature_gateway.contract import load_contract
+from feature_gateway.contract_file import load_contract
 from feature_gateway.features import FeatureStatus
 from feature_gateway.metrics import Metrics
 from feature_gateway.settings import Settings

@@ -1,6 +1,7 @@
 """Health follows a canary read through to the online store, and one late read changes nothing."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -84,6 +85,25 @@ def test_listeners_hear_of_changes_and_of_nothing_else() -> None:
     readiness.drain()
     readiness.drain()
     assert heard == [True, False]
+
+
+def test_only_changes_are_logged(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    readiness = Readiness()
+    for _ in range(2):
+        readiness.failed("gone")
+    for _ in range(2):
+        readiness.succeeded()
+    for _ in range(5):
+        readiness.failed("gone")
+    readiness.succeeded()
+    readiness.drain()
+    assert [record.getMessage() for record in caplog.records] == [
+        "not ready: The canary read failed: gone",
+        "ready",
+        "not ready: The canary read failed: gone",
+        "ready",
+    ]
 
 
 @dataclass
@@ -211,6 +231,24 @@ async def test_a_canary_user_of_whom_nothing_is_known_is_an_answer(
     feature_server.canary_answer = unknown
     async with asyncio.timeout(_BOUND_S), serving(settings) as gateway:
         await health_becomes(gateway.channel, "SERVING")
+
+
+async def test_the_canary_read_has_the_credentials_that_it_is_given(
+    settings: Settings, feature_server: FakeFeatureServer
+) -> None:
+    async def guarded(request: web.Request) -> web.Response:
+        if request.headers.get("Authorization") != "Bearer secret":
+            return web.Response(status=401)
+        return web.json_response(feast_answer(await request.json()))
+
+    feature_server.canary_answer = guarded
+    async with asyncio.timeout(_BOUND_S):
+        async with serving(settings) as gateway:
+            while "starting" in (await _ready_answer(gateway))[2]["detail"]:
+                pass
+            assert await health_of(gateway.channel) == "NOT_SERVING"
+        async with serving(replace(settings, canary_authorization="Bearer secret")) as gateway:
+            await health_becomes(gateway.channel, "SERVING")
 
 
 async def test_a_full_queue_does_not_make_the_gateway_not_ready(

@@ -5,10 +5,11 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 
 import pytest
+from feature_gateway.budget import Budget
 from feature_gateway.contract import ContractFeature, FeatureSet
 from feature_gateway.errors import DeadlineExceededError, UpstreamMismatchError, UpstreamUnavailableError
 from feature_gateway.features import FeatureStatus, UserRow
-from feature_gateway.replicas import Budget, ReplicaSet
+from feature_gateway.replicas import ReplicaSet
 from feature_gateway.upstream import FeatureServer, ServerUnreachableError
 
 _SET = FeatureSet((ContractFeature("f", "v", "f", "String", None),))
@@ -165,6 +166,28 @@ async def test_what_no_server_can_help_is_not_tried_again(pair: Fleet) -> None:
     with pytest.raises(UpstreamMismatchError):
         await pair.read()
     assert sum(server.reads for server in pair.servers.values()) == 1
+
+
+async def test_a_read_from_each_asks_every_server_that_is_not_set_aside_and_fails_with_any(pair: Fleet) -> None:
+    async def read_from_each() -> None:
+        await pair.replicas.read_from_each(_SET, ["u"], principal="", timeout_s=_BOUND_S)
+
+    await read_from_each()
+    assert [server.reads for server in pair.servers.values()] == [1, 1]
+    pair.servers["b"].failure = UpstreamMismatchError("other definitions")
+    with pytest.raises(UpstreamMismatchError):
+        await read_from_each()
+    pair.servers["b"].failure, pair.servers["b"].lives = ServerUnreachableError("gone"), False
+    with pytest.raises(UpstreamUnavailableError):
+        await read_from_each()
+    await read_from_each()
+    assert pair.servers["b"].reads == 3
+    pair.servers["a"].failure, pair.servers["a"].lives = ServerUnreachableError("gone"), False
+    for _ in range(2):
+        with pytest.raises(UpstreamUnavailableError):
+            await read_from_each()
+    # With none left nothing is tried: that all are set aside says enough.
+    assert pair.servers["a"].reads == 5
 
 
 async def test_servers_come_and_go(pair: Fleet) -> None:

@@ -34,9 +34,12 @@ def test_every_setting_is_read_from_its_variable() -> None:
             "GATEWAY_MAX_STREAM_IN_FLIGHT": "20",
             "GATEWAY_MAX_QUEUED_CALLS": "7",
             "GATEWAY_HEDGE": "true",
+            "GATEWAY_STALE_IF_DOWN_S": "300",
+            "GATEWAY_STALE_IF_DOWN_ROWS": "5000",
             "GATEWAY_READINESS_INTERVAL_S": "0.25",
             "GATEWAY_READINESS_TIMEOUT_S": "2",
             "GATEWAY_CANARY_USER_ID": "0000-CANRY",
+            "GATEWAY_CANARY_AUTHORIZATION": "Bearer secret",
             "GATEWAY_DRAIN_PAUSE_S": "5",
             "GATEWAY_SHUTDOWN_GRACE_S": "30",
         }
@@ -57,9 +60,12 @@ def test_every_setting_is_read_from_its_variable() -> None:
         max_stream_in_flight=20,
         max_queued_calls=7,
         hedge=True,
+        stale_if_down_s=300.0,
+        stale_if_down_rows=5000,
         readiness_interval_s=0.25,
         readiness_timeout_s=2.0,
         canary_user_id="0000-CANRY",
+        canary_authorization="Bearer secret",
         drain_pause_s=5.0,
         shutdown_grace_s=30.0,
     )
@@ -93,6 +99,60 @@ def test_a_setting_that_cannot_be_used_is_refused_by_name(variable: str, value: 
     assert message in str(raised.value)
 
 
+def test_the_canary_authorization_can_be_in_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "authorization"
+    path.write_text("  Bearer secret\n")
+    settings = Settings.from_environment({"GATEWAY_CANARY_AUTHORIZATION_FILE": str(path)})
+    assert settings.canary_authorization == "Bearer secret"
+    # An orchestrator may set to nothing what it does not use.
+    both = {"GATEWAY_CANARY_AUTHORIZATION": "", "GATEWAY_CANARY_AUTHORIZATION_FILE": str(path)}
+    assert Settings.from_environment(both) == settings
+    neither = dict.fromkeys(both, "")
+    assert Settings.from_environment(neither) == Settings()
+
+
+def test_the_canary_authorization_is_not_shown(tmp_path: Path) -> None:
+    path = tmp_path / "authorization"
+    path.write_text("Bearer secret")
+    for environment in (
+        {"GATEWAY_CANARY_AUTHORIZATION": "Bearer secret"},
+        {"GATEWAY_CANARY_AUTHORIZATION_FILE": str(path)},
+    ):
+        assert "secret" not in repr(Settings.from_environment(environment))
+
+
+@pytest.mark.parametrize("content", ["", " \n", "Bearer secret\nX-Admin: 1", "Bearer sécret", None])
+def test_an_authorization_file_that_cannot_be_used_is_refused_and_not_shown(
+    tmp_path: Path, content: str | None
+) -> None:
+    path = tmp_path / "authorization"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(SettingsError) as raised:
+        Settings.from_environment({"GATEWAY_CANARY_AUTHORIZATION_FILE": str(path)})
+    assert str(path) in str(raised.value)
+    assert "GATEWAY_CANARY_AUTHORIZATION_FILE" in str(raised.value)
+    assert "cret" not in str(raised.value)
+
+
+def test_an_authorization_that_cannot_be_a_header_is_refused_and_not_shown() -> None:
+    with pytest.raises(SettingsError) as raised:
+        Settings.from_environment({"GATEWAY_CANARY_AUTHORIZATION": "Bearer secret\nX-Admin: 1"})
+    assert str(raised.value) == "GATEWAY_CANARY_AUTHORIZATION: it takes printable ASCII on one line"
+    # Nor in what a traceback would show.
+    assert raised.value.__cause__ is None or "secret" not in repr(raised.value.__cause__)
+
+
+def test_two_canary_authorizations_are_one_too_many(tmp_path: Path) -> None:
+    path = tmp_path / "authorization"
+    path.write_text("Bearer secret")
+    with pytest.raises(SettingsError, match="both set; set one") as raised:
+        Settings.from_environment(
+            {"GATEWAY_CANARY_AUTHORIZATION": "Bearer secret", "GATEWAY_CANARY_AUTHORIZATION_FILE": str(path)}
+        )
+    assert "secret" not in str(raised.value)
+
+
 def _error_classes() -> list[type[GatewayError]]:
     return [
         value
@@ -112,6 +172,8 @@ def test_every_reason_of_the_api_is_given_by_exactly_one_class() -> None:
 
 _HTTP_STATUSES = {
     grpc.StatusCode.INVALID_ARGUMENT: 400,
+    grpc.StatusCode.UNAUTHENTICATED: 401,
+    grpc.StatusCode.PERMISSION_DENIED: 403,
     grpc.StatusCode.NOT_FOUND: 404,
     grpc.StatusCode.FAILED_PRECONDITION: 412,
     grpc.StatusCode.RESOURCE_EXHAUSTED: 429,

@@ -67,7 +67,8 @@ def _feature_server(port: int) -> str | None:
 
 
 def _gateway(port: int) -> str | None:
-    with FeatureClient(f"127.0.0.1:{port}", timeout_s=_TIMEOUT_S) as client:
+    # Asked whether it is ready or not: it says itself what is wrong.
+    with FeatureClient(f"127.0.0.1:{port}", timeout_s=_TIMEOUT_S, follow_health=False) as client:
         try:
             client.get_user_features(CANARY_USER_ID)
         except FeatureServingError as error:

@@ -27,6 +27,7 @@ _RUN_ELSEWHERE = {
     'make bench ARGS="--quick"': "loadtests/tests/test_bench",
     ".venv/bin/feature-gateway": "gateway/tests/test_server",
     ".venv/bin/pytest -q gateway": "this run",
+    ".venv/bin/pytest -q clients": "this run",
     ".venv/bin/pytest -q offline": "this run",
 }
 
@@ -129,6 +130,8 @@ def test_every_setting_of_the_gateway_is_in_its_table_with_its_default() -> None
 
 def _written(value: object) -> str:
     """A setting's default as its table has it."""
+    if value is None or value == "":
+        return "none"
     if isinstance(value, tuple):
         return ",".join(value)
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from feature_gateway.contract import load_contract
+from feature_gateway.contract_file import load_contract
 from stack_under_test import CHECKOUT
 from streamflow_repo.contract import export_contract
 

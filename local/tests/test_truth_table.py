@@ -157,7 +157,7 @@ def test_feast_calls_every_case_present(servers: Servers, case: Case) -> None:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.user_id)
 def test_the_gateway_tells_the_cases_apart(servers: Servers, case: Case) -> None:
-    with FeatureClient(servers.gateway, timeout_s=10) as client:
+    with FeatureClient(servers.gateway, timeout_s=10, follow_health=False) as client:
         features = client.get_user_features(case.user_id, features=["aging_fv:score"])
     assert features["score"] == case.value
     assert features.statuses["score"] is case.status
@@ -167,7 +167,7 @@ def test_the_gateway_tells_the_cases_apart(servers: Servers, case: Case) -> None
 
 
 def test_a_user_of_one_view_is_known_and_not_found_in_the_other(servers: Servers) -> None:
-    with FeatureClient(servers.gateway, timeout_s=10) as client:
+    with FeatureClient(servers.gateway, timeout_s=10, follow_health=False) as client:
         features = client.get_user_features("elsewhere")
     assert features.user_known
     assert features.statuses["score"] is FeatureStatus.NOT_FOUND
@@ -175,7 +175,7 @@ def test_a_user_of_one_view_is_known_and_not_found_in_the_other(servers: Servers
 
 
 def test_every_type_arrives_as_it_was_written(servers: Servers) -> None:
-    with FeatureClient(servers.gateway, timeout_s=10) as client:
+    with FeatureClient(servers.gateway, timeout_s=10, follow_health=False) as client:
         extreme = client.get_user_features("extreme", features=_TYPES)
         infinite = client.get_user_features("infinite", features=_TYPES)
     assert dict(extreme) == {

@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -113,6 +114,9 @@ class FakeFeatureServer:
     canary_answer: Answer | None = None
     requests: list[dict[str, Any]] = field(default_factory=list)
 
+    async def health(self, _request: web.Request) -> web.Response:
+        return web.Response()
+
     async def handle(self, request: web.Request) -> web.StreamResponse:
         body = orjson.loads(await request.read())
         if body["entities"]["user_id"] == [CANARY_USER_ID]:
@@ -123,6 +127,42 @@ class FakeFeatureServer:
         if answer is not None:
             return await answer(request)
         return web.json_response(feast_answer(body))
+
+
+@asynccontextmanager
+async def running_feature_server() -> AsyncIterator[FakeFeatureServer]:
+    fake = FakeFeatureServer()
+    app = web.Application()
+    app.router.add_post("/get-online-features", fake.handle)
+    app.router.add_get("/health", fake.health)
+    # As several servers, told apart by the path.
+    app.router.add_post("/{server}/get-online-features", fake.handle)
+    runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    fake.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    try:
+        yield fake
+    finally:
+        await runner.cleanup()
+
+
+def written_contract(folder: Path) -> Path:
+    path = folder / "contract.json"
+    path.write_text(json.dumps(with_hash(contract_content())))
+    return path
+
+
+def gateway_settings(feature_server: FakeFeatureServer, contract_path: Path) -> Settings:
+    """A gateway on free ports in front of a feature server, which ends without a pause."""
+    return Settings(
+        grpc_port=0,
+        http_port=0,
+        contract_path=contract_path,
+        feature_server_urls=(feature_server.url,),
+        canary_user_id=CANARY_USER_ID,
+        drain_pause_s=0.0,
+    )
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,17 @@ class GatewayProcess:
     async def line_with(self, text: str) -> str:
         return await _line_with(self.process, text)
 
+    async def refuses_connections(self) -> None:
+        """Return once neither port takes connections any more."""
+        for address in (self.grpc, self.http):
+            host, port = address.split(":")
+            while True:
+                try:
+                    _, writer = await asyncio.open_connection(host, int(port))
+                except OSError:
+                    break
+                writer.close()
+
 
 def command() -> str:
     return str(Path(sys.executable).parent / "feature-gateway")
@@ -40,6 +51,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "GATEWAY_HTTP_PORT": str(settings.http_port),
         "GATEWAY_FEATURE_SERVER_URLS": ",".join(settings.feature_server_urls),
         "GATEWAY_CONTRACT_PATH": str(settings.contract_path),
+        "GATEWAY_MAX_STREAM_IN_FLIGHT": str(settings.max_stream_in_flight),
         "GATEWAY_CANARY_USER_ID": settings.canary_user_id,
         "GATEWAY_DRAIN_PAUSE_S": str(settings.drain_pause_s),
         "GATEWAY_SHUTDOWN_GRACE_S": str(settings.shutdown_grace_s),

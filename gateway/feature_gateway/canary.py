@@ -1,0 +1,37 @@
+"""Reads for the canary user, through the feature servers to the online store.
+
+They go past the queue of calls, so that load alone, which may fill it, does not fail them.
+"""
+
+from feature_gateway.contract import Contract
+from feature_gateway.replicas import ReplicaSet
+from feature_gateway.settings import Settings
+
+
+class Canary:
+    """Finds out whether the feature servers answer by a contract; that nothing is known of the user is an answer."""
+
+    def __init__(self, replicas: ReplicaSet, settings: Settings) -> None:
+        """Take what is read from, and for whom, with which credentials and in which time."""
+        self._replicas = replicas
+        self._default_feature_service = settings.default_feature_service
+        self._user_ids = (settings.canary_user_id,)
+        self._principal = settings.canary_authorization
+        self._timeout_s = settings.readiness_timeout_s
+
+    async def read(self, contract: Contract) -> None:
+        """Read the default feature service as a call would, from the best of the servers; raise GatewayError."""
+        feature_set = contract.feature_set_of_service(self._default_feature_service)
+        await self._replicas.read_rows(
+            feature_set, self._user_ids, principal=self._principal, timeout_s=self._timeout_s
+        )
+
+    async def try_out(self, contract: Contract) -> None:
+        """Read each feature service from every server that is not set aside; raise the first GatewayError.
+
+        Each server has a registry of its own, so one may know what another does not know yet.
+        """
+        for feature_set in contract.services.values():
+            await self._replicas.read_from_each(
+                feature_set, self._user_ids, principal=self._principal, timeout_s=self._timeout_s
+            )

@@ -1,0 +1,55 @@
+"""What the log says of a feature server that fails: the start and the end of each kind of failure, not every read."""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+_log = logging.getLogger(__name__)
+
+QUIET_S = 5.0
+"""A kind of failure is over with the first answer so long after its last: a server that flaps has failed once."""
+
+MAX_KINDS = 8
+"""How many kinds are followed at a time; failures may quote what differs from read to read."""
+
+_MAX_SHOWN = 1000
+
+
+@dataclass
+class _Kind:
+    began_s: float
+    last_s: float
+    not_logged: int = 0
+
+
+class FailureLog:
+    """Logs what is new among a server's failures, and what is over with how often it came and how long it took."""
+
+    def __init__(self, url: str, *, now: Callable[[], float] = time.monotonic) -> None:
+        """Take the server's name in the log, and a clock in seconds."""
+        self._url = url
+        self._now = now
+        self._kinds: dict[str, _Kind] = {}
+
+    def failed(self, what: str) -> None:
+        """Log a failure; one whose like is not over yet is only counted, and one kind too many left out."""
+        what, now_s = what[:_MAX_SHOWN], self._now()
+        kind = self._kinds.get(what)
+        if kind is not None:
+            kind.last_s = now_s
+            kind.not_logged += 1
+        elif len(self._kinds) < MAX_KINDS:
+            self._kinds[what] = _Kind(now_s, now_s)
+            _log.warning("feature server %s: %s", self._url, what)
+
+    def succeeded(self) -> None:
+        """Log what is over."""
+        if not self._kinds:
+            return
+        now_s = self._now()
+        for what, kind in list(self._kinds.items()):
+            if now_s - kind.last_s >= QUIET_S:
+                del self._kinds[what]
+                took_s = kind.last_s - kind.began_s
+                _log.info("feature server %s: over after %.1f s, %d more: %s", self._url, took_s, kind.not_logged, what)
