@@ -1,25 +1,43 @@
 """The client of StreamFlow feature serving: one user's features as a mapping of names to Python values."""
 
+from streamflow_features._async_client import AsyncFeatureClient
+from streamflow_features._batch import UserFeaturesBatch
 from streamflow_features._client import FeatureClient
 from streamflow_features._errors import (
     DeadlineExceeded,
+    FailedPrecondition,
     FeatureServingError,
     InvalidArgument,
     NotFound,
+    ResourceExhausted,
     Unavailable,
 )
-from streamflow_features._features import FeatureStatus, UserFeatures, Value
+from streamflow_features._features import FeatureStatus, ServingInfo, UserFeatures, Value
+from streamflow_features._queries import QueryOptions, Question, StalenessPolicy
+from streamflow_features._services import FeatureDescription, FeatureService
+from streamflow_features._stream import Answer
 from streamflow_features._text import as_lines
 
 __all__ = [
+    "Answer",
+    "AsyncFeatureClient",
     "DeadlineExceeded",
+    "FailedPrecondition",
     "FeatureClient",
+    "FeatureDescription",
+    "FeatureService",
     "FeatureServingError",
     "FeatureStatus",
     "InvalidArgument",
     "NotFound",
+    "QueryOptions",
+    "Question",
+    "ResourceExhausted",
+    "ServingInfo",
+    "StalenessPolicy",
     "Unavailable",
     "UserFeatures",
+    "UserFeaturesBatch",
     "Value",
     "as_lines",
 ]

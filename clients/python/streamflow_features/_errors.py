@@ -5,20 +5,32 @@ from collections.abc import Mapping
 import grpc
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
+from streamflow.features.v1.error_reason_pb2 import ErrorReason
+from streamflow.features.v1.user_feature_service_pb2 import CallError
 
 
 class FeatureServingError(Exception):
     """A call failed."""
 
-    def __init__(self, message: str, *, code: grpc.StatusCode, reason: str | None, metadata: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: grpc.StatusCode,
+        reason: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        retry_after_s: float | None = None,
+    ) -> None:
         """Take what the gateway said."""
         super().__init__(message)
         self.code = code
         """The gRPC status code."""
         self.reason = reason
         """The name of an ErrorReason; None when the answer was not the gateway's."""
-        self.metadata = metadata
+        self.metadata: Mapping[str, str] = metadata or {}
         """What the reason is about, such as `feature_service`."""
+        self.retry_after_s = retry_after_s
+        """When the gateway says to try again; None when there is nothing to wait for."""
 
 
 class InvalidArgument(FeatureServingError):  # noqa: N818  # gRPC's name for it
@@ -27,6 +39,14 @@ class InvalidArgument(FeatureServingError):  # noqa: N818  # gRPC's name for it
 
 class NotFound(FeatureServingError):  # noqa: N818  # gRPC's name for it
     """There is no such feature service, view or feature. An unknown user is not an error."""
+
+
+class FailedPrecondition(FeatureServingError):  # noqa: N818  # gRPC's name for it
+    """The gateway answers by another contract, or features are too old for the call's policy."""
+
+
+class ResourceExhausted(FeatureServingError):  # noqa: N818  # gRPC's name for it
+    """The gateway has too many calls waiting, or can't meet the deadline; `retry_after_s` says when it may."""
 
 
 class Unavailable(FeatureServingError):  # noqa: N818  # gRPC's name for it
@@ -40,28 +60,56 @@ class DeadlineExceeded(FeatureServingError):  # noqa: N818  # gRPC's name for it
 _CLASSES: Mapping[grpc.StatusCode, type[FeatureServingError]] = {
     grpc.StatusCode.INVALID_ARGUMENT: InvalidArgument,
     grpc.StatusCode.NOT_FOUND: NotFound,
+    grpc.StatusCode.FAILED_PRECONDITION: FailedPrecondition,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: ResourceExhausted,
     grpc.StatusCode.UNAVAILABLE: Unavailable,
     grpc.StatusCode.DEADLINE_EXCEEDED: DeadlineExceeded,
 }
 
 
+_CODES: Mapping[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.StatusCode}
+
+
 def from_rpc_error(error: grpc.RpcError) -> FeatureServingError:
     """Return the exception that a failed call means; one of a code without a class of its own is the base class."""
-    if not isinstance(error, grpc.Call):
-        return FeatureServingError(str(error), code=grpc.StatusCode.UNKNOWN, reason=None, metadata={})
-    info = _error_info(error)
-    return _CLASSES.get(error.code(), FeatureServingError)(
+    if not isinstance(error, grpc.Call | grpc.aio.AioRpcError):
+        return FeatureServingError(str(error), code=grpc.StatusCode.UNKNOWN)
+    info, retry = error_details_pb2.ErrorInfo(), error_details_pb2.RetryInfo()
+    status = rpc_status.from_call(error)  # type: ignore[arg-type]  # its annotation forgets grpc.aio
+    for detail in status.details if status else ():
+        # Each takes what is of its own type.
+        detail.Unpack(info)
+        detail.Unpack(retry)
+    return error_of(
+        error.code(),
         error.details() or error.code().name,
-        code=error.code(),
-        reason=info.reason if info else None,
-        metadata=dict(info.metadata) if info else {},
+        reason=info.reason or None,
+        metadata=dict(info.metadata),
+        retry_after_s=retry.retry_delay.ToTimedelta().total_seconds() if retry.HasField("retry_delay") else None,
     )
 
 
-def _error_info(call: grpc.Call) -> error_details_pb2.ErrorInfo | None:
-    status = rpc_status.from_call(call)
-    for detail in status.details if status else ():
-        info = error_details_pb2.ErrorInfo()
-        if detail.Unpack(info):
-            return info
-    return None
+def from_call_error(error: CallError) -> FeatureServingError:
+    """Return the exception that a failed part of a call means."""
+    known = error.reason in ErrorReason.values()
+    return error_of(
+        _CODES.get(error.code, grpc.StatusCode.UNKNOWN),
+        error.message,
+        reason=ErrorReason.Name(error.reason) if known else str(error.reason),
+        metadata=dict(error.metadata),
+        retry_after_s=error.retry_delay.ToTimedelta().total_seconds() if error.HasField("retry_delay") else None,
+    )
+
+
+def error_of(
+    code: grpc.StatusCode,
+    message: str,
+    *,
+    reason: str | None = None,
+    metadata: Mapping[str, str] | None = None,
+    retry_after_s: float | None = None,
+) -> FeatureServingError:
+    """Return the exception of a status code."""
+    return _CLASSES.get(code, FeatureServingError)(
+        message, code=code, reason=reason, metadata=metadata, retry_after_s=retry_after_s
+    )

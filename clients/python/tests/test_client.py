@@ -63,7 +63,7 @@ def _response() -> GetUserFeaturesResponse:
 class Server(UserFeatureServiceServicer):
     """Answers, or fails, and remembers what it was asked."""
 
-    # Not called by this client.
+    # Not called by these tests.
     BatchGetUserFeatures: ClassVar[Any] = None
     StreamUserFeatures: ClassVar[Any] = None
     GetFeatureService: ClassVar[Any] = None

@@ -1,0 +1,109 @@
+"""The asyncio client."""
+
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Iterable
+from types import TracebackType
+from typing import TYPE_CHECKING, Self, TypeVar, Unpack
+
+import grpc
+from streamflow.features.v1.user_feature_service_pb2 import GetFeatureServiceRequest, ListFeatureServicesRequest
+from streamflow.features.v1.user_feature_service_pb2_grpc import UserFeatureServiceStub
+
+from streamflow_features._batch import UserFeaturesBatch
+from streamflow_features._channel import channel_options
+from streamflow_features._client import DEFAULT_TARGET, DEFAULT_TIMEOUT_S
+from streamflow_features._errors import from_rpc_error
+from streamflow_features._features import UserFeatures, user_features
+from streamflow_features._queries import QueryOptions, Question, batch_request, user_request
+from streamflow_features._services import FeatureService, feature_service, feature_services
+from streamflow_features._stream import Answer, answers_of
+
+if TYPE_CHECKING:
+    from streamflow.features.v1.user_feature_service_pb2_grpc import UserFeatureServiceAsyncStub
+
+DEFAULT_MAX_IN_FLIGHT = 1000
+
+_Response = TypeVar("_Response")
+
+
+class AsyncFeatureClient:
+    """FeatureClient for asyncio, and streams; for use within the event loop that it was made in."""
+
+    def __init__(
+        self, target: str = DEFAULT_TARGET, *, timeout_s: float = DEFAULT_TIMEOUT_S, follow_health: bool = True
+    ) -> None:
+        """Take what FeatureClient takes."""
+        self._timeout_s = timeout_s
+        self._channel = grpc.aio.insecure_channel(target, options=channel_options(follow_health=follow_health))
+        self._stub: UserFeatureServiceAsyncStub = UserFeatureServiceStub(self._channel)
+
+    async def get_user_features(
+        self, user_id: str, *, timeout_s: float | None = None, **options: Unpack[QueryOptions]
+    ) -> UserFeatures:
+        """Return one user's features, as FeatureClient's does."""
+        request = user_request(user_id, **options)
+        return user_features(await _answered(self._stub.GetUserFeatures(request, timeout=self._within_s(timeout_s))))
+
+    async def batch_get_user_features(
+        self, user_ids: Iterable[str], *, timeout_s: float | None = None, **options: Unpack[QueryOptions]
+    ) -> UserFeaturesBatch:
+        """Return the same features of several users, as FeatureClient's does."""
+        request = batch_request(user_ids, **options)
+        call = self._stub.BatchGetUserFeatures(request, timeout=self._within_s(timeout_s))
+        return UserFeaturesBatch(await _answered(call))
+
+    def stream_user_features(
+        self,
+        questions: AsyncIterable[Question],
+        *,
+        timeout_s: float | None = None,
+        max_in_flight: int = DEFAULT_MAX_IN_FLIGHT,
+    ) -> AsyncGenerator[Answer, None]:
+        """Yield one answer for each question, in the order in which they get ready: features, or an error.
+
+        `timeout_s` is each question's deadline in place of the client's, from when it is taken. At most `max_in_flight`
+        have been taken and not yet been answered to the caller. When a gateway ends, what it has not answered is asked
+        once more on another. Raises only what `questions` raises.
+        """
+        return answers_of(
+            questions,
+            self._stub.StreamUserFeatures,
+            timeout_s=self._within_s(timeout_s),
+            max_in_flight=max_in_flight,
+        )
+
+    async def get_feature_service(self, name: str, *, timeout_s: float | None = None) -> FeatureService:
+        """Return what the gateway's contract says of a feature service; raise NotFound for an unknown one."""
+        call = self._stub.GetFeatureService(GetFeatureServiceRequest(name=name), timeout=self._within_s(timeout_s))
+        return feature_service(await _answered(call))
+
+    async def list_feature_services(self, *, timeout_s: float | None = None) -> list[FeatureService]:
+        """Return what the gateway's contract says of all feature services, by name."""
+        call = self._stub.ListFeatureServices(ListFeatureServicesRequest(), timeout=self._within_s(timeout_s))
+        return feature_services(await _answered(call))
+
+    async def close(self) -> None:
+        """Close the channel; calls in flight end."""
+        await self._channel.close()
+
+    async def __aenter__(self) -> Self:
+        """Return the client, which the block's end closes."""
+        return self
+
+    async def __aexit__(
+        self,
+        exception_type: type[BaseException] | None,
+        exception: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close the channel."""
+        await self.close()
+
+    def _within_s(self, timeout_s: float | None) -> float:
+        return self._timeout_s if timeout_s is None else timeout_s
+
+
+async def _answered(call: Awaitable[_Response]) -> _Response:
+    try:
+        return await call
+    except grpc.aio.AioRpcError as error:
+        raise from_rpc_error(error) from error

@@ -1,0 +1,126 @@
+"""What is asked, as the API's messages."""
+
+import math
+from collections.abc import Iterable, Sequence
+from enum import IntEnum
+from typing import TypedDict, Unpack
+
+from google.protobuf.duration_pb2 import Duration
+from streamflow.features.v1 import user_feature_service_pb2
+from streamflow.features.v1.user_feature_service_pb2 import (
+    BatchGetUserFeaturesRequest,
+    GetUserFeaturesRequest,
+    StreamUserFeaturesRequest,
+)
+
+_NS_PER_S = 1_000_000_000
+
+
+class StalenessPolicy(IntEnum):
+    """What happens to a value older than its maximum age."""
+
+    FLAG = user_feature_service_pb2.STALENESS_POLICY_FLAG
+    """It is kept, with the status OUTSIDE_MAX_AGE."""
+
+    OMIT = user_feature_service_pb2.STALENESS_POLICY_OMIT
+    """It is left out, with the status OUTSIDE_MAX_AGE."""
+
+    FAIL = user_feature_service_pb2.STALENESS_POLICY_FAIL
+    """The call is FailedPrecondition, with the features and their ages in its metadata."""
+
+
+class QueryOptions(TypedDict, total=False):
+    """What may be asked for beside the user: keywords of all calls for users' features, each optional."""
+
+    feature_service: str | None
+    """All features of this service."""
+
+    features: Sequence[str] | None
+    """Feature references, such as "subs_profile_fv:monthly_fee", in the order of the reply; not beside feature_service.
+    With neither, the gateway's default feature service is asked for."""
+
+    max_age_s: float | None
+    """The age from which a value is too old, in place of each feature view's own."""
+
+    staleness_policy: StalenessPolicy
+    """What happens to a value that is too old; FLAG unless given."""
+
+    contract_hash: str | None
+    """The contract that the caller was built for: FailedPrecondition when the gateway answers by another."""
+
+    include_serving_info: bool
+    """Whether the result has a serving_info."""
+
+
+class Question:
+    """One question of a stream."""
+
+    def __init__(self, user_id: str, *, timeout_s: float | None = None, **options: Unpack[QueryOptions]) -> None:
+        """Take what `get_user_features` takes. Raises ValueError for both a service and references."""
+        self.user_id = user_id
+        """Whom it is about."""
+        self.timeout_s = timeout_s
+        """Its deadline in place of the stream's."""
+        self._request = user_request(user_id, **options)
+
+    def message(self, request_id: int, *, timeout_s: float) -> StreamUserFeaturesRequest:
+        """Return the question as a message of the stream."""
+        return StreamUserFeaturesRequest(
+            request_id=request_id, request=self._request, timeout=_duration(timeout_s, name="timeout_s")
+        )
+
+    def __repr__(self) -> str:
+        return f"Question(user_id={self.user_id!r})"
+
+
+def user_request(user_id: str, **options: Unpack[QueryOptions]) -> GetUserFeaturesRequest:
+    """Return the request for one user's features. Raises ValueError for both a service and references."""
+    request = GetUserFeaturesRequest(user_id=user_id)
+    _fill(request, **options)
+    return request
+
+
+def batch_request(user_ids: Iterable[str], **options: Unpack[QueryOptions]) -> BatchGetUserFeaturesRequest:
+    """Return the request for several users' features. Raises ValueError for both a service and references."""
+    _refuse_one_text("user_ids", user_ids)
+    request = BatchGetUserFeaturesRequest(user_ids=user_ids)
+    _fill(request, **options)
+    return request
+
+
+def _fill(
+    request: GetUserFeaturesRequest | BatchGetUserFeaturesRequest,
+    *,
+    feature_service: str | None = None,
+    features: Sequence[str] | None = None,
+    max_age_s: float | None = None,
+    staleness_policy: StalenessPolicy = StalenessPolicy.FLAG,
+    contract_hash: str | None = None,
+    include_serving_info: bool = False,
+) -> None:
+    if feature_service is not None and features is not None:
+        raise ValueError("give either feature_service or features, not both")
+    if feature_service is not None:
+        request.feature_service = feature_service
+    if features is not None:
+        _refuse_one_text("features", features)
+        request.feature_references.SetInParent()
+        request.feature_references.references.extend(features)
+    if max_age_s is not None:
+        request.max_age.CopyFrom(_duration(max_age_s, name="max_age_s"))
+    request.staleness_policy = user_feature_service_pb2.StalenessPolicy.ValueType(StalenessPolicy(staleness_policy))
+    request.contract_hash = contract_hash or ""
+    request.include_serving_info = include_serving_info
+
+
+def _refuse_one_text(name: str, texts: Iterable[str]) -> None:
+    # It would be taken for a list of its characters.
+    if isinstance(texts, str):
+        raise TypeError(f"{name} is one text; give a list of them")
+
+
+def _duration(seconds: float, *, name: str) -> Duration:
+    if not math.isfinite(seconds):
+        raise ValueError(f"{name} is {seconds}; give a finite number of seconds")
+    whole, part = divmod(round(seconds * _NS_PER_S), _NS_PER_S)
+    return Duration(seconds=whole, nanos=part)

@@ -1,0 +1,192 @@
+"""The questions of a stream, matched with their answers, over as many calls as it takes."""
+
+import asyncio
+import itertools
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+from streamflow.features.v1.user_feature_service_pb2 import StreamUserFeaturesRequest, StreamUserFeaturesResponse
+
+from streamflow_features._errors import FeatureServingError, error_of, from_call_error, from_rpc_error
+from streamflow_features._features import UserFeatures, user_features
+from streamflow_features._queries import Question
+
+Call = grpc.aio.StreamStreamCall[StreamUserFeaturesRequest, StreamUserFeaturesResponse]
+
+_MAX_ASKED = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came of a question."""
+
+    question: Question
+    """The very object that was asked."""
+
+    result: UserFeatures | FeatureServingError
+
+
+@dataclass(slots=True, eq=False)
+class _Asked:
+    question: Question
+    deadline: float
+    """By the event loop's clock."""
+    timer: asyncio.TimerHandle
+    times: int = 0
+    call: Call | None = None
+    """Over which it was asked last."""
+
+
+async def answers_of(
+    questions: AsyncIterable[Question], open_call: Callable[[], Call], *, timeout_s: float, max_in_flight: int
+) -> AsyncGenerator[Answer, None]:
+    """Yield one answer for each question, as they come; at most `max_in_flight` are not yet yielded at any time.
+
+    A question without an answer by its deadline, or `timeout_s`, is answered with DeadlineExceeded. When a call ends
+    before all is answered, the rest is asked once more over a new one. Raises what `questions` raises.
+    """
+    conversation = _Conversation(open_call, timeout_s=timeout_s, max_in_flight=max_in_flight)
+    conversation.begin(questions)
+    try:
+        while (answer := await conversation.next_answer()) is not None:
+            yield answer
+            conversation.answer_taken()
+    finally:
+        await conversation.end()
+
+
+class _Conversation:
+    def __init__(self, open_call: Callable[[], Call], *, timeout_s: float, max_in_flight: int) -> None:
+        self._open_call = open_call
+        self._timeout_s = timeout_s
+        self._loop = asyncio.get_running_loop()
+        self._room = asyncio.Semaphore(max_in_flight)
+        self._unanswered: dict[int, _Asked] = {}
+        self._to_ask: asyncio.Queue[int] = asyncio.Queue()
+        self._answers: asyncio.Queue[Answer | None] = asyncio.Queue()
+        self._exhausted = False
+        self._call: Call | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._failure: BaseException | None = None
+        self._ending = False
+
+    def begin(self, questions: AsyncIterable[Question]) -> None:
+        self._start(self._take(questions))
+        self._start(self._ask())
+
+    async def next_answer(self) -> Answer | None:
+        answer = await self._answers.get()
+        if answer is None and self._failure is not None:
+            raise self._failure
+        return answer
+
+    def answer_taken(self) -> None:
+        # Only now, so that a caller who takes no answers is not run over.
+        self._room.release()
+
+    async def end(self) -> None:
+        self._ending = True
+        if self._call is not None:
+            self._call.cancel()
+        for asked in self._unanswered.values():
+            asked.timer.cancel()
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if self._ending:
+            return
+        if task.cancelled():
+            self._failure = error_of(grpc.StatusCode.CANCELLED, "The client was closed.")
+        else:
+            self._failure = self._failure or task.exception()
+        if self._failure is not None:
+            self._answers.put_nowait(None)
+
+    async def _take(self, questions: AsyncIterable[Question]) -> None:
+        remaining = aiter(questions)
+        for request_id in itertools.count(1):
+            await self._room.acquire()
+            try:
+                question = await anext(remaining)
+            except StopAsyncIteration:
+                break
+            timeout_s = self._timeout_s if question.timeout_s is None else question.timeout_s
+            timer = self._loop.call_later(timeout_s, self._run_out, request_id)
+            self._unanswered[request_id] = _Asked(question, self._loop.time() + timeout_s, timer)
+            self._to_ask.put_nowait(request_id)
+        self._exhausted = True
+        self._end_if_all_is_answered()
+
+    async def _ask(self) -> None:
+        while True:
+            request_id = await self._to_ask.get()
+            asked = self._unanswered.get(request_id)
+            if asked is None:
+                continue
+            if self._call is None:
+                self._call = self._open_call()
+                self._start(self._read(self._call))
+            asked.call = call = self._call
+            asked.times += 1
+            message = asked.question.message(request_id, timeout_s=max(0.0, asked.deadline - self._loop.time()))
+            try:
+                await call.write(message)
+            except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
+                # Whoever reads from the call learns why, and what becomes of its questions.
+                continue
+
+    async def _read(self, call: Call) -> None:
+        failure = error_of(grpc.StatusCode.UNAVAILABLE, "The gateway ended the stream before all was answered.")
+        try:
+            async for response in call:
+                self._answer(response.request_id, _result(response))
+        except grpc.aio.AioRpcError as error:
+            failure = from_rpc_error(error)
+        if self._call is call:
+            self._call = None
+        for request_id, asked in list(self._unanswered.items()):
+            if asked.call is not call:
+                continue
+            if asked.times < _MAX_ASKED and _worth_another_call(failure):
+                asked.call = None
+                self._to_ask.put_nowait(request_id)
+            else:
+                self._answer(request_id, failure)
+
+    def _run_out(self, request_id: int) -> None:
+        self._answer(request_id, error_of(grpc.StatusCode.DEADLINE_EXCEEDED, "No answer came in time."))
+
+    def _answer(self, request_id: int, result: UserFeatures | FeatureServingError) -> None:
+        asked = self._unanswered.pop(request_id, None)
+        # None when its time had run out before.
+        if asked is not None:
+            asked.timer.cancel()
+            self._answers.put_nowait(Answer(asked.question, result))
+            self._end_if_all_is_answered()
+
+    def _end_if_all_is_answered(self) -> None:
+        if self._exhausted and not self._unanswered:
+            self._answers.put_nowait(None)
+
+
+def _worth_another_call(failure: FeatureServingError) -> bool:
+    # Without a reason it is not the gateway's word: CANCELLED when it was cut off, and INTERNAL in place of what it
+    # said when the end met a write (https://github.com/grpc/grpc/issues/36066).
+    return failure.code is grpc.StatusCode.UNAVAILABLE or failure.reason is None
+
+
+def _result(response: StreamUserFeaturesResponse) -> UserFeatures | FeatureServingError:
+    if response.HasField("error"):
+        return from_call_error(response.error)
+    return user_features(response.response)
