@@ -19,8 +19,11 @@ _DRAINING = "The gateway is ending."
 class Readiness:
     """Not ready at first and after three canary reads in a row that failed; ready after one that succeeded."""
 
-    def __init__(self) -> None:
-        """Start not ready."""
+    def __init__(self, *, outlasts_s: float = 0.0, now_s: Callable[[], float] = time.monotonic) -> None:
+        """Start not ready. Once ready, stay so until no canary read has succeeded for `outlasts_s` of the clock."""
+        self._outlasts_s = outlasts_s
+        self._now_s = now_s
+        self._succeeded_s = 0.0
         self._reason: str | None = _STARTING
         self._failures = 0
         self._draining = False
@@ -43,13 +46,15 @@ class Readiness:
     def succeeded(self) -> None:
         """Count a canary read that was answered."""
         self._failures = 0
+        self._succeeded_s = self._now_s()
         if not self._draining:
             self._set(None)
 
     def failed(self, why: str) -> None:
         """Count a canary read that failed."""
         self._failures += 1
-        if not self._draining and (not self.ready or self._failures >= FAILURES_TO_NOT_READY):
+        outlasted = self._failures < FAILURES_TO_NOT_READY or self._now_s() - self._succeeded_s < self._outlasts_s
+        if not self._draining and not (self.ready and outlasted):
             self._set(f"The canary read failed: {why}")
 
     def drain(self) -> None:

@@ -85,7 +85,8 @@ async def running_gateway(settings: Settings, *, controls: Controls | None = Non
     """
     controls = controls or Controls()
     contracts = _contracts(settings)
-    readiness = Readiness()
+    # What is remembered can be answered for so long: those who follow health should still send their calls.
+    readiness = Readiness(outlasts_s=settings.stale_if_down_s)
     health = Health(readiness, (_SERVICE,))
     metrics = Metrics(CollectorRegistry(), methods=_METHODS)
     async with AsyncExitStack() as stack:

@@ -141,6 +141,23 @@ async def test_the_interval_is_from_start_to_start_and_a_slow_read_is_followed_a
     assert clock.starts_s == [0.0, 0.5, 1.25, 1.75]
 
 
+def test_with_rows_remembered_it_stays_ready_for_as_long_as_they_are_answered() -> None:
+    clock = [100.0]
+    readiness = Readiness(outlasts_s=30.0, now_s=lambda: clock[0])
+    readiness.failed("down")
+    assert not readiness.ready
+    readiness.succeeded()
+    for clock[0] in (110.0, 120.0, 129.0, 129.9):
+        readiness.failed("down")
+        assert readiness.ready
+    clock[0] = 130.0
+    readiness.failed("down")
+    assert readiness.reason == "The canary read failed: down"
+    readiness.succeeded()
+    readiness.drain()
+    assert not readiness.ready
+
+
 @pytest.mark.parametrize(
     ("failure", "reason"),
     [
