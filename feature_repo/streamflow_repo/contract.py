@@ -8,7 +8,7 @@ import pkgutil
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from feast import Entity, FeatureService, FeatureView, Field
 from feast.feature_view_projection import FeatureViewProjection
@@ -17,6 +17,8 @@ import streamflow_repo
 from streamflow_repo import CONTRACT_PATH, PROJECT
 
 CONTRACT_VERSION = 1
+
+_Definition = TypeVar("_Definition", FeatureView, FeatureService)
 
 _SERVED_DTYPES = frozenset({"Bool", "Int32", "Int64", "Float32", "Float64", "String", "Bytes", "UnixTimestamp"})
 
@@ -41,17 +43,15 @@ def export_contract(path: Path = CONTRACT_PATH) -> dict[str, Any]:
 
 def repo_contract() -> dict[str, Any]:
     """Return the contract of the definitions in this package. Raises ContractError."""
-    views: dict[str, FeatureView] = {}
-    services: dict[str, FeatureService] = {}
-    for module in _definition_modules():
-        for value in vars(module).values():
-            if isinstance(value, FeatureView):
-                views[value.name] = value
-            elif isinstance(value, FeatureService):
-                services[value.name] = value
+    services = _definitions(FeatureService)
     from streamflow_repo.entities import user  # noqa: PLC0415  # loaded with the other definitions, not at import
 
-    return build_contract(project=PROJECT, entity=user, views=views.values(), services=services.values())
+    return build_contract(project=PROJECT, entity=user, views=repo_views().values(), services=services.values())
+
+
+def repo_views() -> dict[str, FeatureView]:
+    """Return the feature views that this package defines, by name."""
+    return _definitions(FeatureView)
 
 
 def build_contract(
@@ -91,6 +91,15 @@ def contract_hash(content: dict[str, Any]) -> str:
 def contract_text(contract: dict[str, Any]) -> str:
     """Return the contract as it stands in its file: indented, for review."""
     return json.dumps(contract, indent=2, ensure_ascii=False) + "\n"
+
+
+def _definitions(kind: type[_Definition]) -> dict[str, _Definition]:
+    return {
+        str(value.name): value
+        for module in _definition_modules()
+        for value in vars(module).values()
+        if isinstance(value, kind)
+    }
 
 
 def _definition_modules() -> Iterable[Any]:
