@@ -39,11 +39,13 @@ class ReplicaSet:
         *,
         connect: Callable[[str], FeatureServer],
         hedge: bool,
+        reads_per_server: int = 1,
         observer: Observer | None = None,
     ) -> None:
-        """Take the servers' URLs, how one is made of a URL, and whether slow reads are hedged."""
+        """Take the URLs, how a server is made of one, whether slow reads are hedged, and a server's reads at once."""
         self._connect = connect
         self._hedge = hedge
+        self._reads_per_server = reads_per_server
         self._observer = observer or Observer()
         self._replicas: list[Replica] = []
         self._retry_budget = Budget(_RETRY_SHARE)
@@ -53,9 +55,9 @@ class ReplicaSet:
 
     @property
     def slots(self) -> int:
-        """How many reads may be under way: one a server that is not set aside, for each is one Python process."""
+        """How many reads may be under way: as many as the servers that are not set aside may have."""
         # Asked several times a call: a list's count is a fraction of a generator's sum.
-        return max(1, [replica.probe for replica in self._replicas].count(None))
+        return self._reads_per_server * max(1, [replica.probe for replica in self._replicas].count(None))
 
     @property
     def set_aside(self) -> int:

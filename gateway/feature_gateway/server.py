@@ -167,6 +167,7 @@ async def _replicas(
         () if needs_resolving(urls) else urls,
         connect=lambda url: FeatureServer(url, join_key=join_key, session=session),
         hedge=settings.hedge,
+        reads_per_server=settings.reads_per_feature_server,
         observer=observer,
     )
     stack.push_async_callback(replicas.close)

@@ -136,6 +136,9 @@ class Settings:
     max_queued_calls: int = _setting("GATEWAY_MAX_QUEUED_CALLS", 4096, _count)
     """How many calls may wait for a feature server; one more is refused."""
 
+    reads_per_feature_server: int = _setting("GATEWAY_READS_PER_FEATURE_SERVER", 1, _count)
+    """How many reads one feature server has under way at most; each server is one Python process."""
+
     hedge: bool = _setting("GATEWAY_HEDGE", False, _switch)
     """Whether a slow read is sent to a second feature server too."""
 

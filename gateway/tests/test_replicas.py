@@ -71,6 +71,13 @@ def _fleet(*urls: str, hedge: bool = False) -> Fleet:
     return Fleet(servers, ReplicaSet(urls, connect=connect, hedge=hedge))
 
 
+def test_there_are_as_many_slots_as_the_servers_may_have_reads() -> None:
+    servers = ["a", "b", "c"]
+    assert _fleet(*servers).replicas.slots == 3
+    twice = ReplicaSet(servers, connect=FakeServer, hedge=False, reads_per_server=2)
+    assert twice.slots == 6
+
+
 @pytest.fixture
 async def pair() -> AsyncIterator[Fleet]:
     fleet = _fleet("a", "b")

@@ -28,7 +28,7 @@ FAR = "far"
 
 ALL_ARMS = (*DEFAULT_ARMS, "echo", STACK, FAR)
 
-_SIZED_GATEWAY = re.compile(r"gateway-([1-9]\d{0,5})")
+_SIZED_GATEWAY = re.compile(r"gateway-([1-9]\d{0,5})(?:x([1-9]))?")
 _BIN = Path(sys.executable).parent
 _LISTEN_WORKERS = 10
 _FAR_MS = 20
@@ -58,14 +58,17 @@ class Arm:
 
 
 def exists(name: str) -> bool:
-    """Return whether `make` knows the name: one of ALL_ARMS, or gateway-N for a gateway with reads of up to N users."""
+    """Return whether `make` knows the name: one of ALL_ARMS, or gateway-NxM for reads of up to N users, M at once."""
     return name in ALL_ARMS or _SIZED_GATEWAY.fullmatch(name) is not None
 
 
 def make(name: str, dataset: Dataset, *, work: Path) -> Arm:
     """Return an arm by its name, on free ports; files of its own go into `work`."""
     sized = _SIZED_GATEWAY.fullmatch(name)
-    return _gateway(dataset, work, max_batch_size=int(sized[1])) if sized else _MAKERS[name](dataset, work)
+    if sized is None:
+        return _MAKERS[name](dataset, work)
+    settings = {"GATEWAY_MAX_BATCH_SIZE": sized[1], "GATEWAY_READS_PER_FEATURE_SERVER": sized[2] or "1"}
+    return _gateway_before(1, dataset, work, name=name, suffix=name.removeprefix(GATEWAY), settings=settings)
 
 
 def gateway_caller(arm: Arm) -> GatewayCaller:
@@ -114,11 +117,9 @@ def _listen(dataset: Dataset, _work: Path) -> Arm:
     )
 
 
-def _gateway(dataset: Dataset, work: Path, max_batch_size: int | None = None) -> Arm:
-    suffix = "" if max_batch_size is None else f"-{max_batch_size}"
-    settings = {} if max_batch_size is None else {"GATEWAY_MAX_BATCH_SIZE": str(max_batch_size)}
+def _gateway(dataset: Dataset, work: Path) -> Arm:
     # One feature server, as the other arms have: the comparison is of what stands before it.
-    return _gateway_before(1, dataset, work, name=GATEWAY + suffix, suffix=suffix, settings=settings)
+    return _gateway_before(1, dataset, work, name=GATEWAY, suffix="", settings={})
 
 
 def _stack(dataset: Dataset, work: Path) -> Arm:

@@ -30,8 +30,8 @@ def bench(
     arm: Annotated[
         list[str] | None,
         typer.Option(
-            help=f"An arm to measure; of {', '.join(arms.ALL_ARMS)}, or gateway-N for a gateway with reads of up to N "
-            "users. All but echo by default."
+            help=f"An arm to measure; of {', '.join(arms.ALL_ARMS)}, or gateway-NxM for a gateway with reads of up to "
+            "N users, M at once. Feast's own servers and the gateway by default."
         ),
     ] = None,
     callers: Annotated[list[int] | None, typer.Option(help="Concurrent callers; 1, 16, 64 and 256 by default.")] = None,
