@@ -2,11 +2,23 @@
 
 import json
 from collections.abc import Mapping
-from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy.engine import URL
+
+from streamflow_repo.errors import ConnectionUrlError
+from streamflow_repo.password_file import with_password
+from streamflow_repo.redis_url import parse_redis_url
+
+__all__ = [
+    "JOB_REDIS_TIMEOUT_S",
+    "REGISTRY_SCHEMA",
+    "SERVING_REDIS_TIMEOUT_S",
+    "ConnectionUrlError",
+    "feast_environment",
+    "urls_from_environment",
+]
 
 SERVING_REDIS_TIMEOUT_S = 0.25
 """How long a feature server waits for Redis; past it the read fails, so that the caller can be answered."""
@@ -18,7 +30,6 @@ REGISTRY_SCHEMA = "feast"
 """The PostgreSQL schema of Feast's registry tables, whose names, such as "projects", a team's own tables may share."""
 
 _POSTGRES_CONNECT_TIMEOUT_S = 5
-_REDIS_DEFAULT_PORT = 6379
 _LIBPQ_TLS_FILES = ("sslrootcert", "sslcert", "sslkey")
 # The last two are for the clients that use the URL itself.
 _LIBPQ_KNOWN = {
@@ -27,11 +38,6 @@ _LIBPQ_KNOWN = {
     *("connect_timeout", "application_name"),
 }
 _WRITE_POSTGRES = "write postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
-_WRITE_REDIS = "write redis://[USER:PASSWORD@]HOST[:PORT][/DB], or rediss:// for TLS"
-
-
-class ConnectionUrlError(ValueError):
-    """A POSTGRES_URL or REDIS_URL that can't be used; the message says why and what to write instead."""
 
 
 def feast_environment(
@@ -40,7 +46,8 @@ def feast_environment(
     """Return the variables that feature_store.yaml reads, each as a quoted YAML scalar.
 
     `postgres_url` is a libpq URL, "postgresql://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=…", where `?host=/DIR` names a
-    socket's folder; `redis_url` is "redis://" or, for TLS, "rediss://[USER:PASSWORD@]HOST[:PORT][/DB]".
+    socket's folder; `redis_url` is "redis://" or, for TLS, "rediss://[USER:PASSWORD@]HOST[:PORT][/DB]", and for a Redis
+    Cluster "redis-cluster://" or "rediss-cluster://[USER:PASSWORD@]HOST[:PORT][,HOST[:PORT]…]".
 
     Raises ConnectionUrlError for a URL that can't be expressed in Feast's settings.
     """
@@ -48,7 +55,7 @@ def feast_environment(
         **_postgres_environment(postgres_url),
         # Feast's own; the feature servers have another (serve.py).
         "FEAST_ONLINE_STORE": "redis",
-        "FEAST_REDIS_CONNECTION": _redis_connection(redis_url, redis_timeout_s),
+        **_redis_environment(redis_url, redis_timeout_s),
     }
     # Feast expands variables in the YAML text before it parses it, so a quote in a password would end the scalar.
     # A JSON string is a YAML scalar.
@@ -56,14 +63,18 @@ def feast_environment(
 
 
 def urls_from_environment(environment: Mapping[str, str]) -> tuple[str, str]:
-    """Return POSTGRES_URL and REDIS_URL; raise ConnectionUrlError when one is missing."""
-    urls = [environment.get(name, "") for name in ("POSTGRES_URL", "REDIS_URL")]
-    missing = [name for name, url in zip(("POSTGRES_URL", "REDIS_URL"), urls, strict=True) if not url]
+    """Return POSTGRES_URL and REDIS_URL, each with the password of its POSTGRES_PASSWORD_FILE or REDIS_PASSWORD_FILE.
+
+    Raises ConnectionUrlError when a URL is missing or a file can't be used.
+    """
+    stores = ("POSTGRES", "REDIS")
+    missing = [f"{store}_URL" for store in stores if not environment.get(f"{store}_URL")]
     if missing:
         raise ConnectionUrlError(
             f"{' and '.join(missing)} must be set; with the local stack running, `. .local/env` sets both"
         )
-    return urls[0], urls[1]
+    postgres_url, redis_url = (with_password(environment, store) for store in stores)
+    return postgres_url, redis_url
 
 
 def _postgres_environment(url: str) -> dict[str, str | None]:
@@ -122,40 +133,29 @@ def _libpq_parts(url: str) -> dict[str, str]:
     return parts
 
 
-def _redis_connection(url: str, timeout_s: float) -> str:
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname, parts.port or _REDIS_DEFAULT_PORT
-    except ValueError as error:
-        raise ConnectionUrlError(f"REDIS_URL is not a Redis URL: {error}; {_WRITE_REDIS}") from error
-    if parts.scheme not in {"redis", "rediss"} or not host:
-        raise ConnectionUrlError(f"REDIS_URL is not a Redis URL; {_WRITE_REDIS}")
-    if ":" in host:
-        raise ConnectionUrlError("REDIS_URL names an IPv6 address, which Feast can't parse; use a host name")
-    if parts.query:
-        names = ", ".join(name for name, _ in parse_qsl(parts.query, keep_blank_values=True))
-        raise ConnectionUrlError(f"REDIS_URL has parameters that Feast would not get: {names}; leave them out")
-    database = parts.path.strip("/") or "0"
-    if not database.isdecimal():
-        raise ConnectionUrlError(f"REDIS_URL names the database {database!r}; it is a number, such as /0")
+def _redis_environment(url: str, timeout_s: float) -> dict[str, str]:
+    address = parse_redis_url(url)
     options: dict[str, object] = {"socket_timeout": timeout_s, "socket_connect_timeout": timeout_s}
-    if database != "0":
-        options["db"] = int(database)
-    if parts.scheme == "rediss":
+    if address.database:
+        options["db"] = address.database
+    if address.tls:
         options["ssl"] = True
-    options |= _redis_credentials(parts)
-    # redis-py's default of three retries with backoff holds a read up for seconds after its timeout.
-    options["retry"] = None
-    # Feast reads each value as JSON where it can: quoting keeps a password such as "12e45" a string.
-    return ",".join([f"{host}:{port}", *(f"{name}={json.dumps(value)}" for name, value in options.items())])
-
-
-def _redis_credentials(parts: SplitResult) -> dict[str, str]:
-    credentials = {
-        name: unquote(value) for name, value in (("username", parts.username), ("password", parts.password)) if value
-    }
-    for name, value in credentials.items():
+    for name, value in (("username", address.username), ("password", address.password)):
+        if value is None:
+            continue
         if "," in value:
             # Feast splits its connection string there, and has no escape for it.
             raise ConnectionUrlError(f"REDIS_URL has a {name} with a comma, which Feast can't parse; change it")
-    return credentials
+        options[name] = value
+    # redis-py's default of three retries with backoff holds a read up for seconds after its timeout. A cluster's
+    # client has retries of another kind, 0.25 s apart, which is how it learns that a node is no longer there.
+    if not address.cluster:
+        options["retry"] = None
+    nodes = (f"{host}:{port}" for host, port in address.nodes)
+    return {
+        "FEAST_REDIS_TYPE": "redis_cluster" if address.cluster else "redis",
+        # Feast reads each value as JSON where it can: quoting keeps a password such as "12e45" a string.
+        "FEAST_REDIS_CONNECTION": ",".join(
+            [*nodes, *(f"{name}={json.dumps(value)}" for name, value in options.items())]
+        ),
+    }

@@ -172,9 +172,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Write contract.json, or with --check compare it with the definitions; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m streamflow_repo.contract", description=__doc__)
     parser.add_argument("--check", action="store_true", help="exit 1 if contract.json differs from the definitions")
+    parser.add_argument("--path", type=Path, default=CONTRACT_PATH, help="the file to write; default: %(default)s")
+    options = parser.parse_args(arguments)
     try:
-        if not parser.parse_args(arguments).check:
-            export_contract()
+        if not options.check:
+            export_contract(options.path)
             return 0
         expected = contract_text(repo_contract())
     except ContractError as error:

@@ -87,6 +87,24 @@ def test_redis_reads_have_timeouts_and_no_retries(monkeypatch: pytest.MonkeyPatc
     assert parameters == {"socket_timeout": 0.25, "socket_connect_timeout": 0.25, "retry": None}
 
 
+def test_a_cluster_is_named_by_some_of_its_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = _settings(monkeypatch, redis_url="rediss-cluster://feast:p%40ss@a:7000,b,c:7002")
+    nodes, parameters = _redis_parameters(settings)
+    assert settings["online_store"]["redis_type"] == "redis_cluster"
+    assert nodes == [{"host": "a", "port": "7000"}, {"host": "b", "port": "6379"}, {"host": "c", "port": "7002"}]
+    assert parameters == {
+        "socket_timeout": 0.25,
+        "socket_connect_timeout": 0.25,
+        "ssl": True,
+        "username": "feast",
+        "password": "p@ss",
+    }
+
+
+def test_one_redis_is_no_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert _settings(monkeypatch)["online_store"]["redis_type"] == "redis"
+
+
 @pytest.mark.parametrize(
     ("url", "message"),
     [
@@ -117,6 +135,10 @@ def test_a_postgres_url_that_feast_cannot_use_is_refused(url: str, message: str)
         ("redis://:a%2Cb@cache", "a password with a comma"),
         ("redis://cache?ssl_ca_certs=/x", "would not get: ssl_ca_certs"),
         ("redis://cache:99999", "Port out of range"),
+        ("redis://a,b", "several hosts"),
+        ("redis-cluster://a,", "not a Redis URL"),
+        ("redis-cluster://a:x,b", "not a Redis URL: Port could not be cast"),
+        ("redis-cluster://a/2", "a Redis Cluster has 0 only"),
     ],
 )
 def test_a_redis_url_that_feast_cannot_use_is_refused(url: str, message: str) -> None:
@@ -133,6 +155,8 @@ def test_a_redis_url_that_feast_cannot_use_is_refused(url: str, message: str) ->
         ("postgresql://feast:secret%@db/streamflow", _REDIS),
         (_POSTGRES, "redis://:secret@cache:x"),
         (_POSTGRES, "redis://:secret,@cache"),
+        (_POSTGRES, "redis-cluster://:secret@a,b:x"),
+        (_POSTGRES, "redis://:secret@a,b"),
     ],
 )
 def test_no_password_is_in_a_refusal(postgres_url: str, redis_url: str) -> None:

@@ -14,6 +14,7 @@ def write_environment_file(config: StackConfig, layout: Layout) -> None:
     variables = {
         "POSTGRES_URL": postgres_url,
         "REDIS_URL": redis_url,
+        "GATEWAY_GRPC_PORT": str(config.gateway_grpc_port),
         **feast_environment(postgres_url=postgres_url, redis_url=redis_url),
     }
     path = layout.environment_file

@@ -8,6 +8,7 @@ from http import HTTPStatus
 import psycopg
 import redis
 from streamflow_features import FeatureClient, FeatureServingError
+from streamflow_repo.redis_url import open_redis
 
 from streamflow_local.config import StackConfig
 from streamflow_local.layout import Layout
@@ -41,7 +42,7 @@ def _postgres(url: str) -> str | None:
 
 def _redis(url: str) -> str | None:
     try:
-        with redis.Redis.from_url(url, socket_timeout=_TIMEOUT_S, socket_connect_timeout=_TIMEOUT_S) as client:
+        with open_redis(url, timeout_s=_TIMEOUT_S) as client:
             client.ping()
     except redis.RedisError as error:
         return _line(error)

@@ -4,12 +4,12 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-import psycopg
 from streamflow_features import FeatureClient, FeatureServingError, UserFeatures
 from streamflow_offline.apply import apply_definitions
 from streamflow_offline.generate import generate_months
-from streamflow_offline.ingest import MonthReport, create_tables, ingest
+from streamflow_offline.ingest import MonthReport, ingest
 from streamflow_offline.materialize import ViewReport, materialize
+from streamflow_offline.sample import has_months
 from streamflow_repo.connections import feast_environment
 
 from streamflow_local import health, postgres, stack, valkey
@@ -109,7 +109,7 @@ def _load_and_materialize(
 ) -> None:
     postgres_url = config.postgres_url(layout)
     months = data
-    if months is None and not _has_data(postgres_url):
+    if months is None and not has_months(postgres_url):
         months = layout.generated_months
         if not months.exists():
             with steps.step("generating two months of sample data"):
@@ -130,13 +130,6 @@ def _load_and_materialize(
     for name in config.feature_servers():
         with steps.step(f"waiting for {name}", log=layout.logs / f"{name}.log"):
             _wait_for(supervisor, name, config, layout)
-
-
-def _has_data(postgres_url: str) -> bool:
-    with psycopg.connect(postgres_url) as connection:
-        create_tables(connection)
-        row = connection.execute("SELECT EXISTS (SELECT FROM subscriptions_profile_snapshots)").fetchone()
-    return row is not None and bool(row[0])
 
 
 def _month_line(month: MonthReport) -> str:

