@@ -41,6 +41,25 @@ down: install ## Stop the stack; its data stay
 status: install ## Show each process with pid, port and health; JSON=1 for programs
 	@$(RUN) local status $(if $(JSON),--json)
 
+.PHONY: training-set
+training-set: install ## Build a training set from the stack's PostgreSQL; ARGS=--overwrite and other options
+	@env=$${STREAMFLOW_STATE:-.local}/env; test -f $$env || { echo "no stack has run here; start one with make up"; exit 1; }
+	@. $${STREAMFLOW_STATE:-.local}/env && $(RUN) offline training-set --out $${STREAMFLOW_STATE:-.local}/training-set $(ARGS)
+
+.PHONY: audit
+audit: install ## Compare what the gateway serves with what training reads; ARGS=--all and other options
+	@env=$${STREAMFLOW_STATE:-.local}/env; test -f $$env || { echo "no stack has run here; start one with make up"; exit 1; }
+	@. $${STREAMFLOW_STATE:-.local}/env && $(RUN) offline audit-skew $(ARGS)
+
+.PHONY: secrets
+secrets: ## Write random passwords for docker-compose.yml into .local/secrets, where there are none
+	@install -d -m 700 .local/secrets
+	@# The folder keeps others out; the containers' users are others, and are given the files alone.
+	@for name in postgres_password redis_password; do \
+		test -s .local/secrets/$$name || python3 -c 'import secrets; print(secrets.token_urlsafe(24))' >.local/secrets/$$name; \
+		chmod 444 .local/secrets/$$name; \
+	done
+
 .PHONY: test
 test: check ## All that CI checks
 	@$(RUN) pytest
@@ -58,7 +77,7 @@ check: install ## Format, lint, types, protos, generated code, contract
 	@$(RUN) ruff format --check --quiet
 	@$(RUN) ruff check --quiet
 	@# Folder by folder: each has a conftest of its own.
-	@for folder in protos feature_repo gateway clients offline local loadtests; do $(RUN) mypy --no-error-summary $$folder || exit 1; done
+	@for folder in protos feature_repo gateway clients offline local loadtests k8s; do $(RUN) mypy --no-error-summary $$folder || exit 1; done
 	@$(RUN) python -m streamflow_repo.contract --check
 	@$(RUN) buf lint protos
 	@$(RUN) buf format --diff --exit-code protos

@@ -1,1 +1,1 @@
-"""Jobs on StreamFlow's month data: generate, ingest, apply, materialize."""
+"""Jobs on StreamFlow's month data: generate, ingest, apply, materialize, training set, skew audit."""

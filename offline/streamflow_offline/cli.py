@@ -1,10 +1,11 @@
 """`offline`: the jobs on StreamFlow's month data, as commands."""
 
 import os
+import signal
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -13,6 +14,15 @@ from rich.table import Table
 from streamflow_repo.connections import ConnectionUrlError, urls_from_environment
 
 from streamflow_offline.errors import JobError
+from streamflow_offline.training_set import (
+    DEFAULT_CHUNK_ROWS,
+    OutputFormat,
+    TrainingSetRequest,
+    build_training_set,
+)
+
+if TYPE_CHECKING:
+    from streamflow_offline.materialize import ViewReport
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -64,39 +74,156 @@ def ingest(
 
 
 @app.command()
-def apply() -> None:
+def sample() -> None:
+    """Load generated months into a PostgreSQL that has no months yet; leave any other alone."""
+    from streamflow_offline.sample import load_sample  # noqa: PLC0415  # commands load what they use
+
+    postgres_url, _ = urls_from_environment(os.environ)
+    _out.print("loaded" if load_sample(postgres_url, on_progress=_tell) else "PostgreSQL has months already")
+
+
+@app.command()
+def apply(
+    *,
+    contract: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="STREAMFLOW_CONTRACT", help="Where contract.json is written. Default: in the feature repository."
+        ),
+    ] = None,
+) -> None:
     """Apply the feature definitions with Feast and write contract.json."""
     from streamflow_offline.apply import apply_definitions  # noqa: PLC0415  # commands load what they use
 
     postgres_url, redis_url = urls_from_environment(os.environ)
     contract_hash = apply_definitions(
-        postgres_url=postgres_url, redis_url=redis_url, on_output=lambda line: _out.print(line, markup=False)
+        postgres_url=postgres_url,
+        redis_url=redis_url,
+        on_output=lambda line: _out.print(line, markup=False),
+        contract_path=contract,
     )
     _out.print(f"contract {contract_hash}")
 
 
 @app.command()
 def materialize(
+    *,
+    incremental: Annotated[
+        bool, typer.Option("--incremental", help="Only what was ingested or corrected since the last run.")
+    ] = False,
+    start: Annotated[
+        datetime | None, typer.Option(help="Only the users whose newest row is of this moment, in UTC, or later.")
+    ] = None,
     end: Annotated[
         datetime | None,
-        typer.Option(help="Only rows up to this moment, in UTC; refused if it would leave rows out. Default: now."),
+        typer.Option(
+            help="Only rows up to this moment, in UTC; without --start refused if it leaves rows out. Default: now."
+        ),
     ] = None,
+    view: Annotated[list[str] | None, typer.Option(help="A feature view; may be repeated. Default: all.")] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="A file for the report as JSON.")] = None,
 ) -> None:
-    """Write each user's newest features into Redis."""
-    from streamflow_offline.materialize import materialize as run  # noqa: PLC0415  # commands load what they use
+    """Write each user's newest features into Redis, and compare it with PostgreSQL; exit 1 if they differ."""
+    from streamflow_offline.materialize import FreshnessError, write_json  # noqa: PLC0415  # commands load what they use
+    from streamflow_offline.materialize import materialize as run  # noqa: PLC0415  # the same
 
     postgres_url, redis_url = urls_from_environment(os.environ)
-    reports = run(
+    if json_file is not None and not json_file.absolute().parent.is_dir():
+        raise JobError(f"there is no folder {json_file.absolute().parent} for --json; make it, or name another file")
+    different = None
+    try:
+        reports = run(
+            postgres_url=postgres_url,
+            redis_url=redis_url,
+            start=start.replace(tzinfo=UTC) if start else None,
+            end=end.replace(tzinfo=UTC) if end else None,
+            incremental=incremental,
+            views=view or (),
+            on_progress=_tell,
+        )
+    except FreshnessError as error:
+        reports, different = list(error.reports), error
+    _out.print(_freshness(reports))
+    if json_file is not None:
+        write_json(json_file, reports)
+    if different is not None:
+        raise different
+
+
+@app.command("training-set")
+def training_set(
+    *,
+    out: Annotated[Path, typer.Option(help="The folder of a Parquet dataset, or a CSV file named *.csv.")],
+    service: Annotated[str, typer.Option(help="The feature service.")] = "churn_v1",
+    as_of: Annotated[
+        list[datetime] | None,
+        typer.Option(formats=["%Y-%m-%d"], help="A day of label snapshots; may be repeated. Default: all."),
+    ] = None,
+    entities: Annotated[
+        Path | None, typer.Option(help="A CSV file of entity rows of your own: user_id, as_of or timestamp, and more.")
+    ] = None,
+    entity_query: Annotated[str | None, typer.Option(help="An SQL query of entity rows of your own.")] = None,
+    output_format: Annotated[
+        OutputFormat | None, typer.Option("--format", help="Default: csv for *.csv, else parquet.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Put it in the place of an earlier one.")] = False,
+    chunk_rows: Annotated[int, typer.Option(help="How many rows are read and written at a time.")] = DEFAULT_CHUNK_ROWS,
+) -> None:
+    """Build a training set: features as they were at each row's time, joined to the label of that month."""
+    # A container is stopped by SIGTERM: as with Ctrl-C, the job says what is kept.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    postgres_url, redis_url = urls_from_environment(os.environ)
+    report = build_training_set(
+        TrainingSetRequest(
+            service=service,
+            out=out,
+            as_of=tuple(day.date() for day in as_of or ()),
+            entities=entities,
+            entity_query=entity_query,
+            output_format=output_format,
+            overwrite=overwrite,
+            chunk_rows=chunk_rows,
+        ),
         postgres_url=postgres_url,
         redis_url=redis_url,
-        end=end.replace(tzinfo=UTC) if end else None,
         on_progress=_tell,
     )
-    table = Table("feature view", "users", "newest event", "departed users removed", "later rows left out", box=None)
-    for view in reports:
-        newest = view.newest.isoformat() if view.newest else "-"
-        table.add_row(view.view, f"{view.users:,}", newest, f"{view.departed:,}", f"{view.later_rows:,}")
+    table = Table("as_of", "rows", "label rate", box=None)
+    for day in report.manifest["dates"]:
+        rate = "-" if day["label_rate"] is None else f"{day['label_rate']:.4f}"
+        table.add_row(day["as_of"], f"{day['rows']:,}", rate)
     _out.print(table)
+    _out.print(f"{report.out}  {report.manifest['content_hash']}", soft_wrap=True, markup=False)
+    _out.print(f"manifest  {report.manifest_path}", soft_wrap=True, markup=False)
+
+
+@app.command("audit-skew")
+def audit_skew(
+    *,
+    users: Annotated[int, typer.Option(help="How many of the users with features in PostgreSQL.")] = 1000,
+    all_users: Annotated[bool, typer.Option("--all", help="All users of PostgreSQL and of Redis.")] = False,
+    feature_service: Annotated[str, typer.Option(help="The feature service.")] = "churn_v1",
+    gateway: Annotated[
+        str | None, typer.Option(help="HOST:PORT. Default: 127.0.0.1 and GATEWAY_GRPC_PORT, else 50051.")
+    ] = None,
+    threshold: Annotated[float, typer.Option(help="The share of differing users that a feature may have.")] = 0.0,
+    seed: Annotated[int, typer.Option(help="The same seed draws the same users.")] = 0,
+    json_file: Annotated[Path | None, typer.Option("--json", help="A file for the report as JSON.")] = None,
+    timeout_s: Annotated[float, typer.Option(help="What a call to the gateway may take, in seconds.")] = 10.0,
+) -> None:
+    """Compare what the gateway serves with what training reads; exit 1 above the threshold, 2 if it can't be told."""
+    from streamflow_offline.audit import AuditRequest  # noqa: PLC0415  # commands load what they use
+    from streamflow_offline.audit.command import local_gateway, run  # noqa: PLC0415  # the same
+
+    request = AuditRequest(
+        feature_service=feature_service,
+        gateway=gateway or local_gateway(),
+        users=None if all_users else users,
+        threshold=threshold,
+        seed=seed,
+        timeout_s=timeout_s,
+    )
+    raise typer.Exit(run(request, json_file=json_file, out=_out, tell=_tell))
 
 
 def main() -> None:
@@ -105,6 +232,22 @@ def main() -> None:
         app()
     except (ConnectionUrlError, JobError) as error:
         sys.exit(f"error: {error}")
+
+
+def _freshness(reports: "list[ViewReport]") -> Table:
+    table = Table("feature view", "users", "in Redis", "newest event", "in Redis", "rows written", box=None)
+    for column in ("departed users removed", "later rows left out", "fresh"):
+        table.add_column(column)
+    for report in reports:
+        newest = (f"{moment:%Y-%m-%d %H:%M:%S}" if moment else "-" for moment in (report.newest, report.newest_online))
+        table.add_row(
+            report.view,
+            *(f"{count:,}" for count in (report.users, report.users_online)),
+            *newest,
+            *(f"{count:,}" for count in (report.written, report.departed, report.later_rows)),
+            "yes" if report.fresh else "no",
+        )
+    return table
 
 
 def _tell(text: str) -> None:

@@ -1,8 +1,8 @@
 """Feast, opened on the feature repository with the connections of this process."""
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,17 +47,44 @@ def open_store(*, postgres_url: str, redis_url: str) -> Iterator["FeatureStore"]
 
 
 @contextmanager
-def exclusive(postgres_url: str) -> Iterator[psycopg.Connection]:
+def exclusive(postgres_url: str, *, on_wait: Callable[[], None] | None = None) -> Iterator[psycopg.Connection]:
     """Hold the lock of Feast's writers for a block, so that two applies or materializations never interleave.
 
-    Yields the connection that holds it; waits while another job does. Raises JobError when PostgreSQL can't be reached.
+    Yields the connection that holds it; waits while another job does, and calls `on_wait` before it does. Raises
+    JobError when PostgreSQL can't be reached.
     """
     with connected(postgres_url) as connection:
-        connection.execute("SELECT pg_advisory_lock(%s)", (_FEAST_JOB_LOCK,))
+        taken = connection.execute("SELECT pg_try_advisory_lock(%s)", (_FEAST_JOB_LOCK,)).fetchone()
+        if taken != (True,):
+            if on_wait is not None:
+                on_wait()
+            connection.execute("SELECT pg_advisory_lock(%s)", (_FEAST_JOB_LOCK,))
         connection.execute(
             sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(REGISTRY_SCHEMA)),
         )
-        yield connection
+        try:
+            yield connection
+        finally:
+            # The server notices a closed connection only after a while, and the next job would wait for that.
+            with suppress(psycopg.Error):
+                connection.execute("SELECT pg_advisory_unlock(%s)", (_FEAST_JOB_LOCK,))
+
+
+@contextmanager
+def undisturbed(postgres_url: str, *, timeout_s: float) -> Iterator[None]:
+    """Let no apply or materialization begin during a block; waits for one that runs. Several blocks may at once.
+
+    Raises JobError when one still runs after `timeout_s`, and when PostgreSQL can't be reached.
+    """
+    with connected(postgres_url) as connection:
+        connection.execute("SELECT set_config('lock_timeout', %s, false)", (f"{round(timeout_s * 1000)}ms",))
+        try:
+            connection.execute("SELECT pg_advisory_lock_shared(%s)", (_FEAST_JOB_LOCK,))
+        except psycopg.errors.LockNotAvailable as error:
+            raise JobError(
+                f"an apply or a materialization has been running for {timeout_s:g} s; try again when it has ended"
+            ) from error
+        yield
 
 
 @contextmanager

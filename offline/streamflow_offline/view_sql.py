@@ -24,6 +24,21 @@ def event_timestamp_utc(view: "FeatureView") -> sql.Composed:
     return sql.SQL("({}::timestamp AT TIME ZONE 'UTC')").format(sql.Identifier(_source(view).timestamp_field))
 
 
+def timestamp_field(view: "FeatureView") -> str:
+    """Return the column with a row's event timestamp."""
+    return str(_source(view).timestamp_field)
+
+
+def created_timestamp_field(view: "FeatureView") -> str | None:
+    """Return the column with the time that a row was written; None where the source has none."""
+    return _source(view).created_timestamp_column or None
+
+
+def field_mapping(view: "FeatureView") -> dict[str, str]:
+    """Return the features that have another name than their column, by the column's."""
+    return dict(_source(view).field_mapping or {})
+
+
 def _source(view: "FeatureView") -> "PostgreSQLSource":
     from feast.infra.offline_stores.contrib.postgres_offline_store.postgres_source import (  # noqa: PLC0415
         PostgreSQLSource,

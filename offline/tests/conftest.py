@@ -1,9 +1,17 @@
-"""Small month folders to load."""
+"""Small month folders to load, and databases with definitions applied."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from online_stores import OnlineStores
+from streamflow_local import postgres
+from streamflow_offline.feast_store import connected
+from streamflow_offline.ingest import create_tables
+from streamflow_repo.entities import user
+from streamflow_repo.services import churn_v1, engagement_v1
+from streamflow_repo.views import payments_agg_90d_fv, subs_profile_fv, support_agg_90d_fv, usage_agg_30d_fv
+from training_sets import apply_objects, copied_database
 
 
 @pytest.fixture
@@ -69,3 +77,34 @@ def write_month(tmp_path: Path, month_files: dict[str, str]) -> Callable[..., Pa
         return months
 
     return write
+
+
+@pytest.fixture(scope="session")
+def applied_template(postgres_socket_dir: Path) -> str:
+    """The name of a database with StreamFlow's definitions applied and its tables empty, to be copied."""
+    name = "applied_template"
+    postgres.create_database(postgres_socket_dir, name)
+    url = postgres.url(postgres_socket_dir, name)
+    with connected(url) as connection:
+        create_tables(connection)
+    views = [payments_agg_90d_fv, subs_profile_fv, support_agg_90d_fv, usage_agg_30d_fv]
+    apply_objects(url, [user, *views, churn_v1, engagement_v1])
+    return name
+
+
+@pytest.fixture
+def applied_url(postgres_socket_dir: Path, applied_template: str, request: pytest.FixtureRequest) -> Iterator[str]:
+    """The URL of a database of the test's own with StreamFlow's definitions applied and its tables empty."""
+    name = f"applied_{abs(hash(request.node.nodeid))}"
+    with copied_database(postgres_socket_dir, name, template=applied_template) as url:
+        yield url
+
+
+@pytest.fixture
+def online_stores(applied_url: str, redis_url: str) -> Iterator[OnlineStores]:
+    """A database with StreamFlow's definitions applied and its tables empty, and an empty Redis."""
+    stores = OnlineStores(applied_url, f"{redis_url}/5")
+    with stores.redis() as client:
+        client.flushdb()
+        yield stores
+        client.flushdb()

@@ -1,0 +1,120 @@
+"""What Redis holds, beside what PostgreSQL has: of every user and view, the event timestamp."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from itertools import islice
+from typing import Any
+
+import psycopg
+import redis
+from psycopg import sql
+
+from streamflow_offline.materialize.newest import NewestRows, utc
+from streamflow_offline.materialize.user_keys import UserKeys
+
+_BATCH_SIZE = 5000
+_ONLINE = sql.Identifier("pg_temp", "online")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Freshness:
+    """How a view's users in Redis compare with its newest rows in PostgreSQL."""
+
+    users_online: int
+    """Users whom both have."""
+
+    newest_online: datetime | None
+    """The newest event timestamp that Redis has of them."""
+
+    missing: int
+    """Users whom Redis does not have."""
+
+    older: int
+    """Users of whom Redis has an older row."""
+
+    newer: int
+    """Users of whom Redis has a newer row."""
+
+
+def read_online(
+    client: redis.Redis, connection: psycopg.Connection, keys: UserKeys, views: Sequence[NewestRows]
+) -> None:
+    """Read the event timestamps of every user and view from Redis, for the functions below to compare with.
+
+    Raises redis.RedisError and psycopg.Error.
+    """
+    columns = [sql.SQL("{} timestamp").format(_column(number)) for number in range(len(views))]
+    connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(_ONLINE))
+    connection.execute(
+        sql.SQL("CREATE TEMPORARY TABLE {} ({})").format(
+            _ONLINE, sql.SQL(", ").join([sql.SQL("user_id text"), *columns])
+        )
+    )
+    fields = [f"_ts:{rows.name}" for rows in views]
+    with connection.cursor().copy(sql.SQL("COPY {} FROM STDIN").format(_ONLINE)) as copy:
+        for batch in _batches(keys.scan(client)):
+            with client.pipeline(transaction=False) as pipeline:
+                for key in batch.values():
+                    pipeline.hmget(key, fields)  # type: ignore[arg-type]  # its annotation forgets that keys are bytes
+                for user_id, times in zip(batch, pipeline.execute(), strict=True):
+                    copy.write_row([user_id, *map(_timestamp_text, times)])
+    connection.execute(sql.SQL("ANALYZE {}").format(_ONLINE))
+
+
+def compare(connection: psycopg.Connection, rows: NewestRows, *, number: int) -> Freshness:
+    """Return how the users of the view of that number compare; those whom PostgreSQL does not have are left out."""
+    query = sql.SQL(
+        "SELECT count(o.event), max(o.event), count(*) FILTER (WHERE o.event IS NULL),"
+        " count(*) FILTER (WHERE o.event < n.{event}), count(*) FILTER (WHERE o.event > n.{event})"
+        " FROM {newest} AS n LEFT JOIN ({online}) AS o ON o.user_id = n.{key}::text"
+    ).format(event=rows.event, newest=rows.table, online=_online(number), key=rows.key)
+    ((users, newest, missing, older, newer),) = connection.execute(query).fetchall()
+    return Freshness(users_online=users, newest_online=utc(newest), missing=missing, older=older, newer=newer)
+
+
+def differs_online(rows: NewestRows, *, number: int) -> sql.Composed:
+    """Return the SQL condition on a newest row, `n`, that Redis has another event timestamp of the user or none."""
+    return sql.SQL(
+        "NOT EXISTS (SELECT FROM ({online}) AS o WHERE o.user_id = n.{key}::text AND o.event = n.{event})"
+    ).format(online=_online(number), key=rows.key, event=rows.event)
+
+
+def departed(connection: psycopg.Connection, rows: NewestRows, *, number: int) -> Iterator[list[str]]:
+    """Yield, in batches, the users whom Redis has and PostgreSQL does not."""
+    query = sql.SQL(
+        "SELECT o.user_id FROM ({online}) AS o"
+        " WHERE NOT EXISTS (SELECT FROM {newest} AS n WHERE n.{key}::text = o.user_id)"
+    ).format(online=_online(number), newest=rows.table, key=rows.key)
+    with connection.transaction(), connection.cursor(name="departed") as cursor:
+        cursor.execute(query)
+        while fetched := cursor.fetchmany(_BATCH_SIZE):
+            yield [user_id for (user_id,) in fetched]
+
+
+def _online(number: int) -> sql.Composed:
+    # A scan of Redis may give a user twice.
+    return sql.SQL("SELECT user_id, max({event}) AS event FROM {} WHERE {event} IS NOT NULL GROUP BY user_id").format(
+        _ONLINE, event=_column(number)
+    )
+
+
+def _column(number: int) -> sql.Identifier:
+    return sql.Identifier(f"event_{number}")
+
+
+def _batches(users: Iterator[tuple[str, bytes]]) -> Iterator[dict[str, bytes]]:
+    while batch := dict(islice(users, _BATCH_SIZE)):
+        yield batch
+
+
+# Few event timestamps are shared by all users.
+@lru_cache(maxsize=10_000)
+def _timestamp_text(stored: Any) -> str | None:
+    """Return a stored event timestamp as PostgreSQL reads it: UTC, to the microsecond."""
+    if stored is None:
+        return None
+    from google.protobuf.timestamp_pb2 import Timestamp  # noqa: PLC0415  # comes with Feast, which takes seconds
+
+    return Timestamp.FromString(stored).ToDatetime(UTC).replace(tzinfo=None).isoformat(" ")
