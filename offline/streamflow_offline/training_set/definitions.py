@@ -1,0 +1,132 @@
+"""A feature service as the registry has it, and Feast's SQL for its features."""
+
+import json
+import warnings
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from feast import FeatureStore
+from sqlalchemy.exc import SQLAlchemyError
+from streamflow_repo import CONTRACT_PATH
+from streamflow_repo.connections import REGISTRY_SCHEMA
+from streamflow_repo.contract import ContractError, build_contract
+
+from streamflow_offline.errors import JobError
+from streamflow_offline.feast_store import open_store
+from streamflow_offline.training_set.offline_store import OFFLINE_STORE_TYPE
+
+if TYPE_CHECKING:
+    from feast import FeatureService, FeatureView
+
+_NOTHING_APPLIED = "nothing is applied in this database; run `offline apply` first"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Feature:
+    """A feature, as the contract has it."""
+
+    view: str
+    name: str
+    dtype: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Definitions:
+    """A feature service with all that its training set depends on."""
+
+    store: FeatureStore
+    service: "FeatureService"
+
+    views: Sequence["FeatureView"]
+    """The service's feature views, by name."""
+
+    features: tuple[Feature, ...]
+    """In the order of the contract."""
+
+    contract_hash: str
+    """Of the definitions in the registry, which are what Feast reads by."""
+
+    join_key: str
+
+    def point_in_time_sql(self, entity_query: str) -> str:
+        """Return Feast's SQL for the entity query's rows, each once, all columns kept, with the service's features.
+
+        Raises JobError when Feast refuses.
+        """
+        try:
+            with warnings.catch_warnings():
+                # Feast reads the registry, and may find what it holds old-fashioned.
+                warnings.simplefilter("ignore")
+                job = self.store.get_historical_features(entity_df=entity_query, features=self.service)
+                return str(job.to_sql())
+        except Exception as error:
+            raise JobError(f"Feast refuses {self.service.name}: {type(error).__name__}: {error}") from error
+
+
+@contextmanager
+def opened(connection: psycopg.Connection, *, postgres_url: str, redis_url: str) -> Iterator[FeatureStore]:
+    """Yield Feast's store. Raises JobError when nothing is applied, and when its registry can't be read."""
+    if connection.execute("SELECT to_regnamespace(%s) IS NULL", (REGISTRY_SCHEMA,)).fetchone() == (True,):
+        raise JobError(_NOTHING_APPLIED)
+    try:
+        with open_store(postgres_url=postgres_url, redis_url=redis_url) as store:
+            yield store
+    except SQLAlchemyError as error:
+        raise JobError(
+            f"Feast's registry, schema {REGISTRY_SCHEMA}, can't be read: {' '.join(str(error).split())}"
+        ) from error
+
+
+def load_definitions(store: FeatureStore, service: str) -> Definitions:
+    """Return a feature service as it is applied. Raises JobError for one that is not, or that can't be served."""
+    services = {str(applied.name): applied for applied in store.list_feature_services()}
+    if not services:
+        raise JobError(_NOTHING_APPLIED)
+    if service not in services:
+        raise JobError(f"there is no feature service {service!r}; applied are {', '.join(sorted(services))}")
+    views = {str(view.name): view for view in store.list_feature_views()}
+    contract = _contract(store, services.values(), views.values())
+    [entry] = [entry for entry in contract["feature_services"] if entry["name"] == service]
+    features = tuple(Feature(view=f["view"], name=f["name"], dtype=f["dtype"]) for f in entry["features"])
+    return Definitions(
+        store=store,
+        service=services[service],
+        views=[views[name] for name in sorted({feature.view for feature in features})],
+        features=features,
+        contract_hash=contract["hash"],
+        join_key=contract["entity"]["join_key"],
+    )
+
+
+def committed_hash() -> str | None:
+    """Return the hash of contract.json; None where there is none."""
+    try:
+        return str(json.loads(CONTRACT_PATH.read_text(encoding="utf-8"))["hash"])
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def use_lateral_join(store: FeatureStore, *, views_without_ties: Iterable[str]) -> None:
+    """Let Feast read historical features through LateralPostgreSQLOfflineStore; before it has read any."""
+    store.config.offline_config = {
+        **store.config.offline_config,
+        "type": OFFLINE_STORE_TYPE,
+        "views_without_ties": sorted(views_without_ties),
+    }
+
+
+def _contract(
+    store: FeatureStore, services: Iterable["FeatureService"], views: Collection["FeatureView"]
+) -> dict[str, Any]:
+    if not views:
+        raise JobError("no feature view is applied in this database; run `offline apply` first")
+    try:
+        entity = store.get_entity(next(iter(views)).entities[0])
+        return build_contract(project=store.project, entity=entity, views=views, services=services)
+    except ContractError as error:
+        raise JobError(
+            f"the applied definitions have no contract: {error}; mend them and run `offline apply`"
+        ) from error
