@@ -1,0 +1,199 @@
+"""The definitions three times: as the repository has them, as they are applied, as the gateway has them."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from streamflow_offline.audit.cells import Feature
+from streamflow_offline.errors import JobError
+from streamflow_offline.view_sql import created_timestamp_field, field_mapping, source_table, timestamp_field
+
+if TYPE_CHECKING:
+    from feast import FeatureStore, FeatureView
+    from streamflow_features import FeatureService
+
+REPOSITORY, REGISTRY, GATEWAY = "the definitions", "the registry", "the gateway's contract"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Version:
+    """One of the three."""
+
+    where: str
+
+    contract_hash: str | None
+    """None where there is nothing to have one of."""
+
+    features: Mapping[str, Feature] | None
+    """Of the audited feature service, by reference, in order; None where there is no such service."""
+
+    @property
+    def references(self) -> tuple[str, ...]:
+        """The service's feature references."""
+        return tuple(self.features or ())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Definitions:
+    """What of a feature service can be compared, and what can't because definitions differ."""
+
+    contracts: Mapping[str, str | None]
+    """The contract hash of "definitions", "registry" and "gateway"."""
+
+    differences: Sequence[str]
+    """Nothing where all agree."""
+
+    features: tuple[Feature, ...]
+    """Those that both sides can read, as applied."""
+
+    served: tuple[str, ...]
+    """The gateway's feature references, in its order."""
+
+    gateway_hash: str
+
+
+def compare_definitions(store: "FeatureStore", described: Iterable["FeatureService"], service: str) -> Definitions:
+    """Compare the repository's definitions, those that are applied, and what the gateway says of its contract.
+
+    Raises JobError when nothing is applied, when definitions have no contract, and for a feature service that is
+    nowhere.
+    """
+    from streamflow_repo.contract import ContractError, repo_contract, repo_views  # noqa: PLC0415  # takes seconds
+
+    views = {str(view.name): view for view in store.list_feature_views()}
+    if not views:
+        raise JobError("nothing is applied in this database; run `offline apply` first")
+    try:
+        repository = _of_contract(REPOSITORY, repo_contract(), service)
+        registry = _of_contract(REGISTRY, _applied_contract(store, views.values()), service)
+    except ContractError as error:
+        raise JobError(f"definitions have no contract: {error}; mend them and run `offline apply`") from error
+    gateway = _of_gateway(described, service)
+    versions = [repository, registry, gateway]
+    read = {feature.view for feature in (registry.features or {}).values()}
+    defined = {name: view for name, view in repo_views().items() if name in read}
+    return Definitions(
+        contracts=dict(
+            zip(("definitions", "registry", "gateway"), (version.contract_hash for version in versions), strict=True)
+        ),
+        differences=[*contract_differences(versions, service), *source_differences(defined, views)],
+        features=tuple(
+            feature for ref, feature in (registry.features or {}).items() if ref in (gateway.features or {})
+        ),
+        served=gateway.references,
+        gateway_hash=str(gateway.contract_hash),
+    )
+
+
+def contract_differences(versions: Sequence[Version], service: str) -> list[str]:
+    """Return in what the versions differ, feature by feature, and what to do about it.
+
+    Raises JobError for a feature service that none of them has.
+    """
+    if all(version.features is None for version in versions):
+        raise JobError(f"there is no feature service {service!r}; name one of the definitions with --feature-service")
+    if len({version.contract_hash for version in versions}) == 1:
+        return []
+    found = []
+    absent = [version.where for version in versions if version.features is None]
+    if absent:
+        found.append(f"{service} is missing in {_listed(absent)}")
+    present = [version for version in versions if version.features is not None]
+    for reference in dict.fromkeys(ref for version in present for ref in version.references):
+        said = {version.where: _said(version, reference) for version in present}
+        if len(set(said.values())) > 1:
+            found.append(f"{reference} is {_told_apart(said)}")
+    if not absent and len({version.references for version in versions}) > 1 and not found:
+        found.append(f"{service} has its features in another order in one of them")
+    if not found:
+        found.append(f"they differ in something else than the features of {service}")
+    return [f"{_told_apart({v.where: str(v.contract_hash) for v in versions})}: {_advice(versions)}", *found]
+
+
+def source_differences(defined: Mapping[str, "FeatureView"], applied: Mapping[str, "FeatureView"]) -> list[str]:
+    """Return which views that both have are read from elsewhere than defined; no contract says so."""
+    found = []
+    for name in sorted(defined.keys() & applied.keys()):
+        ours, theirs = _source(defined[name]), _source(applied[name])
+        found += [
+            f"{name} has the {what} {ours[what]} in {REPOSITORY}, {theirs[what]} in {REGISTRY}: run `offline apply`"
+            for what in ours
+            if ours[what] != theirs[what]
+        ]
+    return found
+
+
+def _applied_contract(store: "FeatureStore", views: Iterable["FeatureView"]) -> dict[str, Any]:
+    from streamflow_repo.contract import build_contract  # noqa: PLC0415  # takes seconds
+
+    views = list(views)
+    return build_contract(
+        project=store.project,
+        entity=store.get_entity(views[0].entities[0]),
+        views=views,
+        services=store.list_feature_services(),
+    )
+
+
+def _of_gateway(described: Iterable["FeatureService"], service: str) -> Version:
+    by_name = {entry.name: entry for entry in described}
+    features = None
+    if service in by_name:
+        features = {
+            feature.feature_reference: _feature(feature.feature_reference, feature.dtype, feature.max_age_s)
+            for feature in by_name[service].features
+        }
+    return Version(
+        where=GATEWAY,
+        contract_hash=next((entry.contract_hash for entry in by_name.values()), None),
+        features=features,
+    )
+
+
+def _of_contract(where: str, contract: Mapping[str, Any], service: str) -> Version:
+    features = None
+    for entry in contract["feature_services"]:
+        if entry["name"] == service:
+            described = [Feature(**feature) for feature in entry["features"]]
+            features = {feature.reference: feature for feature in described}
+    return Version(where=where, contract_hash=str(contract["hash"]), features=features)
+
+
+def _feature(reference: str, dtype: str, max_age_s: float | None) -> Feature:
+    view, _, name = reference.partition(":")
+    return Feature(view=view, name=name, dtype=dtype, max_age_s=max_age_s)
+
+
+def _said(version: Version, reference: str) -> str:
+    feature = (version.features or {}).get(reference)
+    if feature is None:
+        return "missing"
+    return feature.dtype if feature.max_age_s is None else f"{feature.dtype} of at most {feature.max_age_s:.15g} s"
+
+
+def _told_apart(said: Mapping[str, str]) -> str:
+    """Return who says what, those together who say the same."""
+    groups: dict[str, list[str]] = {}
+    for where, what in said.items():
+        groups.setdefault(what, []).append(where)
+    return ", ".join(f"{what} in {_listed(wheres)}" for what, wheres in groups.items())
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join(names)
+
+
+def _advice(versions: Sequence[Version]) -> str:
+    hashes = {version.where: version.contract_hash for version in versions}
+    if hashes[REPOSITORY] != hashes[REGISTRY]:
+        return "run `offline apply` with the definitions that are meant"
+    return "give the gateway the contract.json that `offline apply` wrote"
+
+
+def _source(view: "FeatureView") -> dict[str, str]:
+    return {
+        "table": source_table(view).as_string(),
+        "timestamp field": timestamp_field(view),
+        "created timestamp column": created_timestamp_field(view) or "-",
+        "field mapping": str(field_mapping(view)),
+    }

@@ -1,0 +1,174 @@
+"""What a model service reads: the gateway, through the Python client."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Unpack
+
+import grpc
+from streamflow_features import (
+    DeadlineExceeded,
+    FailedPrecondition,
+    FeatureClient,
+    FeatureServingError,
+    InvalidArgument,
+    QueryOptions,
+    ResourceExhausted,
+    StalenessPolicy,
+    Unavailable,
+    UserFeatures,
+    UserFeaturesBatch,
+)
+
+from streamflow_offline.audit.cells import OnlineCell
+from streamflow_offline.errors import JobError
+
+Cells = tuple[OnlineCell | None, ...]
+"""One user's, in the order of the compared features; None where a feature was given up."""
+
+_BATCH_USERS = 500
+_MAX_ATTEMPTS = 5
+_RETRY_AFTER_S = 0.1
+
+MAX_UNREADABLE = 200
+"""How many users' values that the gateway refuses to serve are looked for one by one, by feature and read."""
+
+
+class OnlineSide:
+    """Reads users' features as a model service does."""
+
+    def __init__(
+        self,
+        client: FeatureClient,
+        *,
+        gateway: str,
+        feature_service: str,
+        contract_hash: str,
+        served: Sequence[str],
+        compared: Sequence[str],
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
+        """Take the references that the gateway's service has, in its order, and those to return.
+
+        `pause` waits for some seconds, when the gateway asks to be asked later.
+        """
+        self._client = client
+        self._gateway = gateway
+        self._feature_service = feature_service
+        self._contract_hash = contract_hash
+        self._compared = tuple(compared)
+        self._positions = [list(served).index(reference) for reference in compared]
+        self._pause = pause
+
+    def read(self, user_ids: Sequence[str]) -> dict[str, Cells]:
+        """Return each user's cells.
+
+        A value that the gateway refuses to serve is found by asking for fewer users and features at a time. Raises
+        JobError when the gateway can't be read.
+        """
+        unreadable = dict.fromkeys(self._compared, 0)
+        cells: dict[str, Cells] = {}
+        for start in range(0, len(user_ids), _BATCH_USERS):
+            cells |= self._rows(user_ids[start : start + _BATCH_USERS], unreadable)
+        return cells
+
+    def _rows(self, user_ids: Sequence[str], unreadable: dict[str, int]) -> dict[str, Cells]:
+        try:
+            answers = self._asked(user_ids, feature_service=self._feature_service)
+        except _MismatchError:
+            columns = [self._column(user_ids, reference, unreadable) for reference in self._compared]
+            return {user_id: tuple(column[user_id] for column in columns) for user_id in user_ids}
+        return {user_id: self._row(answer) for user_id, answer in answers.items()}
+
+    def _row(self, answer: UserFeatures | FeatureServingError) -> Cells:
+        if isinstance(answer, FeatureServingError):
+            return (OnlineCell(error=str(answer)),) * len(self._positions)
+        names = list(answer)
+        return tuple(_cell(answer, names[position]) for position in self._positions)
+
+    def _column(
+        self, user_ids: Sequence[str], reference: str, unreadable: dict[str, int]
+    ) -> dict[str, OnlineCell | None]:
+        """Return the cells of one feature, found by halves."""
+        if unreadable[reference] >= MAX_UNREADABLE:
+            return dict.fromkeys(user_ids)
+        try:
+            answers = self._asked(user_ids, features=[reference])
+        except _MismatchError as error:
+            if len(user_ids) == 1:
+                unreadable[reference] += 1
+                return {user_ids[0]: OnlineCell(error=str(error), wrong_type=True)}
+            middle = len(user_ids) // 2
+            first = self._column(user_ids[:middle], reference, unreadable)
+            return first | self._column(user_ids[middle:], reference, unreadable)
+        return {
+            user_id: OnlineCell(error=str(answer))
+            if isinstance(answer, FeatureServingError)
+            else _cell(answer, next(iter(answer)))
+            for user_id, answer in answers.items()
+        }
+
+    def _asked(
+        self, user_ids: Sequence[str], *, feature_service: str | None = None, features: Sequence[str] | None = None
+    ) -> Mapping[str, UserFeatures | FeatureServingError]:
+        try:
+            batch = self._batch(
+                user_ids,
+                feature_service=feature_service,
+                features=features,
+                contract_hash=self._contract_hash,
+                # To training, too, a value beyond its ttl is none.
+                staleness_policy=StalenessPolicy.OMIT,
+            )
+        except FeatureServingError as error:
+            if error.reason == "ERROR_REASON_USER_IDS_TOO_MANY" and len(user_ids) > 1:
+                middle = len(user_ids) // 2
+                return {
+                    **self._asked(user_ids[:middle], feature_service=feature_service, features=features),
+                    **self._asked(user_ids[middle:], feature_service=feature_service, features=features),
+                }
+            if error.reason == "ERROR_REASON_UPSTREAM_MISMATCH":
+                raise _MismatchError(str(error)) from error
+            raise gateway_failure(self._gateway, error) from error
+        for answer in batch:
+            if isinstance(answer, FeatureServingError) and not isinstance(answer, InvalidArgument):
+                raise gateway_failure(self._gateway, answer) from answer
+            if isinstance(answer, UserFeatures) and answer.stale_age_s is not None:
+                raise JobError(
+                    f"the gateway at {self._gateway} answers by what it read {answer.stale_age_s:.0f} s ago, because "
+                    "its feature servers are down; bring them back, then audit"
+                )
+        return dict(zip(user_ids, batch, strict=True))
+
+    def _batch(self, user_ids: Sequence[str], **options: Unpack[QueryOptions]) -> UserFeaturesBatch:
+        for _ in range(_MAX_ATTEMPTS - 1):
+            try:
+                return self._client.batch_get_user_features(user_ids, **options)
+            except ResourceExhausted as error:
+                self._pause(error.retry_after_s or _RETRY_AFTER_S)
+        return self._client.batch_get_user_features(user_ids, **options)
+
+
+class _MismatchError(Exception):
+    """The feature server holds what the contract does not allow, for some user and feature of a call."""
+
+
+def gateway_failure(gateway: str, error: FeatureServingError) -> JobError:
+    """Return what ends an audit when a call fails as a whole."""
+    said = f"the gateway at {gateway} can't be read: {error.code.name}: {error}"
+    if isinstance(error, DeadlineExceeded):
+        return JobError(f"{said}; give it longer with --timeout-s")
+    if isinstance(error, FailedPrecondition):
+        return JobError(f"{said}; it took up another contract meanwhile, so audit again")
+    if isinstance(error, ResourceExhausted):
+        return JobError(f"{said}; audit when fewer calls are made")
+    if isinstance(error, Unavailable):
+        return JobError(f"{said}; start it, with the local stack by `make up`, or name another with --gateway")
+    if error.code is grpc.StatusCode.UNIMPLEMENTED:
+        return JobError(f"{said}; name a gateway of this API with --gateway")
+    return JobError(f"{said}; see its log")
+
+
+def _cell(features: UserFeatures, name: str) -> OnlineCell:
+    return OnlineCell(
+        value=features[name], event_timestamp=features.event_timestamps[name], status=features.statuses[name]
+    )
