@@ -26,9 +26,13 @@ _RUN_ELSEWHERE = {
     "make bench": "loadtests/tests/test_bench",
     'make bench ARGS="--quick"': "loadtests/tests/test_bench",
     ".venv/bin/feature-gateway": "gateway/tests/test_server",
+    ". .local/env && .venv/bin/python -m streamflow_offline.flow --data .local/example --out .local/example/audited": (
+        "local/tests/test_flow"
+    ),
     ".venv/bin/pytest -q gateway": "this run",
     ".venv/bin/pytest -q clients": "this run",
     ".venv/bin/pytest -q offline": "this run",
+    ".venv/bin/pytest -q k8s": "this run",
 }
 
 

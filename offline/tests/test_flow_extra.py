@@ -1,0 +1,38 @@
+"""Prefect is an extra: whoever has not installed it misses the flow and nothing else."""
+
+import subprocess
+import sys
+
+_IMPORT_ALL_BUT_THE_FLOW = """
+import importlib, pkgutil, sys
+import streamflow_offline
+
+names = [module.name for module in pkgutil.walk_packages(streamflow_offline.__path__, "streamflow_offline.")]
+for name in names:
+    if not name.startswith("streamflow_offline.flow"):
+        importlib.import_module(name)
+print(len(names))
+sys.exit("prefect" in sys.modules)
+"""
+_RUN_THE_FLOW_WITHOUT_PREFECT = """
+import runpy, sys
+sys.modules["prefect"] = None
+sys.argv = ["flow", "--out", "training_set"]
+runpy.run_module("streamflow_offline.flow", run_name="__main__")
+"""
+
+
+def test_no_other_module_imports_prefect() -> None:
+    result = _python(_IMPORT_ALL_BUT_THE_FLOW)
+    assert result.returncode == 0, result.stderr
+    assert int(result.stdout) > 50
+
+
+def test_without_prefect_the_flow_says_what_to_install() -> None:
+    result = _python(_RUN_THE_FLOW_WITHOUT_PREFECT)
+    assert result.returncode == 1
+    assert result.stderr == "error: the flow needs Prefect; install streamflow-offline[prefect]\n"
+
+
+def _python(program: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, text=True, timeout=120)
