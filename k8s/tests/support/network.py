@@ -1,0 +1,72 @@
+"""Which pod may connect to which, by the NetworkPolicies."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from manifests import Manifests
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A pod, by what policies know of it."""
+
+    labels: Mapping[str, str]
+    ports: Mapping[str, int] = field(default_factory=dict)
+    namespace: Mapping[str, str] | None = None
+    """Its namespace's labels; None for the namespace of the policies."""
+
+
+def peer(manifests: Manifests, name: str) -> Peer:
+    """Return a workload's pod."""
+    workload = manifests.workload(name)
+    return Peer(workload.labels, workload.ports())
+
+
+def may_connect(manifests: Manifests, source: Peer, target: Peer, port: int) -> bool:
+    """Return whether policies let one pod connect to another's port."""
+    policies = [document["spec"] for document in manifests.of_kind("NetworkPolicy")]
+    return _lets(policies, "Egress", source, target, port) and _lets(policies, "Ingress", target, source, port)
+
+
+def _lets(policies: list[Mapping[str, Any]], direction: str, pod: Peer, other: Peer, port: int) -> bool:
+    """Whether the policies of `pod` let it talk with `other`, at `port` of whichever of them is connected to."""
+    if pod.namespace is not None:
+        return True
+    own = [
+        policy
+        for policy in policies
+        if direction in policy["policyTypes"] and _selects(policy["podSelector"], pod.labels)
+    ]
+    peers, listener = ("to", other) if direction == "Egress" else ("from", pod)
+    rules = [rule for policy in own for rule in policy.get(direction.lower(), ())]
+    return not own or any(
+        (peers not in rule or any(_is_peer(found, other) for found in rule[peers]))
+        and ("ports" not in rule or any(_is_port(found, port, listener) for found in rule["ports"]))
+        for rule in rules
+    )
+
+
+def _is_peer(found: Mapping[str, Any], other: Peer) -> bool:
+    assert found.keys() <= {"podSelector", "namespaceSelector"}
+    if "namespaceSelector" in found:
+        if other.namespace is None or not _selects(found["namespaceSelector"], other.namespace):
+            return False
+    elif other.namespace is not None:
+        return False
+    return _selects(found.get("podSelector", {}), other.labels)
+
+
+def _is_port(found: Mapping[str, Any], port: int, listener: Peer) -> bool:
+    if found.get("protocol", "TCP") != "TCP":
+        return False
+    named = found["port"]
+    return bool((listener.ports.get(named) if isinstance(named, str) else named) == port)
+
+
+def _selects(selector: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
+    expressions = selector.get("matchExpressions", ())
+    assert all(expression["operator"] == "In" for expression in expressions)
+    return selector.get("matchLabels", {}).items() <= labels.items() and all(
+        labels.get(expression["key"]) in expression["values"] for expression in expressions
+    )
