@@ -25,6 +25,8 @@ _RUN_ELSEWHERE = {
     "make generate": "make check",
     "make bench": "loadtests/tests/test_bench",
     'make bench ARGS="--quick"': "loadtests/tests/test_bench",
+    'make bench ARGS="--duration 2.5"': "loadtests/tests/test_bench",
+    "make drill": "loadtests/tests/test_drill",
     ".venv/bin/feature-gateway": "gateway/tests/test_server",
     ". .local/env && .venv/bin/python -m streamflow_offline.flow --data .local/example --out .local/example/audited": (
         "local/tests/test_flow"

@@ -26,7 +26,8 @@ from training_sets import UNUSED_REDIS_URL, build, copied_database, execute, fil
 from typer.testing import CliRunner
 
 OFFLINE = Path(sys.executable).with_name("offline")
-USERS = 100
+# So many chunks of two rows that a job is still at work when it is seen to be.
+USERS = 200
 ROWS = 2 * USERS
 TIMEOUT_S = 60
 
@@ -279,7 +280,7 @@ def test_a_job_that_failed_between_its_last_chunk_and_its_name_only_has_to_be_na
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("streamflow_offline.training_set.target.move_into_place", _no_space)
-    with pytest.raises(JobError, match="200 finished rows are kept"):
+    with pytest.raises(JobError, match=f"{ROWS} finished rows are kept"):
         build(url, tmp_path / "out", chunk_rows=50)
     monkeypatch.undo()
 
