@@ -16,6 +16,8 @@ from streamflow_local.waiting import wait_until
 from streamflow_offline.generate import generate_months
 from streamflow_offline.ingest import ingest
 
+pytestmark = pytest.mark.slow
+
 _CANARY = "3413-BMNZE"
 _PASSWORD = "pass:word/@"
 _READY_TIMEOUT_S = 60

@@ -58,6 +58,7 @@ def test_overload_is_judged_by_goodput_refusals_and_memory() -> None:
     ]
 
 
+@pytest.mark.slow
 def test_a_drill_of_the_real_stack_finds_calls_out_of_time_while_valkey_is_frozen(tmp_path: Path) -> None:
     report = tmp_path / "drill.json"
     arguments = ["--only", "Valkey frozen", "--rate", "50", "--json", str(report)]

@@ -12,6 +12,8 @@ from streamflow_local import postgres
 from streamflow_local.waiting import wait_until
 from streamflow_offline.generate import generate_months
 
+pytestmark = pytest.mark.slow
+
 _USERS = 300
 _FAILOVER_TIMEOUT_S = 20
 
