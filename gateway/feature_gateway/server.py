@@ -220,6 +220,14 @@ async def _start_http(app: web.Application, settings: Settings, ends: list[Calla
     return f"{host}:{port}"
 
 
+def _grpc_options(settings: Settings) -> tuple[tuple[str, int], ...]:
+    if settings.max_connection_age_s == 0:
+        return _GRPC_OPTIONS
+    # A client that opens a connection anew resolves its name anew, and so finds gateways that were added. Without a
+    # grace of its own the age cuts nothing short: what a connection has begun, streams too, ends on it.
+    return (*_GRPC_OPTIONS, ("grpc.max_connection_age_ms", round(settings.max_connection_age_s * 1000)))
+
+
 async def _start_grpc(
     servicer: UserFeatureServicer,
     health: Health,
@@ -227,7 +235,7 @@ async def _start_grpc(
     settings: Settings,
     ends: list[Callable[[], Awaitable[object]]],
 ) -> str:
-    server = grpc.aio.server(interceptors=[ErrorInterceptor(observer)], options=_GRPC_OPTIONS)
+    server = grpc.aio.server(interceptors=[ErrorInterceptor(observer)], options=_grpc_options(settings))
     add_UserFeatureServiceServicer_to_server(servicer, server)
     health.add_to(server)
     reflection.enable_server_reflection((_SERVICE, _HEALTH, reflection.SERVICE_NAME), server)

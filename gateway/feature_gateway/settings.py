@@ -163,6 +163,9 @@ class Settings:
     canary_authorization_file: Path | None = _setting("GATEWAY_CANARY_AUTHORIZATION_FILE", None, _path_if_any)
     """Where it was read from; None if from no file."""
 
+    max_connection_age_s: float = _setting("GATEWAY_MAX_CONNECTION_AGE_S", 300.0, _seconds)
+    """How old a gRPC connection gets before its client is told to open another, give or take a tenth; 0 for any age."""
+
     drain_pause_s: float = _setting("GATEWAY_DRAIN_PAUSE_S", 1.0, _seconds)
     """How long calls are still answered after SIGTERM, for those who follow health to send theirs elsewhere."""
 

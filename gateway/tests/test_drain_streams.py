@@ -5,7 +5,7 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import grpc
@@ -15,8 +15,15 @@ from feature_gateway.settings import Settings
 from gateway_fakes import FakeFeatureServer, error_details, feast_answer
 from gateway_process import TIMEOUT_S, GatewayProcess, gateway_process
 from google.protobuf.duration_pb2 import Duration
-from streamflow.features.v1.user_feature_service_pb2 import GetUserFeaturesRequest, StreamUserFeaturesRequest
+from streamflow.features.v1.user_feature_service_pb2 import (
+    GetUserFeaturesRequest,
+    ListFeatureServicesRequest,
+    StreamUserFeaturesRequest,
+)
 from streamflow.features.v1.user_feature_service_pb2_grpc import UserFeatureServiceStub
+
+if TYPE_CHECKING:
+    from streamflow.features.v1.user_feature_service_pb2_grpc import UserFeatureServiceAsyncStub
 
 _ENDLESS_S = 600.0
 
@@ -54,11 +61,18 @@ class Stream:
     """An open stream to a gateway that never cuts calls short."""
 
     gateway: GatewayProcess
+    stub: "UserFeatureServiceAsyncStub"
     call: Any
 
     async def ask(self, *numbers: int) -> None:
         for number in numbers:
             await self.call.write(_question(number))
+
+    async def ask_no_more(self) -> None:
+        """Return once the gateway knows that no question follows."""
+        await self.call.done_writing()
+        # Both are of one connection, whose frames the gateway takes in the order in which they were sent.
+        await self.stub.ListFeatureServices(ListFeatureServicesRequest())
 
     async def until_queued(self, count: int) -> None:
         """Return once so many questions wait for the one that is being read."""
@@ -94,7 +108,8 @@ async def _stream(settings: Settings) -> AsyncIterator[Stream]:
         gateway_process(settings) as gateway,
         grpc.aio.insecure_channel(gateway.grpc) as channel,
     ):
-        yield Stream(gateway, UserFeatureServiceStub(channel).StreamUserFeatures())
+        stub = UserFeatureServiceStub(channel)
+        yield Stream(gateway, stub, stub.StreamUserFeatures())
         assert await gateway.process.wait() == 0
 
 
@@ -152,7 +167,7 @@ async def test_a_stream_whose_caller_had_asked_all_ends_well(settings: Settings,
         await stream.ask(1)
         await gate.arrived.wait()
         await stream.ask(2)
-        await stream.call.done_writing()
+        await stream.ask_no_more()
         await stream.until_queued(1)
         await stream.end()
         gate.opened.set()
