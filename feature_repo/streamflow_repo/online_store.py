@@ -1,14 +1,43 @@
-"""Feast's Redis online store with reads of one command a user.
+"""Feast's Redis online store with reads of one command a user, and replies made of the bytes that Redis holds.
 
-Feast keeps all feature views of an entity in one hash, and asks it once for each view. What the commands cost in the
-feature server is a third of a read.
+Feast keeps all feature views of an entity in one hash, and asks it once for each view; what the commands cost in the
+feature server is a third of a read. What it gets are messages in protobuf's encoding, which is what the reply is made
+of; Feast decodes each of them, and copies it twice.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 from feast import FeatureView, RepoConfig, utils
 from feast.infra.online_stores.redis import RedisOnlineStore, RedisOnlineStoreConfig, _versioned_fv_name
+from feast.metrics import track_feature_statuses
+from feast.protos.feast.serving.ServingService_pb2 import FieldStatus, GetOnlineFeaturesResponse
+
+_Row = Sequence[bytes | None]
+
+_Column = GetOnlineFeaturesResponse.FeatureVector
+_VALUES = _Column.VALUES_FIELD_NUMBER
+_STATUSES = _Column.STATUSES_FIELD_NUMBER
+_EVENT_TIMESTAMPS = _Column.EVENT_TIMESTAMPS_FIELD_NUMBER
+_LENGTH_DELIMITED = 2
+
+
+def _varint(number: int) -> bytes:
+    encoded = bytearray()
+    while number > 0x7F:  # noqa: PLR2004  # seven bits a byte, the eighth says that more follow
+        encoded.append(number & 0x7F | 0x80)
+        number >>= 7
+    encoded.append(number)
+    return bytes(encoded)
+
+
+def _framed(field: int, content: bytes) -> bytes:
+    """Return a length-delimited field in protobuf's encoding (protobuf.dev/programming-guides/encoding)."""
+    return _varint(field << 3 | _LENGTH_DELIMITED) + _varint(len(content)) + content
+
+
+# What stands before a message of each length that nearly all have.
+_HEADS = {field: [_framed(field, bytes(n))[: -n or None] for n in range(128)] for field in (_VALUES, _EVENT_TIMESTAMPS)}
 
 
 class OneReadRedisOnlineStoreConfig(RedisOnlineStoreConfig):
@@ -21,7 +50,7 @@ class OneReadRedisOnlineStoreConfig(RedisOnlineStoreConfig):
 
 
 class OneReadRedisOnlineStore(RedisOnlineStore):
-    """Reads what RedisOnlineStore reads from what it wrote, all views of a user in one HMGET.
+    """Reads what RedisOnlineStore reads from what it wrote, all views of a user in one HMGET, decoded column by column.
 
     It stands in for a private method of Feast 0.67, which the lock pins; a test holds its replies to Feast's own.
     """
@@ -36,6 +65,17 @@ class OneReadRedisOnlineStore(RedisOnlineStore):
         full_feature_names: bool,  # noqa: FBT001  # the same
         include_feature_view_version_metadata: bool,  # noqa: FBT001  # the same
     ) -> None:
+        if include_feature_view_version_metadata:
+            await super()._read_features_per_fv_async(
+                config,
+                grouped_refs,
+                join_key_values,
+                entity_name_to_join_key_map,
+                online_features_response,
+                full_feature_names,
+                include_feature_view_version_metadata,
+            )
+            return
         client = await self._get_client_async(config.online_store)
         for tables in _by_entity(grouped_refs):
             # The same entity: the same keys for each of its views.
@@ -43,28 +83,57 @@ class OneReadRedisOnlineStore(RedisOnlineStore):
                 tables[0][0], join_key_values, entity_name_to_join_key_map
             )
             keys = self._generate_redis_keys_for_entities(config, utils._get_entity_key_protos(entities))  # noqa: SLF001
-            columns = []
+            columns: list[tuple[FeatureView, list[str], slice]] = []
             fields: list[str | bytes] = []
             for table, features in tables:
+                # Of the view's own names; the last is that of its event timestamp.
                 view = _versioned_fv_name(table, config)
                 names, of_view = self._generate_hset_keys_for_features(table, features, fv_name_override=view)
-                columns.append((table, view, names, slice(len(fields), len(fields) + len(of_view))))
+                columns.append((table, names[:-1], slice(len(fields), len(fields) + len(of_view))))
                 fields += of_view
             async with client.pipeline(transaction=False) as pipe:
                 for key in keys:
                     pipe.hmget(key, fields)
                 rows = await pipe.execute()
-            for table, view, names, part in columns:
-                utils._populate_response_from_feature_data(  # noqa: SLF001  # as in the method stood in for
-                    names,
-                    self._convert_redis_values_to_protobuf([row[part] for row in rows], view, names),
-                    indexes,
-                    online_features_response,
-                    full_feature_names,
-                    table,
-                    output_len,
-                    include_feature_view_version_metadata,
-                )
+            by_field = list(zip(*_fanned_out(rows, indexes, output_len), strict=True))
+            for table, names, part in columns:
+                *values, timestamps = by_field[part]
+                projection: Any = table.projection
+                prefix = f"{projection.name_to_use()}__" if full_feature_names else ""
+                online_features_response.metadata.feature_names.val.extend(prefix + name for name in names)
+                _add_columns(online_features_response, values, timestamps)
+                track_feature_statuses(table.name, len(names) * output_len, 0)
+
+
+def _fanned_out(rows: Sequence[_Row], indexes: Iterable[Sequence[int]], output_len: int) -> list[_Row]:
+    """Return the row of each entity that was asked for, of those that were read once each."""
+    outputs: list[_Row] = [()] * output_len
+    for row, destinations in zip(rows, indexes, strict=True):
+        for output in destinations:
+            outputs[output] = row
+    return outputs
+
+
+def _add_columns(response: Any, columns: Iterable[Sequence[bytes | None]], timestamps: Sequence[bytes | None]) -> None:
+    """Add a column to the reply for each of `columns`, all PRESENT, as Feast says of whatever Redis holds or lacks.
+
+    The bytes are Value and Timestamp messages; None is for an empty one. Raises DecodeError when they are not.
+    """
+    stamps = _repeated(_EVENT_TIMESTAMPS, timestamps)
+    statuses = _framed(_STATUSES, bytes([FieldStatus.PRESENT]) * len(timestamps))
+    for values in columns:
+        response.results.add().MergeFromString(_repeated(_VALUES, values) + statuses + stamps)
+
+
+def _repeated(field: int, messages: Iterable[bytes | None]) -> bytes:
+    """Return a repeated field of encoded messages, in protobuf's encoding."""
+    heads = _HEADS[field]
+    return b"".join(
+        [
+            heads[len(message)] + message if len(message) < len(heads) else _framed(field, message)
+            for message in [message or b"" for message in messages]
+        ]
+    )
 
 
 def _by_entity(grouped_refs: Sequence[tuple[FeatureView, list[str]]]) -> list[list[tuple[FeatureView, list[str]]]]:
