@@ -3,8 +3,10 @@
 They go past the queue of calls, so that load alone, which may fill it, does not fail them.
 """
 
+from collections.abc import Callable
+
 from feature_gateway.contract import Contract
-from feature_gateway.replicas import ReplicaSet
+from feature_gateway.replicas import FirstRead, ReplicaSet
 from feature_gateway.settings import Settings
 
 
@@ -35,3 +37,13 @@ class Canary:
             await self._replicas.read_from_each(
                 feature_set, self._user_ids, principal=self._principal, timeout_s=self._timeout_s
             )
+
+
+def first_read(settings: Settings, *, contract: Callable[[], Contract]) -> FirstRead:
+    """Return the canary read of one server, by the contract in service then."""
+    return lambda server: server.read_rows(
+        contract().feature_set_of_service(settings.default_feature_service),
+        (settings.canary_user_id,),
+        principal=settings.canary_authorization,
+        timeout_s=settings.readiness_timeout_s,
+    )

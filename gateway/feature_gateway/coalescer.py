@@ -81,8 +81,8 @@ class Coalescer:
         can't be met judging by recent reads, and what the reader raises. A read that nobody waits for any more is
         cancelled.
         """
-        self._refuse_overload(timeout_s)
         group = Group(feature_set, principal)
+        self._refuse_overload(group, timeout_s)
         (waiter,) = self._enqueue(group, [user_id], timeout_s)
         return await self._answer(group, waiter)
 
@@ -101,7 +101,7 @@ class Coalescer:
         served: list[Served | RejectedUpstreamError] = []
         for start in range(0, len(user_ids), part_size):
             left_s = deadline - loop.time()
-            self._refuse_overload(left_s)
+            self._refuse_overload(group, left_s)
             waiters = self._enqueue(group, user_ids[start : start + part_size], left_s)
             answers = await asyncio.gather(*(self._answer(group, waiter) for waiter in waiters), return_exceptions=True)
             for answer in answers:
@@ -137,14 +137,14 @@ class Coalescer:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _refuse_overload(self, timeout_s: float) -> None:
+    def _refuse_overload(self, group: Group, timeout_s: float) -> None:
         slots = self._slots()
         if len(self._reading) < slots:
             return
-        queued_reads = max(len(self._queues), ceil(self._queued / self._max_batch_size))
-        # The one under way, those that wait, and the call's own. Admitting more has calls leave for a read that ends
-        # after their deadlines, which is then a read for nobody.
-        wait_s = self._service_time_s * (queued_reads / slots + 2)
+        reads_before = max(len(self._queues) - (group in self._queues), self._queued // self._max_batch_size)
+        # The one under way, those that wait and have no room for the call, and the call's own. Admitting more has calls
+        # leave for a read that ends after their deadlines, which is then a read for nobody.
+        wait_s = self._service_time_s * (reads_before / slots + 2)
         if self._queued >= self._max_queued or wait_s > timeout_s:
             self._observer.call_refused()
             raise OverloadedError(

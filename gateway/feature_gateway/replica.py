@@ -1,14 +1,11 @@
 """One feature server among several, and what is known of it."""
 
+import asyncio
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from feature_gateway.errors import CREDENTIALS_REFUSED, DeadlineExceededError, GatewayError, RejectedUpstreamError
 from feature_gateway.failure_log import FailureLog
 from feature_gateway.upstream import FeatureServer, ServerUnreachableError
-
-if TYPE_CHECKING:
-    import asyncio
 
 _TIMEOUTS_TO_SET_ASIDE = 3
 
@@ -24,7 +21,7 @@ class Replica:
     timeouts: int = 0
     """Reads in a row that ran out of time: a frozen server refuses nothing."""
 
-    probe: "asyncio.Task[None] | None" = None
+    probe: asyncio.Task[None] | None = None
     """Set while it is set aside."""
 
     _faults: FailureLog = field(init=False)
@@ -39,6 +36,12 @@ class Replica:
     def aside(self) -> bool:
         """Whether it is set aside."""
         return self.probe is not None
+
+    def back_in_service(self) -> None:
+        """Be set aside no longer."""
+        probe, self.probe, self.timeouts = self.probe, None, 0
+        if probe is not None and probe is not asyncio.current_task():
+            probe.cancel()
 
     def answered(self) -> None:
         """Note a read that succeeded."""

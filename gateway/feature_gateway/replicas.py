@@ -1,5 +1,8 @@
 """Several feature servers as one: the least loaded is read from, a broken one is set aside and probed back in.
 
+It is back in once it lives and has answered a first read, which takes a fresh server ten times as long as those that
+follow, or once a caller's read, for want of another server, was answered by it.
+
 A read that fails because a server or its store can't be reached is tried once more on another server, within what is
 left of its time and under a retry budget. With hedging on, a read that takes longer than most recent ones is also sent
 to a second server, under a budget of its own, and the first answer wins.
@@ -7,18 +10,18 @@ to a second server, under a budget of its own, and the first answer wins.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any
 
 from feature_gateway.budget import Budget
 from feature_gateway.contract import FeatureSet
-from feature_gateway.errors import GatewayError, UpstreamUnavailableError
+from feature_gateway.errors import DeadlineExceededError, GatewayError, UpstreamUnavailableError
 from feature_gateway.features import UserRow
 from feature_gateway.observer import Observer
 from feature_gateway.reads import ReadReport
 from feature_gateway.replica import Replica
-from feature_gateway.upstream import FeatureServer
+from feature_gateway.upstream import FeatureServer, ServerUnreachableError
 
 _RETRY_SHARE = 0.1
 _HEDGE_SHARE = 0.05
@@ -28,6 +31,9 @@ _LONGEST_PROBE_S = 0.5
 _LATENCIES_KEPT = 200
 _LATENCIES_NEEDED = 20
 _HEDGE_QUANTILE = 0.95
+
+FirstRead = Callable[[FeatureServer], Awaitable[object]]
+"""Reads from a server that lives again; raises GatewayError."""
 
 
 class ReplicaSet:
@@ -40,10 +46,15 @@ class ReplicaSet:
         connect: Callable[[str], FeatureServer],
         hedge: bool,
         reads_per_server: int = 1,
+        first_read: FirstRead | None = None,
         observer: Observer | None = None,
     ) -> None:
-        """Take the URLs, how a server is made of one, whether slow reads are hedged, and a server's reads at once."""
+        """Take the URLs, how a server is made of one, whether slow reads are hedged, and a server's reads at once.
+
+        `first_read` is done on a server that lives again, before callers' are.
+        """
         self._connect = connect
+        self._first_read = first_read
         self._hedge = hedge
         self._reads_per_server = reads_per_server
         self._observer = observer or Observer()
@@ -55,9 +66,17 @@ class ReplicaSet:
 
     @property
     def slots(self) -> int:
-        """How many reads may be under way: as many as the servers that are not set aside may have."""
+        """How many reads may be under way: as many as the servers that are not set aside may have.
+
+        What a server had under way when it was set aside, and may never answer, takes no place of another's.
+        """
         # Asked several times a call: a list's count is a fraction of a generator's sum.
-        return self._reads_per_server * max(1, [replica.probe for replica in self._replicas].count(None))
+        in_service = [replica.probe for replica in self._replicas].count(None)
+        if in_service == len(self._replicas) or not in_service:
+            return self._reads_per_server * max(1, in_service)
+        return self._reads_per_server * in_service + sum(
+            replica.in_flight for replica in self._replicas if replica.aside
+        )
 
     @property
     def set_aside(self) -> int:
@@ -133,10 +152,13 @@ class ReplicaSet:
                 replica, partial(read, feature_set, user_ids, principal=principal, timeout_s=timeout_s)
             )
 
-    def _best(self, but: Replica | None = None) -> Replica | None:
-        """Return the least loaded server, one not set aside if there is one; None if there is no other than `but`."""
-        candidates = [replica for replica in self._replicas if replica is not but]
-        candidates = [replica for replica in candidates if not replica.aside] or ([] if but else candidates)
+    def _best(self, but: Replica | None = None, *, for_want: bool = True) -> Replica | None:
+        """Return the least loaded server other than `but`; None if there is none.
+
+        One that is set aside is returned for want of another, as it may have come back since its last probe.
+        """
+        others = [replica for replica in self._replicas if replica is not but]
+        candidates = [replica for replica in others if not replica.aside] or (others if for_want else [])
         return min(candidates, key=lambda replica: (replica.in_flight, replica.reads), default=None)
 
     async def _read_from(
@@ -144,6 +166,7 @@ class ReplicaSet:
     ) -> list[UserRow]:
         loop = asyncio.get_running_loop()
         started = loop.time()
+        for_want = replica.aside
         replica.in_flight += 1
         replica.reads += 1
         try:
@@ -155,6 +178,8 @@ class ReplicaSet:
         finally:
             replica.in_flight -= 1
         replica.answered()
+        if for_want:
+            replica.back_in_service()
         self._latencies_s.append(loop.time() - started)
         return rows
 
@@ -172,7 +197,7 @@ class ReplicaSet:
         tasks = {asyncio.create_task(read(first, deadline - loop.time()))}
         try:
             done, _ = await asyncio.wait(tasks, timeout=patience_s)
-            second = None if done else self._best(but=first)
+            second = None if done else self._best(but=first, for_want=False)
             if second is not None and self._hedge_budget.spend():
                 self._observer.read_hedged()
                 tasks.add(asyncio.create_task(read(second, deadline - loop.time())))
@@ -194,15 +219,26 @@ class ReplicaSet:
             self._observer.replica_set_aside()
 
     async def _probe(self, replica: Replica) -> None:
-        """Ask a server that is set aside whether it lives, ever less often, until it does."""
+        """Ask a server that is set aside whether it lives and reads, ever less often, until it does."""
         pause_s = _FIRST_PROBE_S
         while True:
             await asyncio.sleep(pause_s)
-            if await replica.server.alive(timeout_s=_PROBE_TIMEOUT_S):
+            if await replica.server.alive(timeout_s=_PROBE_TIMEOUT_S) and await self._reads(replica.server):
                 break
             pause_s = min(2 * pause_s, _LONGEST_PROBE_S)
-        replica.timeouts = 0
-        replica.probe = None
+        replica.back_in_service()
+
+    async def _reads(self, server: FeatureServer) -> bool:
+        """Do a server's first read, and return whether it was answered; what is not the server's fault is an answer."""
+        if self._first_read is None:
+            return True
+        try:
+            await self._first_read(server)
+        except (DeadlineExceededError, ServerUnreachableError):
+            return False
+        except GatewayError:
+            pass
+        return True
 
 
 async def _first_success(tasks: set["asyncio.Task[list[UserRow]]"]) -> list[UserRow]:

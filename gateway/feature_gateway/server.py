@@ -4,6 +4,7 @@ import asyncio
 import gc
 import logging
 import signal
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from prometheus_client import CollectorRegistry
 from streamflow.features.v1 import user_feature_service_pb2
 from streamflow.features.v1.user_feature_service_pb2_grpc import add_UserFeatureServiceServicer_to_server
 
-from feature_gateway.canary import Canary
+from feature_gateway.canary import Canary, first_read
 from feature_gateway.coalescer import Coalescer
 from feature_gateway.contract_file import ContractError
 from feature_gateway.contract_reload import ContractHolder, keep_current
@@ -33,6 +34,7 @@ from feature_gateway.replicas import ReplicaSet
 from feature_gateway.resolver import follow_names, needs_resolving
 from feature_gateway.servicer import UserFeatureServicer
 from feature_gateway.settings import Settings
+from feature_gateway.subset import subset_of
 from feature_gateway.upstream import FeatureServer, make_session
 
 _log = logging.getLogger(__name__)
@@ -159,20 +161,23 @@ def _contracts(settings: Settings) -> ContractHolder:
 async def _replicas(
     contracts: ContractHolder, settings: Settings, observer: Observer, stack: AsyncExitStack
 ) -> ReplicaSet:
-    # A contract with another join key is not taken into service, so it is the same for good.
-    join_key = contracts.current.join_key
     session = await stack.enter_async_context(make_session())
     urls = settings.feature_server_urls
+    # A pod's host name is its own; gateways of one host are told apart by their ports.
+    instance = f"{socket.gethostname()}:{settings.grpc_port}"
+    own = partial(subset_of, size=settings.feature_server_subset_size, instance=instance)
     replicas = ReplicaSet(
-        () if needs_resolving(urls) else urls,
-        connect=lambda url: FeatureServer(url, join_key=join_key, session=session),
+        () if needs_resolving(urls) else own(urls),
+        connect=lambda url: FeatureServer(url, join_key=contracts.current.join_key, session=session),
         hedge=settings.hedge,
         reads_per_server=settings.reads_per_feature_server,
+        first_read=first_read(settings, contract=lambda: contracts.current),
         observer=observer,
     )
     stack.push_async_callback(replicas.close)
     if needs_resolving(urls):
-        _keep_running(follow_names(urls, replicas.set_urls, interval_s=settings.dns_interval_s), stack)
+        interval_s = settings.dns_interval_s
+        _keep_running(follow_names(urls, lambda found: replicas.set_urls(own(found)), interval_s=interval_s), stack)
     return replicas
 
 

@@ -37,6 +37,12 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def _count_or_none(text: str) -> int:
+    if not text.isdecimal():
+        raise ValueError("it takes a whole number from 0")
+    return int(text)
+
+
 def _seconds(text: str) -> float:
     try:
         seconds = float(text)
@@ -108,6 +114,9 @@ class Settings:
 
     dns_interval_s: float = _setting("GATEWAY_DNS_INTERVAL_S", 5.0, _seconds)
     """How often dns+http:// names are resolved again."""
+
+    feature_server_subset_size: int = _setting("GATEWAY_FEATURE_SERVER_SUBSET_SIZE", 0, _count_or_none)
+    """How many of the feature servers this gateway reads from; 0 for all of them."""
 
     contract_path: Path = _setting("GATEWAY_CONTRACT_PATH", Path("feature_repo/contract.json"), Path)
     """The contract written by `offline apply`; read at the start and whenever it changes."""

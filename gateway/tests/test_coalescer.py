@@ -321,6 +321,25 @@ async def test_a_deadline_that_recent_reads_say_cannot_be_met_is_refused_at_once
     assert (await free).row.values == ("free/p/a",)
 
 
+async def test_a_call_is_not_refused_for_a_read_that_it_has_room_in() -> None:
+    reader = Reader()
+    coalescer = _coalescer(reader, max_batch_size=2)
+    for number in range(10):
+        await _slow_read(coalescer, reader, number)
+    # Enough for the read under way and one more.
+    timeout_s = 2.5 * coalescer._service_time_s
+    calls = [_call(coalescer, user_id, timeout_s=timeout_s) for user_id in "012"]
+    await _settle()
+    assert coalescer.queued == 2
+    with pytest.raises(OverloadedError):
+        await coalescer.user_row(_A, "3", principal="p", timeout_s=timeout_s)
+    with pytest.raises(OverloadedError):
+        await coalescer.user_row(_B, "3", principal="p", timeout_s=timeout_s)
+    for call in calls:
+        call.cancel()
+    await asyncio.gather(*calls, return_exceptions=True)
+
+
 async def test_one_slow_read_refuses_nobody() -> None:
     reader = Reader()
     coalescer = _coalescer(reader)

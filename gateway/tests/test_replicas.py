@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import pytest
 from feature_gateway.budget import Budget
 from feature_gateway.contract import ContractFeature, FeatureSet
-from feature_gateway.errors import DeadlineExceededError, UpstreamMismatchError, UpstreamUnavailableError
+from feature_gateway.errors import DeadlineExceededError, GatewayError, UpstreamMismatchError, UpstreamUnavailableError
 from feature_gateway.features import FeatureStatus, UserRow
 from feature_gateway.replicas import ReplicaSet
 from feature_gateway.upstream import FeatureServer, ServerUnreachableError
@@ -153,6 +153,79 @@ async def test_with_every_server_aside_reads_still_try() -> None:
     assert (await fleet.read())[0] == "a"
     assert fleet.replicas.slots == 1
     await fleet.replicas.close()
+
+
+async def test_a_server_that_came_back_unnoticed_answers_for_one_that_goes(pair: Fleet) -> None:
+    back, gone = pair.servers["a"], pair.servers["b"]
+    back.failure, back.lives = ServerUnreachableError("gone"), False
+    while not back.reads:
+        await pair.read()
+    assert pair.replicas.set_aside == 1
+    # Restarted in turn: the first lives again before any probe has seen it, and the second goes.
+    back.failure, gone.failure, gone.lives = None, ServerUnreachableError("gone"), False
+    assert [(await pair.read())[0] for _ in range(50)] == ["a"] * 50
+    # What it answers brings it back in, so that none is tried on the other first any more.
+    assert gone.reads <= 2
+    assert pair.replicas.set_aside == 1
+
+
+async def test_reads_that_hang_on_a_server_set_aside_take_no_slot_of_the_others(pair: Fleet) -> None:
+    hanging, other = pair.servers["a"], pair.servers["b"]
+    hanging.hangs = other.hangs = True
+    stuck = [asyncio.create_task(pair.read()) for _ in range(4)]
+    await asyncio.sleep(0)
+    assert (hanging.reads, other.reads) == (2, 2)
+    hanging.hangs = other.hangs = False
+    hanging.failure, hanging.lives = ServerUnreachableError("gone"), False
+    assert await pair.read() == ("b", True, False)
+    assert pair.replicas.set_aside == 1
+    assert pair.replicas.slots == 1 + 2
+    for task in stuck:
+        task.cancel()
+    await asyncio.gather(*stuck, return_exceptions=True)
+    assert pair.replicas.slots == 1
+
+
+@pytest.mark.parametrize(
+    ("failure", "reads"),
+    [
+        (None, 1),
+        (DeadlineExceededError("not warm yet"), 2),
+        (ServerUnreachableError("gone again"), 2),
+        (UpstreamUnavailableError("Redis is down"), 1),
+    ],
+)
+async def test_a_server_that_lives_again_is_first_read_from_by_no_caller(
+    failure: GatewayError | None, reads: int
+) -> None:
+    failures = [failure]
+    first_reads = 0
+    probes: asyncio.Queue[None] = asyncio.Queue()
+
+    async def first_read(server: FeatureServer) -> None:
+        nonlocal first_reads
+        first_reads += 1
+        probes.put_nowait(None)
+        assert server.url == "a"
+        assert replicas.set_aside == 1
+        if failures and (failed := failures.pop()):
+            raise failed
+
+    servers = {url: FakeServer(url) for url in ("a", "b")}
+    replicas = ReplicaSet(tuple(servers), connect=servers.__getitem__, hedge=False, first_read=first_read)
+    fleet = Fleet(servers, replicas)
+    servers["a"].failure = ServerUnreachableError("gone")
+    while not replicas.set_aside:
+        await fleet.read()
+    servers["a"].failure = None
+    async with asyncio.timeout(_BOUND_S):
+        while replicas.set_aside:
+            await probes.get()
+            # The probe goes on from there in the loop's next rounds.
+            for _ in range(5):
+                await asyncio.sleep(0)
+    assert first_reads == reads
+    await replicas.close()
 
 
 async def test_a_store_that_is_down_is_not_the_servers_fault_and_retries_stay_within_budget(pair: Fleet) -> None:
