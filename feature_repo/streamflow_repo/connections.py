@@ -8,6 +8,7 @@ from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy.engine import URL
 
 from streamflow_repo.errors import ConnectionUrlError
+from streamflow_repo.offline_store import offline_store_environment
 from streamflow_repo.password_file import with_password
 from streamflow_repo.redis_url import parse_redis_url
 
@@ -43,13 +44,14 @@ _WRITE_POSTGRES = "write postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
 def feast_environment(
     *, postgres_url: str, redis_url: str, redis_timeout_s: float = SERVING_REDIS_TIMEOUT_S
 ) -> dict[str, str]:
-    """Return the variables that feature_store.yaml reads, each as a quoted YAML scalar.
+    """Return the variables that feature_store.yaml reads, each as a quoted YAML scalar, and those of the offline store.
 
     `postgres_url` is a libpq URL, "postgresql://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=…", where `?host=/DIR` names a
     socket's folder; `redis_url` is "redis://" or, for TLS, "rediss://[USER:PASSWORD@]HOST[:PORT][/DB]", and for a Redis
     Cluster "redis-cluster://" or "rediss-cluster://[USER:PASSWORD@]HOST[:PORT][,HOST[:PORT]…]".
 
-    Raises ConnectionUrlError for a URL that can't be expressed in Feast's settings.
+    Raises ConnectionUrlError for a URL that can't be expressed in Feast's settings, and OfflineStoreError for a
+    FEAST_OFFLINE_STORE of this process that can't be used.
     """
     values = {
         **_postgres_environment(postgres_url),
@@ -59,7 +61,7 @@ def feast_environment(
     }
     # Feast expands variables in the YAML text before it parses it, so a quote in a password would end the scalar.
     # A JSON string is a YAML scalar.
-    return {name: json.dumps(value) for name, value in values.items()}
+    return {name: json.dumps(value) for name, value in values.items()} | offline_store_environment()
 
 
 def urls_from_environment(environment: Mapping[str, str]) -> tuple[str, str]:

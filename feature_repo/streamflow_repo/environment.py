@@ -12,16 +12,17 @@ from collections.abc import Sequence
 from streamflow_repo.connections import (
     JOB_REDIS_TIMEOUT_S,
     SERVING_REDIS_TIMEOUT_S,
-    ConnectionUrlError,
     feast_environment,
     urls_from_environment,
 )
+from streamflow_repo.errors import SettingError
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Become the command, so that it is the one that gets signals; exit with one line on standard error when it can't.
 
-    Reads POSTGRES_URL, REDIS_URL, POSTGRES_PASSWORD_FILE and REDIS_PASSWORD_FILE.
+    Reads POSTGRES_URL, REDIS_URL, POSTGRES_PASSWORD_FILE and REDIS_PASSWORD_FILE, FEAST_OFFLINE_STORE and
+    FEAST_SPARK_DATA.
     """
     parser = argparse.ArgumentParser(prog="python -m streamflow_repo.environment")
     parser.add_argument("--job", action="store_true", help="give Redis the time that large writes take")
@@ -36,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             redis_url=redis_url,
             redis_timeout_s=JOB_REDIS_TIMEOUT_S if options.job else SERVING_REDIS_TIMEOUT_S,
         )
-    except ConnectionUrlError as error:
+    except SettingError as error:
         sys.exit(f"error: {error}")
     try:
         os.execvpe(options.command[0], options.command, {**os.environ, **environment})  # noqa: S606  # its very purpose

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 from streamflow_features import UserFeatures, as_lines
-from streamflow_repo.connections import ConnectionUrlError
+from streamflow_repo.errors import SettingError
 
 from streamflow_local.config import ConfigError, StackConfig
 from streamflow_local.layout import Layout
@@ -68,7 +68,7 @@ def main() -> None:
     """Run a command; a failure is told in its own words, without a traceback, and exits 1."""
     try:
         app()
-    except (ConfigError, ConnectionUrlError, SocketPathError, StepError, SupervisorError) as error:
+    except (ConfigError, SettingError, SocketPathError, StepError, SupervisorError) as error:
         sys.exit(f"\nerror: {error}")
 
 

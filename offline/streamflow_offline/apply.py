@@ -49,7 +49,8 @@ def _feast_apply(environment: dict[str, str], on_output: Callable[[str], None]) 
         assert process.stdout is not None  # noqa: S101  # by stdout=PIPE
         last = ""
         for line in process.stdout:
-            last = line.strip() or last
+            # Python's logging, of Spark's Java connection, goes on after the error.
+            last = last if line.startswith("INFO:") else line.strip() or last
             on_output(line.rstrip())
     if process.returncode:
         raise JobError(f"`feast apply` failed: {last}")

@@ -11,7 +11,8 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
-from streamflow_repo.connections import ConnectionUrlError, urls_from_environment
+from streamflow_repo.connections import urls_from_environment
+from streamflow_repo.errors import SettingError
 
 from streamflow_offline.errors import JobError
 from streamflow_offline.training_set import (
@@ -150,6 +151,20 @@ def materialize(
         raise different
 
 
+@app.command()
+def export(
+    out: Annotated[str, typer.Option(envvar="FEAST_SPARK_DATA", help="The folder of the Parquet that Spark reads.")],
+) -> None:
+    """Write the snapshots as Parquet, for FEAST_OFFLINE_STORE=spark."""
+    from streamflow_offline.export import export_snapshots  # noqa: PLC0415  # commands load what they use
+
+    postgres_url, _ = urls_from_environment(os.environ)
+    table = Table("table", "months", "rows", box=None)
+    for entry in export_snapshots(out, postgres_url=postgres_url, on_progress=_tell):
+        table.add_row(entry.name, f"{entry.months:,}", f"{entry.rows:,}")
+    _out.print(table)
+
+
 @app.command("training-set")
 def training_set(
     *,
@@ -230,7 +245,7 @@ def main() -> None:
     """Run a command; a job's refusal is told in its own words, without a traceback, and exits 1."""
     try:
         app()
-    except (ConnectionUrlError, JobError) as error:
+    except (SettingError, JobError) as error:
         sys.exit(f"error: {error}")
 
 

@@ -35,7 +35,7 @@ def open_store(*, postgres_url: str, redis_url: str) -> Iterator["FeatureStore"]
     from feast import FeatureStore  # noqa: PLC0415
     from feast.infra.registry.sql import SqlRegistry  # noqa: PLC0415
 
-    with _environment(job_environment(postgres_url=postgres_url, redis_url=redis_url)):
+    with environment_of(job_environment(postgres_url=postgres_url, redis_url=redis_url)):
         store = FeatureStore(repo_path=str(FEATURE_REPO))
     try:
         yield store
@@ -99,7 +99,8 @@ def connected(postgres_url: str) -> Iterator[psycopg.Connection]:
 
 
 @contextmanager
-def _environment(values: dict[str, str]) -> Iterator[None]:
+def environment_of(values: dict[str, str]) -> Iterator[None]:
+    """Have variables in this process's environment for a block."""
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
     try:

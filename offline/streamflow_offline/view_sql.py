@@ -45,5 +45,8 @@ def _source(view: "FeatureView") -> "PostgreSQLSource":
     )
 
     if not isinstance(view.batch_source, PostgreSQLSource):
-        raise JobError(f"{view.name} is not read from PostgreSQL; give it a PostgreSQLSource")
+        raise JobError(
+            f"{view.name} is not applied with a PostgreSQL table as its source; run `offline apply` with "
+            "FEAST_OFFLINE_STORE=postgres"
+        )
     return view.batch_source

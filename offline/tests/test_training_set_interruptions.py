@@ -21,7 +21,7 @@ from streamflow_offline.generate import generate_months
 from streamflow_offline.ingest import ingest
 from streamflow_offline.training_set import durable
 from streamflow_offline.training_set.files import CsvWriter, ParquetWriter
-from streamflow_offline.training_set.reading import ChunkReader
+from streamflow_offline.training_set.reading import PostgresReader
 from training_sets import UNUSED_REDIS_URL, build, copied_database, execute, file_bytes, query, read_rows
 from typer.testing import CliRunner
 
@@ -200,9 +200,9 @@ def test_a_job_that_fails_before_its_first_chunk_leaves_no_folder(url: str, tmp_
 def test_a_lost_connection_is_told_and_the_next_job_goes_on(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read = ChunkReader.read
+    read = PostgresReader.read
 
-    def read_until_the_server_stops(self: ChunkReader, chunk: Any) -> Any:
+    def read_until_the_server_stops(self: PostgresReader, chunk: Any) -> Any:
         if chunk.number == 2:
             with psycopg.connect(url, autocommit=True) as connection:
                 connection.execute(
@@ -211,7 +211,7 @@ def test_a_lost_connection_is_told_and_the_next_job_goes_on(
                 )
         return read(self, chunk)
 
-    monkeypatch.setattr(ChunkReader, "read", read_until_the_server_stops)
+    monkeypatch.setattr(PostgresReader, "read", read_until_the_server_stops)
     with pytest.raises(JobError, match=r"PostgreSQL failed: the server stopped, .* 100 finished rows are kept in"):
         build(url, tmp_path / "out", chunk_rows=50)
     monkeypatch.undo()

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from rich.console import Console
-from streamflow_repo.connections import ConnectionUrlError, urls_from_environment
+from streamflow_repo.connections import urls_from_environment
+from streamflow_repo.errors import SettingError
 
 from streamflow_offline.audit.job import audit_skew
 from streamflow_offline.audit.report import write_json
@@ -32,7 +33,7 @@ def run(request: AuditRequest, *, json_file: Path | None, out: Console, tell: Ca
             out.print(part, markup=False, soft_wrap=isinstance(part, str))
         if json_file is not None:
             write_json(json_file, report)
-    except (ConnectionUrlError, JobError) as error:
+    except (SettingError, JobError) as error:
         sys.stderr.write(f"error: {error}\n")
         return _NOT_DONE
     return _PASSED if report.passed else _SKEWED

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from streamflow_repo.connections import ConnectionUrlError
+from streamflow_repo.errors import SettingError
 
 from streamflow_offline.audit import DEFAULT_USERS, AuditRequest
 from streamflow_offline.audit.command import local_gateway
@@ -62,7 +62,7 @@ def main() -> None:
     """Run the command; a job's refusal is told in its own words, without a traceback, and exits 1."""
     try:
         typer.run(run)
-    except (ConnectionUrlError, JobError) as error:
+    except (SettingError, JobError) as error:
         sys.exit(f"error: {error}")
 
 

@@ -10,7 +10,7 @@ from streamflow_offline.errors import JobError
 
 TIMESTAMP = pa.timestamp("us", tz="UTC")
 
-_DTYPES = {
+DTYPES = {
     "Bool": pa.bool_(),
     "Int32": pa.int32(),
     "Int64": pa.int64(),
@@ -20,6 +20,8 @@ _DTYPES = {
     "Bytes": pa.binary(),
     "UnixTimestamp": TIMESTAMP,
 }
+"""Arrow's types, by the contract's dtypes."""
+
 _INTEGERS = {"int2", "int4", "int8"}
 _NUMBERS = {*_INTEGERS, "float4", "float8", "numeric"}
 _TIMES = {"date", "timestamp", "timestamptz"}
@@ -98,7 +100,7 @@ def feature_column(name: str, *, dtype: str, source_type: str) -> Column:
             f"feature {name} is {dtype} in the contract, but its column is {source_type} in PostgreSQL; mend the "
             f"definition and run `offline apply`, or give its source a column of {' or '.join(sorted(_SOURCES[dtype]))}"
         )
-    return Column(name=name, type=_DTYPES[dtype], source_type=source_type)
+    return Column(name=name, type=DTYPES[dtype], source_type=source_type)
 
 
 def carried_column(name: str, *, source_type: str) -> Column:

@@ -16,7 +16,6 @@ from streamflow_repo.contract import ContractError, build_contract
 
 from streamflow_offline.errors import JobError
 from streamflow_offline.feast_store import open_store
-from streamflow_offline.training_set.offline_store import OFFLINE_STORE_TYPE
 
 if TYPE_CHECKING:
     from feast import FeatureService, FeatureView
@@ -109,13 +108,9 @@ def committed_hash() -> str | None:
         return None
 
 
-def use_lateral_join(store: FeatureStore, *, views_without_ties: Iterable[str]) -> None:
-    """Let Feast read historical features through LateralPostgreSQLOfflineStore; before it has read any."""
-    store.config.offline_config = {
-        **store.config.offline_config,
-        "type": OFFLINE_STORE_TYPE,
-        "views_without_ties": sorted(views_without_ties),
-    }
+def use_offline_store(store: FeatureStore, store_type: str, **settings: Any) -> None:
+    """Let Feast read historical features through another offline store, with its settings; before it has read any."""
+    store.config.offline_config = {**store.config.offline_config, "type": store_type, **settings}
 
 
 def _contract(

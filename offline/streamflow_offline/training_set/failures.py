@@ -23,6 +23,10 @@ _ADVICE: tuple[tuple[type[psycopg.Error] | tuple[type[psycopg.Error], ...], str]
 """What to do about an error, by the first of its kinds."""
 
 
+class EngineFailedError(JobError):
+    """What the features are read by, other than PostgreSQL, failed; the message says what to look at."""
+
+
 @contextmanager
 def explained(target: Path, work: WorkingDir) -> Iterator[None]:
     """Turn what ends a job from outside into JobError, and say what is kept."""
@@ -30,6 +34,8 @@ def explained(target: Path, work: WorkingDir) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         raise JobError(f"interrupted; {_kept(target, work)}") from None
+    except EngineFailedError as error:
+        raise JobError(f"{error}; {_kept(target, work)}") from error.__cause__
     except psycopg.Error as error:
         advice = next(advice for kinds, advice in _ADVICE if isinstance(error, kinds))
         said = " ".join((error.diag.message_primary or str(error)).split())

@@ -5,37 +5,35 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 
 import psycopg
 import pyarrow as pa
 from streamflow_repo import CONTRACT_PATH
+from streamflow_repo.offline_store import OfflineStore
 
 from streamflow_offline.feast_store import connected
 from streamflow_offline.progress import Progress
 from streamflow_offline.training_set.build import TrainingSetReport
 from streamflow_offline.training_set.chunks import Chunk, chunks_of_days, chunks_of_rows
 from streamflow_offline.training_set.csv_entities import stage_csv
-from streamflow_offline.training_set.definitions import (
-    Definitions,
-    committed_hash,
-    load_definitions,
-    opened,
-    use_lateral_join,
-)
+from streamflow_offline.training_set.definitions import Definitions, committed_hash, load_definitions, opened
 from streamflow_offline.training_set.entities import StagedEntities
 from streamflow_offline.training_set.failures import explained
 from streamflow_offline.training_set.files import ChunkWriter, CsvWriter, ParquetWriter
 from streamflow_offline.training_set.label_entities import LABEL, LABEL_TABLE, stage_labels
 from streamflow_offline.training_set.manifest import MANIFEST_VERSION, build_manifest, package_versions
 from streamflow_offline.training_set.query_entities import stage_query
-from streamflow_offline.training_set.reading import ChunkReader
+from streamflow_offline.training_set.reading import FeatureReader, PostgresReader, choose_joins
 from streamflow_offline.training_set.request import OutputFormat, TrainingSetRequest
 from streamflow_offline.training_set.session import one_state
-from streamflow_offline.training_set.sources import fingerprint, key_columns, view_indexes
+from streamflow_offline.training_set.sources import fingerprint
 from streamflow_offline.training_set.summary import chunk_summary
 from streamflow_offline.training_set.target import check_target, manifest_path, publish
 from streamflow_offline.training_set.working_dir import ChunkRecord, WorkingDir, working_dir
-from streamflow_offline.view_sql import source_table
+
+# Where tables without a schema are; the settings of PostgreSQL's offline store name one too.
+_SCHEMA = "public"
 
 
 def run(
@@ -57,12 +55,12 @@ def run(
                 f"the applied definitions, {definitions.contract_hash}, are not those of {CONTRACT_PATH.name}; "
                 "`offline apply` brings these into the registry"
             )
-        with one_state(connection, schema=store.config.offline_config["db_schema"]):
+        with one_state(connection, schema=store.config.offline_config.get("db_schema", _SCHEMA)):
             read_at = datetime.now(UTC)
-            _prepare(connection, definitions, tell)
+            engine = _engine(connection, definitions, tell)
             tell("collecting the entity rows")
             staged = _stage(connection, request, definitions)
-            reader = ChunkReader(connection, definitions, staged)
+            reader = engine(staged)
             work.resume(_key(connection, request, definitions, staged, reader))
             resumed_rows = sum(segment.rows for record in work.records for segment in record.segments)
             if resumed_rows:
@@ -77,6 +75,7 @@ def run(
                 summary = chunk_summary(table, features=[f.name for f in definitions.features], label=label)
                 work.add(ChunkRecord(segments=tuple(writer.write(chunk, table)), summary=summary))
                 progress.add(chunk.rows)
+            reader.check_unchanged()
         manifest = build_manifest(
             request,
             definitions=definitions,
@@ -85,6 +84,7 @@ def run(
             columns={column.name: str(column.type) for column in reader.columns},
             label=label,
             dataset=work.dataset,
+            packages=package_versions(reader.packages),
             read_at=read_at,
             duration_s=time.monotonic() - started,
         )
@@ -94,16 +94,16 @@ def run(
     )
 
 
-def _prepare(connection: psycopg.Connection, definitions: Definitions, tell: Callable[[str], None]) -> None:
-    """Choose how Feast joins each view, by what its source's indexes say."""
-    indexes = {view.name: view_indexes(connection, view) for view in definitions.views}
-    for view in definitions.views:
-        if not indexes[view.name].indexed:
-            tell(
-                f"{view.name}: {source_table(view).as_string()} has no index on ({', '.join(key_columns(view))}), so "
-                "each row reads all of it; create one for more than a few thousand rows"
-            )
-    use_lateral_join(definitions.store, views_without_ties=(name for name, found in indexes.items() if found.unique))
+def _engine(
+    connection: psycopg.Connection, definitions: Definitions, tell: Callable[[str], None]
+) -> Callable[[StagedEntities], FeatureReader]:
+    """Return what makes a reader of staged entities, over the engine that the setting names."""
+    if definitions.store.config.offline_config["type"] == OfflineStore.SPARK.value:
+        from streamflow_offline.training_set.spark.reader import SparkReader  # noqa: PLC0415  # of the extra
+
+        return partial(SparkReader, connection, definitions)
+    choose_joins(connection, definitions, tell=tell)
+    return partial(PostgresReader, connection, definitions)
 
 
 def _stage(connection: psycopg.Connection, request: TrainingSetRequest, definitions: Definitions) -> StagedEntities:
@@ -122,25 +122,25 @@ def _key(
     request: TrainingSetRequest,
     definitions: Definitions,
     staged: StagedEntities,
-    reader: ChunkReader,
+    reader: FeatureReader,
 ) -> str:
     """Return a hash over all that the files' bytes depend on."""
-    tables = [source_table(view) for view in definitions.views]
+    labels = {} if staged.own_order else fingerprint(connection, [LABEL_TABLE])
     depends_on = {
         "layout": MANIFEST_VERSION,
         "contract": definitions.contract_hash,
-        "query": reader.first_row_sql,
+        "query": reader.point_in_time_sql,
         "columns": [(column.name, str(column.type), column.source_type) for column in reader.columns],
         "entities": staged.content,
-        "sources": fingerprint(connection, tables if staged.own_order else [*tables, LABEL_TABLE]),
+        "sources": reader.fingerprint() | labels,
         "format": request.written_as.value,
         "chunk_rows": request.chunk_rows,
-        "packages": package_versions(),
+        "packages": package_versions(reader.packages),
     }
     return hashlib.sha256(json.dumps(depends_on, sort_keys=True).encode()).hexdigest()
 
 
-def _label(reader: ChunkReader) -> str | None:
+def _label(reader: FeatureReader) -> str | None:
     """Return the column whose mean is the label rate, if the rows have it as a number or Bool."""
     for column in reader.columns:
         is_number = pa.types.is_boolean(column.type) or pa.types.is_integer(column.type)

@@ -20,9 +20,9 @@ _PACKAGES = ("streamflow-offline", "streamflow-feature-repo", "feast", "psycopg"
 _READ_BYTES = 1 << 20
 
 
-def package_versions() -> dict[str, str]:
-    """Return the versions that a training set's bytes may depend on."""
-    return {name: version(name) for name in _PACKAGES}
+def package_versions(further: Sequence[str]) -> dict[str, str]:
+    """Return the versions that a training set's bytes may depend on, those of `further` packages included."""
+    return {name: version(name) for name in (*_PACKAGES, *further)}
 
 
 def build_manifest(
@@ -34,6 +34,7 @@ def build_manifest(
     columns: dict[str, str],
     label: str | None,
     dataset: Path,
+    packages: dict[str, str],
     read_at: datetime,
     duration_s: float,
 ) -> dict[str, Any]:
@@ -60,7 +61,7 @@ def build_manifest(
         "columns": columns,
         "features": feature_summaries(summaries, {feature.name: feature.dtype for feature in definitions.features}),
         "files": [] if is_csv else [_file(segment) for segment in sorted(segments, key=lambda s: s.path)],
-        "packages": package_versions(),
+        "packages": packages,
         "read_at": read_at.astimezone(UTC).isoformat(),
         "duration_s": round(duration_s, 3),
     }

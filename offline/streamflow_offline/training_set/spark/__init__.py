@@ -1,0 +1,1 @@
+"""Training sets over Spark, with the extra `spark`; nothing else imports PySpark."""
