@@ -66,11 +66,20 @@ test: check ## All that CI checks
 
 .PHONY: bench
 bench: install ## Measure the gateway beside Feast's own servers; ARGS=--quick for a short run
-	@$(RUN) bench $(ARGS)
+	@$(RUN) bench --out $${STREAMFLOW_STATE:-.local}/bench $(ARGS)
+
+.PHONY: load
+load: install ## Put load on the running stack with locust; ARGS="--scenario spike --rate 500" and other options
+	@env=$${STREAMFLOW_STATE:-.local}/env; test -f $$env || { echo "no stack has run here; start one with make up"; exit 1; }
+	@. $${STREAMFLOW_STATE:-.local}/env && $(RUN) load $(ARGS)
 
 .PHONY: drill
 drill: install ## Do faults to a stack of their own under load, and check what calls are told
 	@$(RUN) drill $(ARGS)
+
+.PHONY: soak
+soak: install ## Load a stack of its own for 30 minutes while replicas are replaced; ARGS="--minutes 3" for less
+	@$(RUN) soak $(ARGS)
 
 .PHONY: check
 check: install ## Format, lint, types, protos, generated code, contract

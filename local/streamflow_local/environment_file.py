@@ -15,6 +15,9 @@ def write_environment_file(config: StackConfig, layout: Layout) -> None:
         "POSTGRES_URL": postgres_url,
         "REDIS_URL": redis_url,
         "GATEWAY_GRPC_PORT": str(config.gateway_grpc_port),
+        "GATEWAY_HTTP_PORT": str(config.gateway_http_port),
+        "FEATURE_SERVER_PORT": str(config.feature_server_port),
+        "FEATURE_SERVER_REPLICAS": str(config.feature_server_replicas),
         **feast_environment(postgres_url=postgres_url, redis_url=redis_url),
     }
     path = layout.environment_file

@@ -151,6 +151,19 @@ def test_the_gateway_asks_the_feature_servers_where_they_listen() -> None:
         assert [text.rpartition(":")[2] for text in _SERVICES[name]["ports"]] == [port]
 
 
+def test_locust_asks_the_gateway_and_the_feature_servers_where_they_listen() -> None:
+    locust, gateway = dict(_variables("locust")), Settings.from_environment(_environment_with_image("gateway"))
+    assert locust["LOAD_GATEWAY_GRPC"] == f"gateway:{gateway.grpc_port}"
+    assert locust["LOAD_GATEWAY_HTTP"] == f"http://gateway:{gateway.http_port}"
+    assert tuple(locust["LOAD_FEAST_HTTP"].split(",")) == gateway.feature_server_urls
+    assert locust["REDIS_URL"] == _COMPOSE["x-feast"]["environment"]["REDIS_URL"]
+    options = (CHECKOUT / "loadtests/streamflow_loadtests/load/options.py").read_text(encoding="utf-8")
+    for variable in locust:
+        assert variable.startswith("REDIS_") or f'env_var="{variable}"' in options
+    port = stages(IMAGES["loadtests"])[-1].last("EXPOSE").text
+    assert [text.rpartition(":")[2] for text in _SERVICES["locust"]["ports"]] == [port]
+
+
 def test_the_jobs_are_commands_of_offline() -> None:
     commands = set(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
     asked = [

@@ -88,6 +88,19 @@ def test_the_gateways_image_has_no_feast() -> None:
     assert {text for text in build.all("COPY") if "pyproject" not in text} == {"protos protos", "gateway gateway"}
 
 
+def test_locusts_image_has_no_feast() -> None:
+    build, final = stages(IMAGES["loadtests"])
+    assert "--package streamflow-loadtests --output-file" in " ".join(build.all("RUN"))
+    assert {text for text in build.all("COPY") if "pyproject" not in text} == {"protos protos", "loadtests loadtests"}
+    project = tomllib.loads((CHECKOUT / "loadtests/pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert any("feast" in requirement for requirement in project["optional-dependencies"]["bench"])
+    ours = [requirement for requirement in project["dependencies"] if "streamflow" in requirement]
+    assert ours == ["streamflow-features-protos"]
+    assert not [requirement for requirement in project["dependencies"] if "feast" in requirement]
+    assert final.last("CMD").words[0] in project["scripts"]
+    assert f"127.0.0.1:{final.last('EXPOSE').text}/" in final.last("HEALTHCHECK").words[-1]
+
+
 def test_the_gateways_image_has_settings_that_exist_and_the_ports_of_the_defaults() -> None:
     final = stages(IMAGES["gateway"])[-1]
     settings = Settings.from_environment(

@@ -27,10 +27,19 @@ _RUN_ELSEWHERE = {
     'make bench ARGS="--quick"': "loadtests/tests/test_bench",
     'make bench ARGS="--duration 2.5"': "loadtests/tests/test_bench",
     "make drill": "loadtests/tests/test_drill",
+    "make soak": "loadtests/tests/test_soak",
+    "make load": "loadtests/tests/test_load",
     ".venv/bin/feature-gateway": "gateway/tests/test_server",
     ". .local/env && .venv/bin/python -m streamflow_offline.flow --data .local/example --out .local/example/audited": (
         "local/tests/test_flow"
     ),
+    (
+        ". .local/env && export FEAST_OFFLINE_STORE=spark FEAST_SPARK_DATA=$PWD/.local/example/spark\n"
+        ".venv/bin/offline apply\n"
+        ".venv/bin/offline training-set --out .local/example/over-spark\n"
+        ".venv/bin/python -m streamflow_repo.environment --job .venv/bin/feast -c feature_repo materialize"
+        " 2024-01-01 2024-12-31"
+    ): "offline/tests/test_spark_commands",
     ".venv/bin/pytest -q gateway": "this run",
     ".venv/bin/pytest -q clients": "this run",
     ".venv/bin/pytest -q offline": "this run",

@@ -6,7 +6,11 @@ from pathlib import Path
 
 from stack_under_test import CHECKOUT
 
-IMAGES = {"gateway": CHECKOUT / "gateway/Dockerfile", "feast": CHECKOUT / "feature_repo/Dockerfile"}
+IMAGES = {
+    "gateway": CHECKOUT / "gateway/Dockerfile",
+    "feast": CHECKOUT / "feature_repo/Dockerfile",
+    "loadtests": CHECKOUT / "loadtests/Dockerfile",
+}
 
 
 @dataclass(frozen=True)
