@@ -1,0 +1,95 @@
+"""docker-compose.yml, brought up with podman-compose under names and on ports of the trial's own."""
+
+import json
+import os
+import re
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import compose_file
+from commands import run
+from gateways import Gateway
+from streamflow_local import ports
+from trial import PROJECT, Trial
+
+_TIMEOUT_S = 600
+_DEFAULT_GRACE = "10s"
+
+
+@dataclass
+class Composed:
+    """The services of docker-compose.yml, each started by itself, since podman 4 does not wait for health."""
+
+    trial: Trial
+    command: Sequence[str]
+    """podman-compose, with how it is to call podman."""
+
+    folder: Path
+    """Where the trial's own compose file may be written."""
+
+    images: Mapping[str, str]
+    """What stands in for public images."""
+
+    gateway: Gateway = field(init=False)
+    _ports: Mapping[str, int] = field(init=False)
+    _files: Sequence[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Choose free ports."""
+        self._ports = _free_ports()
+        self.gateway = Gateway(self._ports["GATEWAY_HTTP_PORT"], self._ports["GATEWAY_GRPC_PORT"])
+        override = self.folder / "stand-ins.yml"
+        # JSON is YAML.
+        images = {name: service["image"] for name, service in compose_file.services().items()}
+        replaced = {name: {"image": self.images.get(image, image)} for name, image in images.items()}
+        override.write_text(json.dumps({"services": replaced}), encoding="utf-8")
+        self._files = ("-f", str(compose_file.FILE), "-f", str(override))
+
+    def container(self, service: str) -> str:
+        """Return the name that podman-compose gives a service's container."""
+        return f"{PROJECT}_{service}_1"
+
+    def start(self, *services: str) -> None:
+        """Start services, whatever they depend on and whatever their profile."""
+        for service in services:
+            self._compose("up", "-d", "--no-deps", "--no-build", service)
+
+    def exec(self, service: str, *command: str) -> str:
+        """Return what a command prints in a service's container; raise CommandError."""
+        return self._compose("exec", "-T", service, *command)
+
+    def run(self, service: str, *command: str, mounted: Path, at: str) -> str:
+        """Return what a command prints in a container of its own with a folder mounted; raise CommandError."""
+        return self._compose("run", "--rm", "--no-deps", "-T", "-v", f"{mounted}:{at}:ro", service, *command)
+
+    def stop(self, *services: str) -> None:
+        """Stop services in their own grace period, and say whether they ended by themselves."""
+        for service in services:
+            started = time.monotonic()
+            self._compose("stop", service)
+            took_s = time.monotonic() - started
+            grace_s = float(compose_file.services()[service].get("stop_grace_period", _DEFAULT_GRACE).rstrip("s"))
+            self.trial.check_ended(service, self.container(service), within_s=grace_s, took_s=took_s)
+
+    def down(self) -> None:
+        """Remove containers, networks and volumes of this trial or an earlier one."""
+        self._compose("down", "--volumes")
+        for volume in self.trial.podman("volume", "ls", "--quiet", "--filter", f"name=^{PROJECT}_").split():
+            self.trial.podman("volume", "rm", "--force", volume)
+
+    def _compose(self, *arguments: str) -> str:
+        # podman-compose starts a service of a profile only with that.
+        profiles = [f"--profile={name}" for name in compose_file.profiles()]
+        environment = {**os.environ, **{name: str(port) for name, port in self._ports.items()}}
+        return run(
+            [*self.command, "-p", PROJECT, *self._files, *profiles, *arguments],
+            timeout_s=_TIMEOUT_S,
+            environment=environment,
+        )
+
+
+def _free_ports() -> Mapping[str, int]:
+    names = re.findall(r"\$\{(\w+_PORT):-", compose_file.FILE.read_text(encoding="utf-8"))
+    return dict(zip(names, ports.free_ports(len(names)), strict=True))
