@@ -3,6 +3,7 @@
 They go past the queue of calls, so that load alone, which may fill it, does not fail them.
 """
 
+import time
 from collections.abc import Callable
 
 from feature_gateway.contract import Contract
@@ -13,13 +14,30 @@ from feature_gateway.settings import Settings
 class Canary:
     """Finds out whether the feature servers answer by a contract; that nothing is known of the user is an answer."""
 
-    def __init__(self, replicas: ReplicaSet, settings: Settings) -> None:
-        """Take what is read from, and for whom, with which credentials and in which time."""
+    def __init__(
+        self, replicas: ReplicaSet, settings: Settings, *, now_s: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Take what is read from, and for whom, with which credentials and in which time; the start is now."""
         self._replicas = replicas
         self._default_feature_service = settings.default_feature_service
         self._user_ids = (settings.canary_user_id,)
         self._principal = settings.canary_authorization
         self._timeout_s = settings.readiness_timeout_s
+        self._now_s = now_s
+        self._trial_ends_s = now_s() + settings.start_trial_s
+        self._answered = False
+
+    async def check(self, contract: Contract) -> None:
+        """Try the contract out until it was answered once, for `start_trial_s`; after that read. Raises GatewayError.
+
+        Right after new definitions were applied some of the servers know them and some do not yet.
+        """
+        tried = self._answered or self._now_s() >= self._trial_ends_s
+        if tried or self._replicas.set_aside == len(self._replicas.urls):
+            await self.read(contract)
+        else:
+            await self.try_out(contract)
+        self._answered = True
 
     async def read(self, contract: Contract) -> None:
         """Read the default feature service as a call would, from the best of the servers; raise GatewayError."""

@@ -108,7 +108,7 @@ async def running_gateway(settings: Settings, *, controls: Controls | None = Non
         )
         canary = Canary(replicas, settings)
         interval_s = settings.readiness_interval_s
-        _keep_running(follow(readiness, lambda: canary.read(contracts.current), interval_s=interval_s), stack)
+        _keep_running(follow(readiness, lambda: canary.check(contracts.current), interval_s=interval_s), stack)
         _keep_running(keep_current(contracts, canary.try_out, asked=controls.reload_contract), stack)
         ends: list[Callable[[], Awaitable[object]]] = []
         stack.push_async_callback(_all, ends)

@@ -163,6 +163,9 @@ class Settings:
     readiness_timeout_s: float = _setting("GATEWAY_READINESS_TIMEOUT_S", 0.5, _some_seconds)
     """How long a canary read may take."""
 
+    start_trial_s: float = _setting("GATEWAY_START_TRIAL_S", 90.0, _seconds)
+    """How long after the start every feature server has to answer by the contract for the gateway to be ready."""
+
     canary_user_id: str = _setting("GATEWAY_CANARY_USER_ID", "3413-BMNZE", _text)
     """The user whom the canary read asks for; nothing need be known of them."""
 

@@ -13,7 +13,15 @@ from aiohttp import web
 from feature_gateway.errors import UpstreamUnavailableError
 from feature_gateway.readiness import Readiness, follow
 from feature_gateway.settings import Settings
-from gateway_fakes import FakeFeatureServer, Gateway, feast_answer, health_becomes, health_of, serving
+from gateway_fakes import (
+    FakeFeatureServer,
+    Gateway,
+    feast_answer,
+    health_becomes,
+    health_of,
+    running_feature_server,
+    serving,
+)
 from streamflow.features.v1.user_feature_service_pb2 import GetUserFeaturesRequest
 
 _BOUND_S = 20
@@ -212,6 +220,41 @@ async def test_a_gateway_without_a_feature_server_lives_and_says_why_it_is_not_r
         assert await _ready_answer(gateway, "/health") == (200, "application/json", {"status": "ok"})
 
 
+async def test_a_gateway_is_ready_once_every_feature_server_answers_by_the_contract(
+    settings: Settings, feature_server: FakeFeatureServer
+) -> None:
+    async with asyncio.timeout(_BOUND_S), running_feature_server() as second:
+        second.canary_answer = _knows_old_definitions
+        urls = (feature_server.url, second.url)
+        async with serving(replace(settings, feature_server_urls=urls, readiness_interval_s=0.01)) as gateway:
+            while "starting" in (body := await _ready_answer(gateway))[2]["detail"]:
+                pass
+            assert body[0] == 503
+            second.canary_answer = None
+            await health_becomes(gateway.channel, "SERVING")
+
+
+@pytest.mark.parametrize("trial_s", [0.0, 600.0])
+async def test_a_feature_server_that_is_gone_holds_no_start_up(
+    settings: Settings, feature_server: FakeFeatureServer, trial_s: float
+) -> None:
+    urls = ("http://127.0.0.1:1", feature_server.url)
+    settings = replace(settings, feature_server_urls=urls, readiness_interval_s=0.01, start_trial_s=trial_s)
+    async with asyncio.timeout(_BOUND_S), serving(settings) as gateway:
+        await health_becomes(gateway.channel, "SERVING")
+
+
+async def test_after_the_trials_time_one_feature_server_that_answers_by_the_contract_is_enough(
+    settings: Settings, feature_server: FakeFeatureServer
+) -> None:
+    async with asyncio.timeout(_BOUND_S), running_feature_server() as second:
+        second.canary_answer = _knows_old_definitions
+        urls = (feature_server.url, second.url)
+        settings = replace(settings, feature_server_urls=urls, readiness_interval_s=0.01, start_trial_s=0.0)
+        async with serving(settings) as gateway:
+            await health_becomes(gateway.channel, "SERVING")
+
+
 async def test_health_falls_with_the_online_store_and_rises_with_it_while_the_process_lives(
     settings: Settings, feature_server: FakeFeatureServer
 ) -> None:
@@ -306,6 +349,10 @@ async def test_health_of_a_service_that_is_not_here_is_unknown(gateway: Gateway)
     assert raised.value.code() is grpc.StatusCode.NOT_FOUND
     async with asyncio.timeout(_BOUND_S):
         await health_becomes(gateway.channel, "SERVICE_UNKNOWN", "another.Service")
+
+
+async def _knows_old_definitions(_request: web.Request) -> web.Response:
+    return web.Response(status=500, text="\"'Feature x not found in projection profile_fv'\"")
 
 
 async def _store_is_down(_request: web.Request) -> web.Response:
