@@ -1,6 +1,7 @@
 """Feast's own command line, with what makes `feast serve` cheaper and steadier.
 
 The online store is this repository's, which asks Redis once for each user. Replies are written faster, see `replies`.
+The registry is refreshed again after an outage of PostgreSQL, see `registry_refresh`.
 And the garbage collector is kept off what the start leaves in memory: a full collection goes through all that importing
 Feast has made, and holds every request up for longer than a hundred reads take. What is frozen before the workers are
 forked is left out of it, and stays shared between them.
@@ -13,6 +14,7 @@ import os
 from feast.cli.cli import cli
 
 from streamflow_repo.redis_commands import pack_by_hiredis
+from streamflow_repo.registry_refresh import outlast_outages
 from streamflow_repo.replies import remember_timestamps, write_at_once
 
 _ONLINE_STORE = "streamflow_repo.online_store.OneReadRedisOnlineStore"
@@ -24,6 +26,7 @@ def main() -> None:
     pack_by_hiredis()
     remember_timestamps()
     write_at_once()
+    outlast_outages()
     os.register_at_fork(before=_freeze)
     cli()
 

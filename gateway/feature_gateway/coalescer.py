@@ -165,7 +165,9 @@ class Coalescer:
     def _leave(self, group: Group, waiter: Waiter) -> None:
         """Take a waiter that gave up out of where it waits; cancel a read that nobody waits for any more."""
         if waiter.batch is None:
-            self._unqueue(group, waiter)
+            # Unless its deadline passed just before, which took it out.
+            if waiter.future.cancelled():
+                self._unqueue(group, waiter)
         elif not waiter.batch.wanted and waiter.batch.task is not None:
             waiter.batch.task.cancel()
 

@@ -234,10 +234,8 @@ class ReplicaSet:
             return True
         try:
             await self._first_read(server)
-        except (DeadlineExceededError, ServerUnreachableError):
-            return False
-        except GatewayError:
-            pass
+        except GatewayError as error:
+            return not isinstance(error, DeadlineExceededError | ServerUnreachableError)
         return True
 
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import pytest
+from feature_gateway.batch import Group
 from feature_gateway.coalescer import Coalescer
 from feature_gateway.contract import ContractFeature, FeatureSet
 from feature_gateway.errors import (
@@ -267,6 +268,23 @@ async def test_a_deadline_that_passes_in_the_queue_ends_the_call_and_nothing_is_
     await busy
     await _settle()
     assert len(reader.reads) == 1
+
+
+async def test_a_caller_may_give_up_at_the_very_end_of_its_deadline() -> None:
+    reader = Reader()
+    coalescer = _coalescer(reader)
+    busy, late = _call(coalescer, "busy"), _call(coalescer, "late", timeout_s=0.01)
+    others = [_call(coalescer, "other", feature_set=_B)]
+    await _settle()
+    # As gRPC does: it ends the call in the round of the loop in which the queue's own timer does.
+    asyncio.get_running_loop().call_at(coalescer._queues[Group(_A, "p")][0].deadline, late.cancel)
+    with pytest.raises(asyncio.CancelledError):
+        await late
+    assert coalescer.queued == 1
+    for read in range(2):
+        reader.reads[read].succeed()
+        await _settle()
+    await asyncio.gather(busy, *others)
 
 
 async def test_a_deadline_that_passes_under_way_ends_that_call_alone() -> None:

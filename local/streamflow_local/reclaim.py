@@ -7,6 +7,7 @@ no supervisor knows the worker. The process group of each start is noted in FILE
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -17,9 +18,12 @@ _KILL_TIMEOUT_S = 5.0
 def main(arguments: Sequence[str]) -> None:
     """Kill the leftovers of the start noted in the first argument, note this one, and execute the rest."""
     note, command = Path(arguments[0]), list(arguments[1:])
-    if note.exists():
+    # A disk that is full, or was when the note was written, keeps no server from starting: what can be left behind is
+    # a worker that holds the port, and that is seen.
+    with suppress(OSError, ValueError):
         _kill_group(int(note.read_text(encoding="utf-8")), command)
-    note.write_text(str(os.getpgrp()), encoding="utf-8")
+    with suppress(OSError):
+        note.write_text(str(os.getpgrp()), encoding="utf-8")
     os.execv(command[0], command)  # noqa: S606  # the stack's own command
 
 

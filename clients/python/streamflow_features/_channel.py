@@ -17,9 +17,9 @@ _KEEPALIVE_TIMEOUT_MS = 5_000
 _OPTIONS = (
     # Otherwise gRPC stops after two pings while nothing is asked.
     ("grpc.http2.max_pings_without_data", 0),
-    # Back soon to a gateway that was away: gRPC waits up to 120 s between attempts.
+    # Back soon to a gateway that was away, as the next may end once it is ready: gRPC waits up to 120 s in between.
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.max_reconnect_backoff_ms", 1_000),
+    ("grpc.max_reconnect_backoff_ms", 100),
     # How long one attempt may take; gRPC's 20 s would be spent on each address that is gone without a word.
     ("grpc.min_reconnect_backoff_ms", 1_000),
     # So that a name's new addresses are known soon after a connection broke; gRPC waits 30 s between look-ups.
@@ -49,17 +49,18 @@ def _service_config(*, follow_health: bool) -> dict[str, Any]:
             {
                 "name": [{"service": _SERVICE, "method": method} for method in _RETRIED],
                 "retryPolicy": {
-                    # All calls are reads; the second attempt goes to the next gateway.
-                    "maxAttempts": 2,
+                    # All calls are reads; the second attempt goes to the next gateway. With none that is ready, the
+                    # others last for longer than it takes to be back at one.
+                    "maxAttempts": 4,
                     "initialBackoff": "0.01s",
-                    "maxBackoff": "0.01s",
-                    "backoffMultiplier": 1,
+                    "maxBackoff": "0.1s",
+                    "backoffMultiplier": 8,
                     "retryableStatusCodes": ["UNAVAILABLE"],
                 },
             }
         ],
-        # Room for the calls in flight of a gateway that is killed; past 50 failures in a row at most 10 % extra.
-        "retryThrottling": {"maxTokens": 100, "tokenRatio": 0.1},
+        # Room for the calls of a moment without a gateway; past 500 failures in a row at most 10 % extra.
+        "retryThrottling": {"maxTokens": 1000, "tokenRatio": 0.1},
     }
     if follow_health:
         config["healthCheckConfig"] = {"serviceName": _SERVICE}

@@ -149,6 +149,20 @@ async def test_a_rolling_restart_costs_no_call(pair: Pair, caller: _Caller) -> N
 
 
 @pytest.mark.parametrize("caller", [Load.from_threads, Load.from_tasks])
+async def test_a_gateway_that_ends_as_soon_as_the_other_is_ready_costs_no_call(pair: Pair, caller: _Caller) -> None:
+    async with _under_load(pair, caller) as load:
+        for _ in range(2):
+            await asyncio.gather(*(pair.is_asked_anew(each) for each in pair.asked))
+            for name in pair.asked:
+                pair.gateways[name].process.terminate()
+                await pair.gateways[name].process.wait()
+                # The client may not have noticed yet that it is back, and its last attempt to connect just have failed.
+                await pair.start(name)
+    assert load.failures == []
+    assert load.answered > 100
+
+
+@pytest.mark.parametrize("caller", [Load.from_threads, Load.from_tasks])
 async def test_a_gateway_that_is_killed_costs_no_call(pair: Pair, caller: _Caller) -> None:
     async with _under_load(pair, caller) as load:
         for name, other in (("a", "b"), ("b", "a")):
