@@ -1,171 +1,155 @@
-"""How each kind of server is asked for one user's features, and how its reply is read."""
+"""How each kind of server is asked for users' features, and how its replies are read."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import aiohttp
-import grpc
-import orjson
-from streamflow.features.v1.user_feature_service_pb2 import GetUserFeaturesRequest, GetUserFeaturesResponse
-from streamflow.features.v1.user_feature_service_pb2_grpc import UserFeatureServiceStub
+from google.protobuf.message import DecodeError
+from streamflow.features.v1.feature_pb2 import UserFeatures
+from streamflow.features.v1.user_feature_service_pb2 import (
+    DESCRIPTOR,
+    BatchGetUserFeaturesRequest,
+    BatchGetUserFeaturesResponse,
+    GetUserFeaturesRequest,
+    GetUserFeaturesResponse,
+)
 from streamflow_repo import JOIN_KEY
 
 from streamflow_loadtests.data import FEATURE_SERVICE, Value, Values
+from streamflow_loadtests.grpc_channels import CallError, Channel
 
-CALL_TIMEOUT_S = 30.0
-"""The deadline of every call; only a server that hangs meets it."""
-
-# Each of many kept connections may turn out to be closed when a server has replaced its worker.
-_MAX_SENDS = 10
-_HTTP_OK = 200
+_GATEWAY_SERVICE = DESCRIPTOR.services_by_name["UserFeatureService"].full_name
 
 
-class CallError(Exception):
-    """A call got no reply, or one that can't be read."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Request:
+    """A request as it is sent."""
 
-    def __init__(self, message: str, *, code: str | None = None) -> None:
-        """Take why, and the name of the gRPC status code when that is what the call got."""
-        super().__init__(message)
-        self.code = code
+    user_ids: Sequence[str]
+
+    body: bytes
+    """A message of gRPC, or all of an HTTP request."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reply:
-    """What a reply says."""
+    """What a reply says of one user."""
 
     user_id: str
     values: Values
 
 
 class Caller(Protocol):
-    """One arm's connections. `ask` is on the clock, `read` is not."""
+    """One arm's connections. Only `send` is on the clock: bytes out, bytes in."""
 
     resends: int
     """How often a request was sent anew because the server had closed the connection."""
 
-    async def ask(self, user_id: str) -> Any:
-        """Return the decoded reply to a request for one user. Raises CallError."""
+    def request(self, user_ids: Sequence[str]) -> Request:
+        """Return the request for some users, one or more."""
 
-    def read(self, reply: Any) -> Reply:
-        """Return what a reply says. Raises CallError when it is no reply to a request for one user."""
+    async def send(self, request: Request) -> bytes:
+        """Return the reply's bytes, all of them. Raises CallError."""
 
-    async def close(self) -> None:
-        """Close the connections."""
-
-
-class HttpCaller:
-    """Calls of `feast serve` on a loopback port; `selection` is the request's JSON without the user."""
-
-    def __init__(self, port: int, selection: Mapping[str, object]) -> None:
-        self.resends = 0
-        self._url = f"http://127.0.0.1:{port}/get-online-features"
-        self._selection = selection
-        self._session = aiohttp.ClientSession(
-            # No limit: as many connections as there are callers.
-            connector=aiohttp.TCPConnector(limit=0),
-            timeout=aiohttp.ClientTimeout(total=CALL_TIMEOUT_S),
-            headers={"Content-Type": "application/json"},
-        )
-
-    async def ask(self, user_id: str) -> Any:
-        """Return the reply's JSON. A request whose connection the server closed is sent anew, as any client would."""
-        body = orjson.dumps({**self._selection, "entities": {JOIN_KEY: [user_id]}})
-        for _ in range(_MAX_SENDS):
-            try:
-                async with self._session.post(self._url, data=body) as response:
-                    content = await response.read()
-            except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
-                self.resends += 1
-            except (aiohttp.ClientError, TimeoutError) as error:
-                raise CallError(f"{type(error).__name__} {error}".rstrip()) from error
-            else:
-                if response.status != _HTTP_OK:
-                    raise CallError(f"HTTP {response.status}: {content[:200].decode(errors='replace')}")
-                return orjson.loads(content)
-        raise CallError(f"the connection was closed {_MAX_SENDS} times")
-
-    def read(self, reply: Any) -> Reply:
-        """Return what Feast's columns of JSON say."""
-        return _feast_reply(reply["metadata"]["feature_names"], [result["values"] for result in reply["results"]])
+    def replies(self, request: Request, reply: bytes) -> Sequence[Reply]:
+        """Return what a reply's bytes say, one user after another. Raises CallError for what is no reply."""
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._session.close()
 
 
 class _GrpcCaller:
-    def __init__(self, port: int) -> None:
+    def __init__(self, channel: Channel) -> None:
         self.resends = 0
-        self._channel = grpc.aio.insecure_channel(f"127.0.0.1:{port}")
+        self._channel = channel
 
     async def close(self) -> None:
-        """Close the connection."""
+        """Close the connections."""
         await self._channel.close()
 
 
 class FeastGrpcCaller(_GrpcCaller):
-    """Calls of `feast listen` on a loopback port."""
+    """Calls of `feast listen`."""
 
-    def __init__(self, port: int) -> None:
-        super().__init__(port)
+    def __init__(self, channel: Channel) -> None:
+        super().__init__(channel)
         # Importing Feast takes seconds, which the arms that don't need it should not.
-        from feast.protos.feast.serving import GrpcServer_pb2_grpc, ServingService_pb2  # noqa: PLC0415
+        from feast.protos.feast.serving import GrpcServer_pb2, ServingService_pb2  # noqa: PLC0415
 
-        self._request = ServingService_pb2.GetOnlineFeaturesRequest
-        self._stub: Any = GrpcServer_pb2_grpc.GrpcFeatureServerStub(self._channel)  # type: ignore[no-untyped-call]
+        self._messages = ServingService_pb2
+        self._path = f"/{GrpcServer_pb2.DESCRIPTOR.services_by_name['GrpcFeatureServer'].full_name}/GetOnlineFeatures"
 
-    async def ask(self, user_id: str) -> Any:
-        """Return the reply's message."""
-        request = self._request(feature_service=FEATURE_SERVICE)
-        request.entities[JOIN_KEY].val.add().string_val = user_id
-        try:
-            return await self._stub.GetOnlineFeatures(request, timeout=CALL_TIMEOUT_S)
-        except grpc.aio.AioRpcError as error:
-            raise CallError(f"{error.code().name}: {error.details()}") from error
+    def request(self, user_ids: Sequence[str]) -> Request:
+        """Return the request for some users."""
+        message = self._messages.GetOnlineFeaturesRequest(feature_service=FEATURE_SERVICE)
+        for user_id in user_ids:
+            message.entities[JOIN_KEY].val.add().string_val = user_id
+        return Request(user_ids=tuple(user_ids), body=message.SerializeToString())
 
-    def read(self, reply: Any) -> Reply:
+    async def send(self, request: Request) -> bytes:
+        """Return the reply's bytes."""
+        return await self._channel.call(self._path, request.body)
+
+    def replies(self, request: Request, reply: bytes) -> Sequence[Reply]:
         """Return what Feast's message says."""
-        return _feast_reply(
-            reply.metadata.feature_names.val,
-            [[_of_feast(value) for value in result.values] for result in reply.results],
-        )
+        message = _parsed(self._messages.GetOnlineFeaturesResponse, reply)
+        columns = [[_of_feast(value) for value in result.values] for result in message.results]
+        return feast_replies(request, message.metadata.feature_names.val, columns)
 
 
 class GatewayCaller(_GrpcCaller):
-    """Calls of the gateway on a loopback port, or of a server that stands in for it."""
+    """Calls of the gateway, or of a server that stands in for it."""
 
-    def __init__(self, port: int) -> None:
-        super().__init__(port)
-        self._stub = UserFeatureServiceStub(self._channel)
+    def request(self, user_ids: Sequence[str]) -> Request:
+        """Return the request for some users: GetUserFeatures for one, BatchGetUserFeatures for more."""
+        message: GetUserFeaturesRequest | BatchGetUserFeaturesRequest
+        if len(user_ids) == 1:
+            message = GetUserFeaturesRequest(user_id=user_ids[0], feature_service=FEATURE_SERVICE)
+        else:
+            message = BatchGetUserFeaturesRequest(user_ids=user_ids, feature_service=FEATURE_SERVICE)
+        return Request(user_ids=tuple(user_ids), body=message.SerializeToString())
 
-    async def ask(self, user_id: str, *, timeout_s: float = CALL_TIMEOUT_S) -> GetUserFeaturesResponse:
-        """Return the reply's message."""
-        request = GetUserFeaturesRequest(user_id=user_id, feature_service=FEATURE_SERVICE)
-        try:
-            return await self._stub.GetUserFeatures(request, timeout=timeout_s)
-        except grpc.aio.AioRpcError as error:
-            raise CallError(f"{error.code().name}: {error.details()}", code=error.code().name) from error
+    async def send(self, request: Request) -> bytes:
+        """Return the reply's bytes."""
+        method = "GetUserFeatures" if len(request.user_ids) == 1 else "BatchGetUserFeatures"
+        return await self._channel.call(f"/{_GATEWAY_SERVICE}/{method}", request.body)
 
-    def read(self, reply: GetUserFeaturesResponse) -> Reply:
+    def replies(self, request: Request, reply: bytes) -> Sequence[Reply]:
         """Return what the gateway's message says."""
-        user = reply.user_features
-        values: dict[str, Value] = {}
-        for feature in user.features:
-            field = feature.WhichOneof("value")
-            values[feature.name] = None if field is None else getattr(feature, field)
-        return Reply(user_id=user.user_id, values=values)
+        if len(request.user_ids) == 1:
+            return [_reply_of(_parsed(GetUserFeaturesResponse, reply).user_features)]
+        results = _parsed(BatchGetUserFeaturesResponse, reply).results
+        for result in results:
+            if result.HasField("error"):
+                raise CallError(f"{result.user_id} got code {result.error.code}: {result.error.message}")
+        return [_reply_of(result.user_features) for result in results]
+
+
+def feast_replies(request: Request, names: Sequence[str], columns: Sequence[Sequence[Value]]) -> Sequence[Reply]:
+    """Return what a Feast server says: columns of one row a user, the join key among them. Raises CallError."""
+    count = len(request.user_ids)
+    if len(names) != len(columns) or any(len(column) != count for column in columns):
+        raise CallError(f"the reply has other columns than its names, or other rows than the {count} asked for")
+    rows = (dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True))
+    return [Reply(user_id=str(values.pop(JOIN_KEY, None)), values=values) for values in rows]
+
+
+def _parsed(message: Any, reply: bytes) -> Any:
+    try:
+        return message.FromString(reply)
+    except DecodeError as error:
+        raise CallError(f"the reply is no {message.DESCRIPTOR.name}") from error
+
+
+def _reply_of(user: UserFeatures) -> Reply:
+    values: dict[str, Value] = {}
+    for feature in user.features:
+        field = feature.WhichOneof("value")
+        values[feature.name] = None if field is None else getattr(feature, field)
+    return Reply(user_id=user.user_id, values=values)
 
 
 def _of_feast(value: Any) -> Value:
     field = value.WhichOneof("val")
     decoded: Value = None if field in {None, "null_val"} else getattr(value, field)
     return decoded
-
-
-def _feast_reply(names: Sequence[str], columns: Sequence[Sequence[Value]]) -> Reply:
-    """Return what a Feast server says: columns of one row, the join key among them."""
-    if any(len(column) != 1 for column in columns):
-        raise CallError("the reply has another number of users than one")
-    values = {name: column[0] for name, column in zip(names, columns, strict=True)}
-    return Reply(user_id=str(values.pop(JOIN_KEY, None)), values=values)

@@ -1,9 +1,9 @@
 """`bench`: what `make bench` runs."""
 
-import json
 import signal
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -14,11 +14,16 @@ from rich.console import Console
 from streamflow_offline.errors import JobError
 
 from streamflow_loadtests import arms, report
-from streamflow_loadtests.report import Machine, Result
-from streamflow_loadtests.run import BenchmarkError, Plan, measure, served
+from streamflow_loadtests.machine import Machine
+from streamflow_loadtests.plan import DEFAULT_WORKLOADS, QUICK_WORKLOADS, Plan, Workload, crossed
+from streamflow_loadtests.result import Result, conditions
+from streamflow_loadtests.run import BenchmarkError, measure, served
+from streamflow_loadtests.tables import tables
+from streamflow_loadtests.targets import judged
 
 # The table of figures needs as much; a narrower terminal breaks its lines.
 _out = Console(highlight=False, width=200)
+_WORDS = ("arm", "what", "under", "against", "target", "reached")
 
 app = typer.Typer(add_completion=False)
 
@@ -26,7 +31,9 @@ app = typer.Typer(add_completion=False)
 @app.command()
 def bench(
     *,
-    quick: Annotated[bool, typer.Option("--quick", help="1 and 64 callers, two rounds of half a second.")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Only what the targets name, in two rounds of half a second.")
+    ] = False,
     arm: Annotated[
         list[str] | None,
         typer.Option(
@@ -34,31 +41,52 @@ def bench(
             "N users, M at once. Feast's own servers and the gateway by default."
         ),
     ] = None,
-    callers: Annotated[list[int] | None, typer.Option(help="Concurrent callers; 1, 16, 64 and 256 by default.")] = None,
+    callers: Annotated[
+        list[int] | None,
+        typer.Option(
+            min=1,
+            help="Concurrent callers, each number with each of --users; 1, 16, 64 and 256 if only --users is given.",
+        ),
+    ] = None,
+    users: Annotated[
+        list[int] | None,
+        typer.Option(
+            min=1, max=1000, help="Users a call, each number with each of --callers; 1 if only --callers is given."
+        ),
+    ] = None,
     rounds: Annotated[int | None, typer.Option(min=1, help="How often each arm is measured; 3 by default.")] = None,
     duration: Annotated[
-        float | None, typer.Option(min=0.05, max=600, help="Seconds of load on each arm in each round; 3 by default.")
+        float | None, typer.Option(min=0.05, max=600, help="Seconds of load on each arm in each round; 2.5 by default.")
     ] = None,
     seed: Annotated[int, typer.Option(help="The same seed asks for the same users.")] = 0,
     data: Annotated[Path | None, typer.Option(exists=True, help="Month folders of your own.")] = None,
-    markdown: Annotated[Path | None, typer.Option(help="Write the report to this file too.")] = None,
-    as_json: Annotated[Path | None, typer.Option("--json", help="Write all figures to this file.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="A folder to write bench.md, bench.json and bench.svg into.", file_okay=False)
+    ] = None,
+    grpcio: Annotated[
+        bool, typer.Option("--grpcio", help="Ask the gRPC arms with grpc.aio, which costs the client more.")
+    ] = False,
+    require_targets: Annotated[
+        bool, typer.Option("--require-targets", help="Exit 1 when a target is not reached, or was not measured.")
+    ] = False,
 ) -> None:
     """Measure Feast's own servers and the gateway side by side; refuse to compare when a reply is wrong."""
     plan = Plan(
         arms=_arms(arm),
-        callers=callers or ([1, 64] if quick else [1, 16, 64, 256]),
+        workloads=_workloads(users or [], callers or [], quick=quick),
         rounds=rounds or (2 if quick else 3),
-        duration_s=duration or (0.5 if quick else 3.0),
+        duration_s=duration or (0.5 if quick else 2.5),
         warm_up_s=0.3,
         seed=seed,
+        grpcio=grpcio,
     )
     result = _run(plan, data)
     _show(result)
-    if markdown is not None:
-        markdown.write_text(report.markdown(result), encoding="utf-8")
-    if as_json is not None:
-        as_json.write_text(json.dumps(report.as_json(result), indent=2) + "\n", encoding="utf-8")
+    if out is not None:
+        report.write(result, out)
+        _out.print(f"\nwritten to {out}", soft_wrap=True, markup=False)
+    if require_targets and not all(outcome.reached for outcome in judged(result.cells)):
+        raise typer.Exit(1)
 
 
 def main() -> None:
@@ -78,11 +106,17 @@ def _arms(chosen: list[str] | None) -> list[str]:
     return list(dict.fromkeys(chosen or arms.DEFAULT_ARMS))
 
 
+def _workloads(users: list[int], callers: list[int], *, quick: bool) -> Sequence[Workload]:
+    if users or callers:
+        return crossed(users=users, callers=callers)
+    return QUICK_WORKLOADS if quick else DEFAULT_WORKLOADS
+
+
 def _run(plan: Plan, months: Path | None) -> Result:
     machine = Machine.here()
     with (
         tempfile.TemporaryDirectory(prefix="streamflow-bench-", ignore_cleanup_errors=True) as work,
-        served(plan, months=months, work=Path(work), say=_say) as (chosen, servers),
+        served(plan.arms, months=months, work=Path(work), say=_say) as (chosen, servers),
     ):
         cells = uvloop.run(measure(plan, chosen, servers, say=_say))
     return Result(plan=plan, machine=machine, arms=chosen, cells=cells)
@@ -97,12 +131,12 @@ def _show(result: Result) -> None:
     for arm in result.arms:
         _out.print(f"{arm.name:<8} {arm.what}", soft_wrap=True, markup=False)
     _out.print()
-    for line in report.conditions(result):
+    for line in conditions(result):
         _out.print(line, soft_wrap=True, markup=False)
-    for table in report.tables(result):
+    for table in tables(result):
         shown = rich.table.Table(title=table.title, title_justify="left", box=None)
-        for number, name in enumerate(table.header):
-            shown.add_column(name, justify="left" if number == 1 else "right")
+        for name in table.header:
+            shown.add_column(name, justify="left" if name in _WORDS else "right")
         for row in table.rows:
             shown.add_row(*row)
         _out.print()

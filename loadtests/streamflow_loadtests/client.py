@@ -1,4 +1,4 @@
-"""The load: callers in a closed loop, each of whose replies is checked."""
+"""The load: callers in a closed loop, each of whose replies is kept, and checked when the load is over."""
 
 import asyncio
 import random
@@ -6,61 +6,83 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from streamflow_loadtests.callers import Caller, CallError, Reply
+from streamflow_loadtests.callers import Caller, Reply, Request
 from streamflow_loadtests.data import Values
+from streamflow_loadtests.grpc_channels import CALL_TIMEOUT_S, CallError
+
+BATCHES = 256
+"""How many different requests there are for more users than one; for one user there is a request for each."""
 
 
 @dataclass(kw_only=True)
 class Load:
     """What a load met with."""
 
-    duration_s: float
-    """How long calls were begun for; those then in flight are waited for."""
+    elapsed_s: float = 0.0
+    """From the first call's beginning to the last reply."""
 
     latencies_s: list[float] = field(default_factory=list)
-    """Of each right reply."""
+    """Of each reply."""
 
-    in_time: int = 0
-    """Right replies that came while calls were still begun: what a throughput is made of."""
+    replies: list[tuple[Request, set[bytes]]] = field(default_factory=list)
+    """Each request with the different replies that it got; mostly one, or none."""
 
-    faults: list[str] = field(default_factory=list)
-    """Of each call that failed or whose reply was wrong, why."""
+    failures: list[str] = field(default_factory=list)
+    """Of each call that failed, why."""
 
 
-async def drive(caller: Caller, answers: Mapping[str, Values], *, callers: int, duration_s: float, seed: int) -> Load:
-    """Have `callers` callers ask for users drawn at random, each its next when it has its last, for `duration_s`."""
-    load = Load(duration_s=duration_s)
-    users = list(answers)
-    end = time.perf_counter() + duration_s
-    async with asyncio.TaskGroup() as tasks:
-        for number in range(callers):
-            drawn = random.Random(f"{seed}/{number}")  # noqa: S311  # repeatable draws, not secrets
-            tasks.create_task(_call_in_a_loop(caller, answers, users=users, drawn=drawn, end=end, load=load))
+def requests(caller: Caller, known: Sequence[str], *, users: int, seed: int) -> list[Request]:
+    """Return a request for each user that is known, or BATCHES of them for several users drawn at random."""
+    if users == 1:
+        return [caller.request([user_id]) for user_id in known]
+    drawn = random.Random(f"{seed}/{users} users")  # noqa: S311  # repeatable draws, not secrets
+    return [caller.request(drawn.sample(known, users)) for _ in range(BATCHES)]
+
+
+async def drive(caller: Caller, asked: Sequence[Request], *, callers: int, duration_s: float, seed: int) -> Load:
+    """Have `callers` callers send requests drawn at random, each its next when it has its last reply, for `duration_s`.
+
+    Calls then in flight are waited for. What the replies say is for `check` to find out.
+    """
+    load = Load(replies=[(request, set()) for request in asked])
+    began = time.perf_counter()
+    end = began + duration_s
+    try:
+        # One bound for all calls: a timer for each would be a tenth of what the client costs.
+        async with asyncio.timeout(duration_s + CALL_TIMEOUT_S), asyncio.TaskGroup() as tasks:
+            for number in range(callers):
+                drawn = random.Random(f"{seed}/{number}")  # noqa: S311
+                tasks.create_task(_call_in_a_loop(caller, drawn=drawn, end=end, load=load))
+    except TimeoutError:
+        load.failures.append(f"a call got no reply in {CALL_TIMEOUT_S:g} s")
+    load.elapsed_s = time.perf_counter() - began
     return load
 
 
-async def _call_in_a_loop(
-    caller: Caller, answers: Mapping[str, Values], *, users: Sequence[str], drawn: random.Random, end: float, load: Load
-) -> None:
-    while (began := time.perf_counter()) < end:
-        user_id = drawn.choice(users)
-        try:
-            message = await caller.ask(user_id)
-            ended = time.perf_counter()
-            wrong = fault(caller.read(message), user_id, answers[user_id])
-        except CallError as error:
-            load.faults.append(f"the call for {user_id} failed: {error}")
-            # One is enough to void the measurement, and a loop of failures would only be fast.
-            return
-        if wrong is not None:
-            load.faults.append(wrong)
-            return
-        load.latencies_s.append(ended - began)
-        load.in_time += ended <= end
+def check(caller: Caller, answers: Mapping[str, Values], load: Load) -> list[str]:
+    """Return what was wrong with a load: the calls that failed, and the replies that are not all that is asked for."""
+    faults = list(load.failures)
+    for request, replies in load.replies:
+        for reply in replies:
+            try:
+                wrong = fault_of_all(caller.replies(request, reply), request.user_ids, answers)
+            except CallError as error:
+                wrong = f"the reply for {request.user_ids[0]} can't be read: {error}"
+            if wrong is not None:
+                faults.append(wrong)
+    return faults
+
+
+def fault_of_all(replies: Sequence[Reply], user_ids: Sequence[str], answers: Mapping[str, Values]) -> str | None:
+    """Return what is wrong with what was replied for several users, in their order; None for all right."""
+    if len(replies) != len(user_ids):
+        return f"asked for {len(user_ids)} users, it answered for {len(replies)}"
+    faults = (fault(reply, user_id, answers[user_id]) for reply, user_id in zip(replies, user_ids, strict=True))
+    return next((wrong for wrong in faults if wrong is not None), None)
 
 
 def fault(reply: Reply, user_id: str, answer: Values) -> str | None:
-    """Return what is wrong with a reply; None for a right one."""
+    """Return what is wrong with what was replied for one user; None for a right one."""
     if reply.user_id != user_id:
         return f"asked for {user_id}, it answered for {reply.user_id}"
     if reply.values == answer:
@@ -69,3 +91,17 @@ def fault(reply: Reply, user_id: str, answer: Values) -> str | None:
         return f"{user_id} has {len(answer)} features, it answered with {len(reply.values)}: {', '.join(reply.values)}"
     name = next(name for name in answer if reply.values[name] != answer[name])
     return f"{name} of {user_id} is {answer[name]!r}, it answered {reply.values[name]!r}"
+
+
+async def _call_in_a_loop(caller: Caller, *, drawn: random.Random, end: float, load: Load) -> None:
+    while (began := time.perf_counter()) < end:
+        request, replies = drawn.choice(load.replies)
+        try:
+            reply = await caller.send(request)
+        except CallError as error:
+            load.failures.append(f"the call for {request.user_ids[0]} failed: {error}")
+            # One is enough to void the measurement, and a loop of failures would only be fast.
+            return
+        ended = time.perf_counter()
+        load.latencies_s.append(ended - began)
+        replies.add(reply)

@@ -1,7 +1,7 @@
 """The processes of a run: started as children, ended by pid."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -11,7 +11,12 @@ import psutil
 from streamflow_local.process import ProcessSpec, spawn, stop
 
 # What would make a server differ from one started by hand.
-_OURS = ("GATEWAY_", "FEAST_", "PYTHONOPTIMIZE")
+_OURS = ("GATEWAY_", "FEAST_", "GRPC_ENABLE_FORK_SUPPORT", "PYTHONOPTIMIZE")
+
+
+def inherited() -> dict[str, str]:
+    """Return what servers inherit of this process's environment."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
 
 
 class Servers:
@@ -23,6 +28,7 @@ class Servers:
         self._ends = ExitStack()
         self._processes: dict[str, psutil.Process] = {}
         self._started: dict[str, tuple[ProcessSpec, Mapping[str, str]]] = {}
+        self._stops: dict[str, Callable[[], None]] = {}
         logs.mkdir(parents=True, exist_ok=True)
 
     def __enter__(self) -> Self:
@@ -36,9 +42,8 @@ class Servers:
     def start(self, spec: ProcessSpec, *, environment: Mapping[str, str] | None = None) -> None:
         """Start a process; `environment` is added to this process's own."""
         self._started[spec.name] = spec, environment or {}
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
         with (self.logs / f"{spec.name}.log").open("ab") as log:
-            child = spawn(spec, environment={**inherited, **(environment or {})}, log=log)
+            child = spawn(spec, environment={**inherited(), **(environment or {})}, log=log)
         process = psutil.Process(child.pid)
         self._processes[spec.name] = process
 
@@ -49,7 +54,17 @@ class Servers:
                 if left.is_running():
                     left.kill()
 
+        self._stops[spec.name] = end
         self._ends.callback(end)
+
+    def stop(self, name: str) -> None:
+        """End a process as its spec says, and what it leaves behind; return when it has ended."""
+        self._stops[name]()
+
+    def runs(self, name: str) -> bool:
+        """Return whether a started process has not ended."""
+        process = self._processes[name]
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
 
     def restart(self, name: str) -> None:
         """Start a process that has ended again, as it was started first."""

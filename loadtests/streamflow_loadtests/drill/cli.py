@@ -15,19 +15,15 @@ import uvloop
 from rich.console import Console
 from streamflow_offline.errors import JobError
 
-from streamflow_loadtests.arms import FAR, STACK, Arm
+from streamflow_loadtests.drill.bed import GATEWAY, Bed, DrillError, bed, wait_until_answered
 from streamflow_loadtests.drill.faults import FAULTS, Fault
-from streamflow_loadtests.drill.overload import Overload, overload
-from streamflow_loadtests.drill.run import Outcome, drill
-from streamflow_loadtests.report import Machine
-from streamflow_loadtests.run import BenchmarkError, Plan, served, wait_for_all
-from streamflow_loadtests.servers import Servers
-
-OVERLOAD = "five times overload"
+from streamflow_loadtests.drill.overload import OVERLOAD, Overload, overload
+from streamflow_loadtests.drill.run import Outcome, drill, undone
+from streamflow_loadtests.machine import Machine
 
 _out = Console(highlight=False, width=160)
 
-app = typer.Typer(add_completion=False)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 @app.command()
@@ -46,20 +42,12 @@ def drills(
         raise typer.BadParameter(f"{', '.join(unknown)}: no such fault; there are {', '.join(names)}")
     chosen = [fault for fault in FAULTS if fault.name in (only or names)]
     overloaded = OVERLOAD in (only or names)
-    plan = Plan(
-        arms=[STACK, *([FAR] if overloaded else [])],
-        callers=[],
-        rounds=0,
-        duration_s=0,
-        warm_up_s=0,
-        seed=0,
-    )
     with (
         tempfile.TemporaryDirectory(prefix="streamflow-drill-", ignore_cleanup_errors=True) as work,
-        served(plan, months=data, work=Path(work), say=_say) as (arms, servers),
+        bed(months=data, work=Path(work), say=_say) as found,
     ):
         outcomes, overload_result = uvloop.run(
-            _all(arms, servers, chosen, overloaded=overloaded, rate=rate, timeout_s=timeout_ms / 1000)
+            _all(found, chosen, overloaded=overloaded, rate=rate, timeout_s=timeout_ms / 1000)
         )
     _show(outcomes, overload_result, rate=rate, timeout_ms=timeout_ms)
     if as_json is not None:
@@ -84,22 +72,29 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         app()
-    except (BenchmarkError, JobError, TimeoutError) as error:
+    except (DrillError, JobError, TimeoutError) as error:
         sys.exit(f"\nno drill: {error}")
 
 
 async def _all(
-    arms: Sequence[Arm], servers: Servers, faults: Sequence[Fault], *, overloaded: bool, rate: float, timeout_s: float
+    bed: Bed, faults: Sequence[Fault], *, overloaded: bool, rate: float, timeout_s: float
 ) -> tuple[list[Outcome], Overload | None]:
-    await wait_for_all(arms, servers)
+    await wait_until_answered(bed, GATEWAY, bed.config.gateway_grpc_port)
     outcomes = []
-    for fault in faults:
-        _say(fault.name)
-        outcomes.append(await drill(fault, arms[0], servers, calls_per_s=rate, timeout_s=timeout_s))
+    for number, fault in enumerate(faults, start=1):
+        _say(f"{number} of {len(faults)}: {fault.name}")
+        try:
+            outcomes.append(await drill(fault, bed, calls_per_s=rate, timeout_s=timeout_s))
+        except* Exception as errors:  # noqa: BLE001  # whatever it was, the others are still to be done
+            outcomes.append(undone(fault, _first(errors)))
     if not overloaded:
         return outcomes, None
     _say(OVERLOAD)
-    return outcomes, await overload(arms[1], servers, timeout_s=timeout_s)
+    return outcomes, await overload(bed, timeout_s=timeout_s)
+
+
+def _first(error: BaseException) -> BaseException:
+    return _first(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error
 
 
 def _say(line: str) -> None:
@@ -109,7 +104,16 @@ def _say(line: str) -> None:
 def _show(outcomes: Sequence[Outcome], result: Overload | None, *, rate: float, timeout_ms: float) -> None:
     _out.print(f"\n{rate:g} calls a second, each with a deadline of {timeout_ms:g} ms\n")
     table = rich.table.Table(box=None)
-    for name in ("fault", "calls", "failed", "longest ms", "past deadline ms", "back after s", "as expected"):
+    for name in (
+        "fault",
+        "calls",
+        "failed",
+        "longest ms",
+        "past deadline ms",
+        "client late ms",
+        "back after s",
+        "as expected",
+    ):
         table.add_column(name, justify="left" if name in {"fault", "failed", "as expected"} else "right")
     for outcome in outcomes:
         failed = ", ".join(f"{count} {code}" for code, count in sorted(outcome.failed.items())) or "none"
@@ -119,6 +123,7 @@ def _show(outcomes: Sequence[Outcome], result: Overload | None, *, rate: float, 
             failed,
             f"{outcome.longest_ms:.0f}",
             f"{max(outcome.past_deadline_ms, 0):.1f}",
+            f"{outcome.client_late_ms:.0f}",
             f"{outcome.back_s:.2f}",
             "; ".join(outcome.complaints) or "yes",
         )

@@ -1,15 +1,22 @@
 """Five times as many calls as can be answered: what is still answered, and how soon the rest is refused."""
 
 import asyncio
+import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from streamflow_loadtests.arms import GATEWAY, Arm, gateway_caller
-from streamflow_loadtests.client import drive
+from streamflow_local import ports
+from streamflow_local.process import ProcessSpec
+
+from streamflow_loadtests.drill.bed import Bed, wait_until_answered
+from streamflow_loadtests.drill.callers import PlainCaller
+from streamflow_loadtests.drill.closed_loop import peak_per_s
+from streamflow_loadtests.drill.open_loop import OK, Call, OpenLoop
 from streamflow_loadtests.measure import percentile
-from streamflow_loadtests.open_loop import OK, Call, OpenLoop
-from streamflow_loadtests.servers import Servers
+
+OVERLOAD = "five times overload"
 
 GOODPUT_SHARE = 0.8
 """The least share of the peak that is answered under overload."""
@@ -21,8 +28,11 @@ GROWTH_LIMIT = 1.1
 """How many times its memory after the first second the gateway may have at the end."""
 
 _FACTOR = 5
-_PEAK_CALLERS = 64
 _PEAK_S = 4.0
+_GATEWAY = "gateway-overload"
+_DELAY = "delay-overload"
+_DELAY_MS = 20
+_MAX_BATCH_SIZE = 4
 _OVERLOAD_S = 12.0
 _REFUSED = "RESOURCE_EXHAUSTED"
 
@@ -54,26 +64,49 @@ class Overload:
         return self.answered_per_s / self.peak_per_s
 
 
-async def overload(arm: Arm, servers: Servers, *, timeout_s: float) -> Overload:
+async def overload(bed: Bed, *, timeout_s: float) -> Overload:
     """Offer a gateway five times its peak for 12 s, with a deadline of `timeout_s` a call."""
-    caller = gateway_caller(arm)
-    try:
-        peak = await drive(caller, arm.answers, callers=_PEAK_CALLERS, duration_s=_PEAK_S, seed=1)
-        peak_per_s = peak.in_time / peak.duration_s
+    calls: list[Call] = []
+    async with _far_gateway(bed) as caller:
+        peak = await peak_per_s(caller, list(bed.dataset.answers), duration_s=_PEAK_S)
         load = OpenLoop(
-            caller=caller, answers=arm.answers, calls_per_s=_FACTOR * peak_per_s, timeout_s=timeout_s, seed=2
+            caller=caller,
+            answers=bed.dataset.answers,
+            calls_per_s=_FACTOR * peak,
+            timeout_s=timeout_s,
+            note=calls.append,
         )
-        gateway = next(spec.name for spec in arm.processes if spec.name.startswith(GATEWAY))
         ended, rss_mb = asyncio.Event(), []
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(load.run(ended))
             for _ in range(int(_OVERLOAD_S)):
                 await asyncio.sleep(1.0)
-                rss_mb.append(servers.process(gateway).memory_info().rss / 1e6)
+                rss_mb.append(bed.servers.process(_GATEWAY).memory_info().rss / 1e6)
             ended.set()
-    finally:
-        await caller.close()
-    return result_of(load.calls, peak_per_s=peak_per_s, rss_mb=rss_mb)
+    return result_of(calls, peak_per_s=peak, rss_mb=rss_mb)
+
+
+@asynccontextmanager
+async def _far_gateway(bed: Bed) -> AsyncIterator[PlainCaller]:
+    """Start a gateway with reads of four users, before a feature server 20 ms away: callers can exceed its capacity."""
+    port = ports.free_port()
+    way = (str(port), str(bed.servers.port(bed.feature_servers[0])), str(_DELAY_MS))
+    bed.servers.start(
+        ProcessSpec(name=_DELAY, command=(sys.executable, "-m", "streamflow_loadtests.delay", *way), port=port)
+    )
+    settings = {
+        "GATEWAY_FEATURE_SERVER_URLS": f"http://127.0.0.1:{port}",
+        "GATEWAY_MAX_BATCH_SIZE": str(_MAX_BATCH_SIZE),
+    }
+    async with bed.ending(_DELAY):
+        grpc_port = bed.start_gateway(_GATEWAY, settings=settings)
+        async with bed.ending(_GATEWAY):
+            await wait_until_answered(bed, _GATEWAY, grpc_port)
+            caller = PlainCaller(grpc_port)
+            try:
+                yield caller
+            finally:
+                await caller.close()
 
 
 def result_of(calls: Sequence[Call], *, peak_per_s: float, rss_mb: Sequence[float]) -> Overload:

@@ -1,0 +1,58 @@
+"""What a fault is: what is done, how it is undone, and what calls may be told meanwhile."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
+
+from streamflow_loadtests.drill.bed import Bed
+from streamflow_loadtests.drill.callers import PlainCaller, TimedCaller
+from streamflow_loadtests.drill.open_loop import NOT_FOUND, OpenLoop
+
+OUT_OF_TIME = frozenset({"DEADLINE_EXCEEDED"})
+OUTAGE = frozenset({"DEADLINE_EXCEEDED", "UNAVAILABLE", "RESOURCE_EXHAUSTED"})
+EMPTY = OUTAGE | {NOT_FOUND}
+
+
+@dataclass(kw_only=True)
+class Scene:
+    """A stack under load."""
+
+    bed: Bed
+    load: OpenLoop
+
+    complaints: list[str] = field(default_factory=list)
+    """What was not as expected, beside what calls were told."""
+
+    def expect(self, met: object, complaint: str) -> None:
+        """Complain unless an expectation is met."""
+        if not met:
+            self.complaints.append(complaint)
+
+
+Stage = Callable[[Bed], AbstractAsyncContextManager[TimedCaller]]
+"""Starts what a fault needs beside the stack, and yields the connections of its load."""
+
+Inject = Callable[[Scene], AbstractAsyncContextManager[None]]
+"""Does the fault; it is over when the block begins."""
+
+
+@asynccontextmanager
+async def the_stack(bed: Bed) -> AsyncIterator[TimedCaller]:
+    """Load the stack's own gateway."""
+    caller = PlainCaller(bed.config.gateway_grpc_port)
+    try:
+        yield caller
+    finally:
+        await caller.close()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fault:
+    """One fault and what is expected."""
+
+    name: str
+    inject: Inject
+    stage: Stage = the_stack
+
+    may_fail_as: frozenset[str] = frozenset()
+    """The status codes that calls may end with while it lasts, and NOT_FOUND; none when no call may fail."""

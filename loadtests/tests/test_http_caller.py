@@ -1,0 +1,151 @@
+"""The load's HTTP client against servers that answer, close and break off as they are told."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import orjson
+import pytest
+from streamflow_loadtests.callers import Reply
+from streamflow_loadtests.grpc_channels import CallError
+from streamflow_loadtests.http_caller import HttpCaller
+from streamflow_repo import JOIN_KEY
+
+_REPLY = orjson.dumps(
+    {
+        "metadata": {"feature_names": ["plan", JOIN_KEY]},
+        "results": [{"values": ["basic", None]}, {"values": ["u1", "u2"]}],
+    }
+)
+_REPLIES = [Reply(user_id="u1", values={"plan": "basic"}), Reply(user_id="u2", values={"plan": None})]
+
+Answer = Callable[[bytes, asyncio.StreamWriter], Awaitable[None]]
+
+
+def _ok(content: bytes, *, more: bytes = b"") -> bytes:
+    return b"HTTP/1.1 200 OK\r\n" + more + b"Content-Length: %d\r\n\r\n" % len(content) + content
+
+
+@asynccontextmanager
+async def _served(answer: Answer) -> AsyncIterator[tuple[HttpCaller, list[object]]]:
+    """A caller of a server that hands each request's body to `answer`, and the connections that it has had."""
+    connections: list[object] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.append(writer)
+        try:
+            while not writer.is_closing():
+                head = await reader.readuntil(b"\r\n\r\n")
+                length = int(head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0])
+                await answer(await reader.readexactly(length), writer)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    caller = HttpCaller(server.sockets[0].getsockname()[1], {"feature_service": "churn_v1"})
+    try:
+        yield caller, connections
+    finally:
+        await caller.close()
+        server.close()
+
+
+async def _ask(caller: HttpCaller) -> list[Reply]:
+    request = caller.request(["u1", "u2"])
+    async with asyncio.timeout(10):
+        return list(caller.replies(request, await caller.send(request)))
+
+
+async def test_one_connection_carries_one_request_after_another() -> None:
+    asked: list[object] = []
+
+    async def answer(body: bytes, writer: asyncio.StreamWriter) -> None:
+        asked.append(orjson.loads(body))
+        writer.write(_ok(_REPLY))
+        await writer.drain()
+
+    async with _served(answer) as (caller, connections):
+        assert [await _ask(caller) for _ in range(3)] == [_REPLIES] * 3
+        assert len(connections) == 1
+        assert asked == [{"feature_service": "churn_v1", "entities": {JOIN_KEY: ["u1", "u2"]}}] * 3
+
+
+async def test_callers_at_once_have_a_connection_each() -> None:
+    async def answer(_: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.write(_ok(_REPLY))
+
+    async with _served(answer) as (caller, connections):
+        assert await asyncio.gather(*(_ask(caller) for _ in range(5))) == [_REPLIES] * 5
+        assert len(connections) == 5
+
+
+async def test_a_reply_in_pieces_and_chunks_is_read_whole() -> None:
+    async def answer(_: bytes, writer: asyncio.StreamWriter) -> None:
+        half = len(_REPLY) // 2
+        chunks = b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in (_REPLY[:half], _REPLY[half:]))
+        for byte in b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks + b"0\r\n\r\n":
+            writer.write(bytes([byte]))
+            await asyncio.sleep(0)
+
+    async with _served(answer) as (caller, _):
+        assert await _ask(caller) == _REPLIES
+
+
+async def test_a_connection_that_the_server_closes_after_its_reply_is_not_used_again() -> None:
+    async def answer(_: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.write(_ok(_REPLY, more=b"Connection: close\r\n"))
+        writer.close()
+
+    async with _served(answer) as (caller, connections):
+        assert [await _ask(caller) for _ in range(2)] == [_REPLIES] * 2
+        assert (len(connections), caller.resends) == (2, 0)
+
+
+async def test_a_request_whose_connection_is_closed_before_a_reply_is_sent_anew() -> None:
+    closed: list[bytes] = []
+
+    async def answer(body: bytes, writer: asyncio.StreamWriter) -> None:
+        if closed:
+            writer.write(_ok(_REPLY))
+        else:
+            closed.append(body)
+            writer.close()
+
+    async with _served(answer) as (caller, connections):
+        assert await _ask(caller) == _REPLIES
+        assert (len(connections), caller.resends) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("told", "reason"),
+    [
+        (b"HTTP/1.1 500 Oops\r\nContent-Length: 4\r\n\r\nwhy?", r"^HTTP 500: why\?$"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf", r"^the connection was closed in the midst of a reply$"),
+        (b"what?\r\n\r\n", r"^the reply is no HTTP: "),
+        (_ok(b'{"detail":"none"}'), r"^the reply is none of Feast's: "),
+        (_ok(b"{"), r"^the reply is none of Feast's: \{$"),
+        (_ok(_REPLY.replace(b",null]", b"]")), r"other rows than the 2 asked for$"),
+    ],
+)
+async def test_what_is_no_reply_fails_the_call(told: bytes, reason: str) -> None:
+    async def answer(_: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.write(told)
+        await writer.drain()
+        writer.close()
+
+    async with _served(answer) as (caller, _):
+        with pytest.raises(CallError, match=reason):
+            await _ask(caller)
+        assert caller.resends == 0
+
+
+async def test_a_server_that_is_not_there_fails_the_call() -> None:
+    async def answer(_: bytes, __: asyncio.StreamWriter) -> None:
+        pass
+
+    async with _served(answer) as (caller, _):
+        gone = caller
+    with pytest.raises(CallError, match=r"^the connection was closed 10 times$"):
+        await _ask(gone)
