@@ -136,10 +136,13 @@ def test_while_all_behind_it_is_frozen_every_call_ends_in_time_and_then_service_
     assert load.longest_s < _BOUND_S / 2
 
 
-def test_valkey_killed_under_load_is_unavailable_until_it_is_back(stack: Stack, pids: dict[str, int]) -> None:
+def test_valkey_killed_under_load_costs_at_most_the_calls_until_it_is_back(stack: Stack, pids: dict[str, int]) -> None:
     with _load(stack) as load:
         os.kill(pids["valkey"], signal.SIGKILL)
-        load.wait_for(1, "UNAVAILABLE")
+        deadline = time.monotonic() + _BOUND_S
+        # Supervised, it may be back sooner than the client gives up; the drill keeps it away for longer.
+        while stack.pids()["valkey"] in {None, 0, pids["valkey"]}:
+            assert time.monotonic() < deadline
         load.wait_for(200, "OK")
     assert set(load.failures()) <= {"DEADLINE_EXCEEDED", "UNAVAILABLE", "RESOURCE_EXHAUSTED"}
     assert stack.ask(CANARY).user_known
