@@ -25,7 +25,6 @@ _RUN_ELSEWHERE = {
     "make generate": "make check",
     "make bench": "loadtests/tests/test_bench",
     'make bench ARGS="--quick"': "loadtests/tests/test_bench",
-    'make bench ARGS="--duration 2.5"': "loadtests/tests/test_bench",
     "make drill": "loadtests/tests/test_drill",
     "make soak": "loadtests/tests/test_soak",
     "make load": "loadtests/tests/test_load",
