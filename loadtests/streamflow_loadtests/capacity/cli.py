@@ -132,7 +132,7 @@ def _show_points(costs: Costs, points: Sequence[Point]) -> None:
 def _show_plans(plans: Sequence[Plan]) -> None:
     table = _table(
         "calls/s",
-        "p99 ms",
+        "p99 ms by the model",
         "calls/s a pair",
         "users a read",
         "pairs, one to spare",

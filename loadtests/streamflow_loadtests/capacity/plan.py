@@ -9,6 +9,9 @@ from streamflow_loadtests.capacity.queueing import Played, play
 BUSY_LIMIT = 0.7
 """How busy a process may be at the target's rate: the rest is for bursts, a replica that ends, and growth."""
 
+P99_ALLOWANCE = 3.5
+"""How many times the model's 99th percentile calls may take: 3.2 were measured, with the load on the same cores."""
+
 _STEPS = 14
 _BITS_A_BYTE = 8
 
@@ -65,21 +68,23 @@ def plan(costs: Costs, *, calls_per_s: float, p99_ms: float, users: int) -> Plan
 
 
 def per_pair(costs: Costs, *, p99_ms: float) -> tuple[float, Played]:
-    """Return the highest rate at which a pair keeps to a 99th percentile, and what calls meet with at it.
+    """Return the highest rate at which a pair keeps to a 99th percentile, and what calls meet with at it by the model.
 
-    Neither process is busier than BUSY_LIMIT. Raises UnreachableError when there is no such rate.
+    The model's percentile is to be the target's by P99_ALLOWANCE, and neither process busier than BUSY_LIMIT. Raises
+    UnreachableError when there is no such rate.
     """
     low, high = 1.0, BUSY_LIMIT / costs.gateway_call_s
-    found = play(costs, low)
-    if found.p99_s * 1000 > p99_ms:
+    found, limit_s = play(costs, low), p99_ms / 1000 / P99_ALLOWANCE
+    if found.p99_s > limit_s:
         raise UnreachableError(
-            f"a call takes {found.p99_s * 1000:.1f} ms (p99) with nothing else to do: {p99_ms:g} ms can't be kept"
+            f"a call takes {found.p99_s * 1000:.1f} ms (p99) with nothing else to do, and may take {P99_ALLOWANCE:g} "
+            f"times as long: {p99_ms:g} ms can't be kept"
         )
     for _ in range(_STEPS):
         rate = (low + high) / 2
         played = play(costs, rate)
         busiest = max(played.gateway_cores, played.feature_server_cores)
-        if played.p99_s * 1000 <= p99_ms and busiest <= BUSY_LIMIT:
+        if played.p99_s <= limit_s and busiest <= BUSY_LIMIT:
             low, found = rate, played
         else:
             high = rate
