@@ -6,7 +6,8 @@ import sys
 
 import uvloop
 
-from feature_gateway.server import StartError, serve
+from feature_gateway.listeners import StartError
+from feature_gateway.server import serve
 from feature_gateway.settings import Settings, SettingsError
 from feature_gateway.telemetry import configure_logging
 

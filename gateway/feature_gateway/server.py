@@ -5,19 +5,14 @@ import gc
 import logging
 import signal
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-import grpc
-from aiohttp import web
-from grpc_health.v1 import health_pb2
-from grpc_reflection.v1alpha import reflection
 from prometheus_client import CollectorRegistry
 from streamflow.features.v1 import user_feature_service_pb2
-from streamflow.features.v1.user_feature_service_pb2_grpc import add_UserFeatureServiceServicer_to_server
 
 from feature_gateway.canary import Canary, first_read
 from feature_gateway.coalescer import Coalescer
@@ -25,7 +20,7 @@ from feature_gateway.contract_file import ContractError
 from feature_gateway.contract_reload import ContractHolder, keep_current
 from feature_gateway.health import Health
 from feature_gateway.http_api import FEATURES_METHOD, make_app
-from feature_gateway.interceptors import ErrorInterceptor
+from feature_gateway.listeners import SERVICE, Ends, StartError, start_grpc, start_http
 from feature_gateway.lookup import Lookup
 from feature_gateway.metrics import Metrics
 from feature_gateway.observer import Observer
@@ -40,23 +35,7 @@ from feature_gateway.upstream import FeatureServer, make_session
 _log = logging.getLogger(__name__)
 
 _DESCRIPTOR = user_feature_service_pb2.DESCRIPTOR.services_by_name["UserFeatureService"]
-_SERVICE = _DESCRIPTOR.full_name
 _METHODS = (*_DESCRIPTOR.methods_by_name, FEATURES_METHOD)
-_HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
-_MAX_PENDING_CALLS = 100_000
-_GRPC_OPTIONS = (
-    # Otherwise a second gateway on the same port starts without a word and takes half the calls.
-    ("grpc.so_reuseport", 0),
-    # Clients may ping as often as gRPC's own defaults allow without being cut off.
-    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
-    # gRPC drops calls beyond 1,000 that the event loop has not got to yet, as CANCELLED, and so without a word of why.
-    ("grpc.server.max_pending_requests", _MAX_PENDING_CALLS),
-    ("grpc.server.max_pending_requests_hard_limit", _MAX_PENDING_CALLS),
-)
-
-
-class StartError(Exception):
-    """The gateway can't start; the message says why and what to change."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +68,7 @@ async def running_gateway(settings: Settings, *, controls: Controls | None = Non
     contracts = _contracts(settings)
     # What is remembered can be answered for so long: those who follow health should still send their calls.
     readiness = Readiness(outlasts_s=settings.stale_if_down_s)
-    health = Health(readiness, (_SERVICE,))
+    health = Health(readiness, (SERVICE,))
     metrics = Metrics(CollectorRegistry(), methods=_METHODS)
     async with AsyncExitStack() as stack:
         replicas = await _replicas(contracts, settings, metrics, stack)
@@ -110,12 +89,12 @@ async def running_gateway(settings: Settings, *, controls: Controls | None = Non
         interval_s = settings.readiness_interval_s
         _keep_running(follow(readiness, lambda: canary.check(contracts.current), interval_s=interval_s), stack)
         _keep_running(keep_current(contracts, canary.try_out, asked=controls.reload_contract), stack)
-        ends: list[Callable[[], Awaitable[object]]] = []
+        ends: Ends = []
         stack.push_async_callback(_all, ends)
         app = make_app(lookup, readiness=readiness, metrics=metrics)
-        http_address = await _start_http(app, settings, ends)
+        http_address = await start_http(app, settings, ends)
         servicer = UserFeatureServicer(lookup, max_stream_in_flight=settings.max_stream_in_flight, observer=metrics)
-        grpc_address = await _start_grpc(servicer, health, metrics, settings, ends)
+        grpc_address = await start_grpc(servicer, health, metrics, settings, ends)
         _log.info("serving gRPC on %s and HTTP on %s, contract %s", grpc_address, http_address, contracts.current.hash)
         yield Addresses(grpc=grpc_address, http=http_address)
         readiness.drain()
@@ -204,53 +183,6 @@ def _keep_running(work: Coroutine[Any, Any, None], stack: AsyncExitStack) -> Non
     stack.push_async_callback(end)
 
 
-async def _all(ends: list[Callable[[], Awaitable[object]]]) -> None:
+async def _all(ends: Ends) -> None:
     """Do all of them at once, so that the grace time is one for both servers."""
     await asyncio.gather(*(end() for end in ends))
-
-
-async def _start_http(app: web.Application, settings: Settings, ends: list[Callable[[], Awaitable[object]]]) -> str:
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=settings.shutdown_grace_s)
-    await runner.setup()
-    ends.append(runner.cleanup)
-    site = web.TCPSite(runner, settings.bind_address, settings.http_port, reuse_port=False)
-    try:
-        await site.start()
-    except OSError as error:
-        raise StartError(
-            f"{settings.bind_address}:{settings.http_port} can't be listened on ({error.strerror}): "
-            "end what uses the port, or set GATEWAY_HTTP_PORT to another"
-        ) from error
-    host, port = runner.addresses[0][:2]
-    return f"{host}:{port}"
-
-
-def _grpc_options(settings: Settings) -> tuple[tuple[str, int], ...]:
-    if settings.max_connection_age_s == 0:
-        return _GRPC_OPTIONS
-    # A client that opens a connection anew resolves its name anew, and so finds gateways that were added. Without a
-    # grace of its own the age cuts nothing short: what a connection has begun, streams too, ends on it.
-    return (*_GRPC_OPTIONS, ("grpc.max_connection_age_ms", round(settings.max_connection_age_s * 1000)))
-
-
-async def _start_grpc(
-    servicer: UserFeatureServicer,
-    health: Health,
-    observer: Observer,
-    settings: Settings,
-    ends: list[Callable[[], Awaitable[object]]],
-) -> str:
-    server = grpc.aio.server(interceptors=[ErrorInterceptor(observer)], options=_grpc_options(settings))
-    add_UserFeatureServiceServicer_to_server(servicer, server)
-    health.add_to(server)
-    reflection.enable_server_reflection((_SERVICE, _HEALTH, reflection.SERVICE_NAME), server)
-    try:
-        port = server.add_insecure_port(f"{settings.bind_address}:{settings.grpc_port}")
-    except RuntimeError as error:
-        raise StartError(
-            f"{settings.bind_address}:{settings.grpc_port} can't be listened on: "
-            "end what uses the port, or set GATEWAY_GRPC_PORT to another"
-        ) from error
-    await server.start()
-    ends.append(partial(server.stop, settings.shutdown_grace_s))
-    return f"{settings.bind_address}:{port}"
