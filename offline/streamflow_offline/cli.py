@@ -5,7 +5,7 @@ import signal
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -15,15 +15,13 @@ from streamflow_repo.connections import urls_from_environment
 from streamflow_repo.errors import SettingError
 
 from streamflow_offline.errors import JobError
+from streamflow_offline.json_file import refuse_unwritable
 from streamflow_offline.training_set import (
     DEFAULT_CHUNK_ROWS,
     OutputFormat,
     TrainingSetRequest,
     build_training_set,
 )
-
-if TYPE_CHECKING:
-    from streamflow_offline.materialize import ViewReport
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -127,10 +125,10 @@ def materialize(
     """Write each user's newest features into Redis, and compare it with PostgreSQL; exit 1 if they differ."""
     from streamflow_offline.materialize import FreshnessError, write_json  # noqa: PLC0415  # commands load what they use
     from streamflow_offline.materialize import materialize as run  # noqa: PLC0415  # the same
+    from streamflow_offline.materialize.text import as_table  # noqa: PLC0415  # the same
 
     postgres_url, redis_url = urls_from_environment(os.environ)
-    if json_file is not None and not json_file.absolute().parent.is_dir():
-        raise JobError(f"there is no folder {json_file.absolute().parent} for --json; make it, or name another file")
+    refuse_unwritable(json_file)
     different = None
     try:
         reports = run(
@@ -144,7 +142,7 @@ def materialize(
         )
     except FreshnessError as error:
         reports, different = list(error.reports), error
-    _out.print(_freshness(reports))
+    _out.print(as_table(reports))
     if json_file is not None:
         write_json(json_file, reports)
     if different is not None:
@@ -247,22 +245,6 @@ def main() -> None:
         app()
     except (SettingError, JobError) as error:
         sys.exit(f"error: {error}")
-
-
-def _freshness(reports: "list[ViewReport]") -> Table:
-    table = Table("feature view", "users", "in Redis", "newest event", "in Redis", "rows written", box=None)
-    for column in ("departed users removed", "later rows left out", "fresh"):
-        table.add_column(column)
-    for report in reports:
-        newest = (f"{moment:%Y-%m-%d %H:%M:%S}" if moment else "-" for moment in (report.newest, report.newest_online))
-        table.add_row(
-            report.view,
-            *(f"{count:,}" for count in (report.users, report.users_online)),
-            *newest,
-            *(f"{count:,}" for count in (report.written, report.departed, report.later_rows)),
-            "yes" if report.fresh else "no",
-        )
-    return table
 
 
 def _tell(text: str) -> None:

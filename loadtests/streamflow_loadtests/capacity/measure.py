@@ -6,9 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from itertools import cycle
 
-import aiohttp
 import grpc
-import psutil
 import redis
 from streamflow.features.v1.user_feature_service_pb2 import (
     BatchGetUserFeaturesRequest,
@@ -22,6 +20,7 @@ from streamflow_loadtests.capacity.costs import Costs
 from streamflow_loadtests.cpu import Cpu
 from streamflow_loadtests.drill.bed import Bed, DrillError, wait_until_answered
 from streamflow_loadtests.drill.callers import PlainCaller
+from streamflow_loadtests.drill.memory import memory_mb
 from streamflow_loadtests.drill.open_loop import OK, Call, OpenLoop
 from streamflow_loadtests.measure import percentile
 
@@ -56,7 +55,6 @@ class Point:
 class _Used:
     """What a stretch of load has used."""
 
-    seconds: float
     calls: int
     reads: float
     read_s: float
@@ -132,8 +130,8 @@ class Measurement:
             read_time_s=time_s,
             read_time_user_s=time_user_s,
             call_time_s=max(single.p50_s - served_s, 0.0),
-            gateway_rss_mb=_memory_mb(self._bed.servers.process(_GATEWAY)),
-            feature_server_rss_mb=_memory_mb(self._bed.servers.process(self._feature_server)),
+            gateway_rss_mb=memory_mb(self._bed.servers.process(_GATEWAY)),
+            feature_server_rss_mb=memory_mb(self._bed.servers.process(self._feature_server)),
             store_user_bytes=self._store_bytes() / len(self._users),
             reply_bytes=reply.ByteSize(),
         )
@@ -187,15 +185,13 @@ class Measurement:
                 await ask([next(drawn) for _ in range(users)])
                 elapsed.append(time.perf_counter() - began)
 
-        before, (reads, read_s), began = self._cpu(), await self._reads(), time.perf_counter()
+        before, (reads, read_s) = self._cpu(), await self._reads()
         try:
             await asyncio.gather(*(calls() for _ in range(callers)))
         except grpc.aio.AioRpcError as error:
             raise DrillError(f"a call failed while costs were measured: {error.code().name}") from error
-        seconds = time.perf_counter() - began
         after, (reads_after, read_s_after) = self._cpu(), await self._reads()
         return _Used(
-            seconds=seconds,
             calls=len(elapsed),
             reads=reads_after - reads,
             read_s=read_s_after - read_s,
@@ -211,13 +207,8 @@ class Measurement:
 
     async def _reads(self) -> tuple[float, float]:
         """Return how many reads there were, and how long they took together."""
-        async with (
-            aiohttp.ClientSession() as session,
-            session.get(f"http://127.0.0.1:{self._http_port}/metrics") as response,
-        ):
-            lines = (await response.text()).splitlines()
-        found = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
-        return float(found[_READS]), float(found[_READ_SECONDS])
+        count = await self._bed.metric(_READS, http_port=self._http_port)
+        return count, await self._bed.metric(_READ_SECONDS, http_port=self._http_port)
 
     def _store_bytes(self) -> float:
         with redis.Redis.from_url(self._bed.redis_url) as client:
@@ -233,9 +224,3 @@ def _line(x: float, y: float, other_x: float, other_y: float) -> tuple[float, fl
 
 def _used(before: Cpu, after: Cpu, name: str) -> float:
     return after.by_process[name] - before.by_process[name]
-
-
-def _memory_mb(process: psutil.Process) -> float:
-    """Return the memory of a process and all that it started; what they share is divided between them."""
-    members = [process, *process.children(recursive=True)]
-    return sum(member.memory_full_info().pss for member in members) / 1e6

@@ -85,12 +85,12 @@ class Bed:
         )
         return grpc_port
 
-    async def metric(self, name: str) -> float:
-        """Return a metric of the stack's gateway that has no labels."""
-        url = f"http://127.0.0.1:{self.config.gateway_http_port}/metrics"
+    async def metric(self, name: str, *, http_port: int | None = None) -> float:
+        """Return a metric, by its name with its labels, of the stack's gateway or of the one on an HTTP port."""
+        url = f"http://127.0.0.1:{http_port or self.config.gateway_http_port}/metrics"
         async with aiohttp.ClientSession() as session, session.get(url) as response:
             text = await response.text()
-        return next(float(line.split()[1]) for line in text.splitlines() if line.startswith(f"{name} "))
+        return next(float(line.split()[-1]) for line in text.splitlines() if line.startswith(f"{name} "))
 
     @asynccontextmanager
     async def ending(self, name: str) -> AsyncIterator[None]:

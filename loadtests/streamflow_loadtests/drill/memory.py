@@ -27,11 +27,15 @@ class MemoryWatch:
         found = {"client": _taken([psutil.Process()])}
         for name in self.names:
             try:
-                process = self.servers.process(name)
-                found[name] = _taken([process, *process.children(recursive=True)])
+                found[name] = memory_mb(self.servers.process(name))
             except psutil.Error:
                 continue
         self.samples.append((at_s, found))
+
+
+def memory_mb(process: psutil.Process) -> float:
+    """Return the memory of a process and all that it started, in MB; what several share is divided between them."""
+    return _taken([process, *process.children(recursive=True)])
 
 
 def _taken(processes: Sequence[psutil.Process]) -> float:

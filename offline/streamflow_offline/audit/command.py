@@ -14,6 +14,7 @@ from streamflow_offline.audit.report import write_json
 from streamflow_offline.audit.request import DEFAULT_GATEWAY_PORT, AuditRequest
 from streamflow_offline.audit.text import as_tables
 from streamflow_offline.errors import JobError
+from streamflow_offline.json_file import refuse_unwritable
 
 _PASSED, _SKEWED, _NOT_DONE = 0, 1, 2
 
@@ -26,7 +27,7 @@ def local_gateway() -> str:
 def run(request: AuditRequest, *, json_file: Path | None, out: Console, tell: Callable[[str], None]) -> int:
     """Audit and print the report; return 0, 1 for skew above the threshold, 2 when it could not be found out."""
     try:
-        _refuse_unwritable(json_file)
+        refuse_unwritable(json_file)
         postgres_url, redis_url = urls_from_environment(os.environ)
         report = audit_skew(request, postgres_url=postgres_url, redis_url=redis_url, on_progress=tell)
         for part in as_tables(report):
@@ -37,8 +38,3 @@ def run(request: AuditRequest, *, json_file: Path | None, out: Console, tell: Ca
         sys.stderr.write(f"error: {error}\n")
         return _NOT_DONE
     return _PASSED if report.passed else _SKEWED
-
-
-def _refuse_unwritable(json_file: Path | None) -> None:
-    if json_file is not None and not json_file.absolute().parent.is_dir():
-        raise JobError(f"there is no folder {json_file.absolute().parent} for --json; make it, or name another file")
