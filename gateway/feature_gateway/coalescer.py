@@ -6,14 +6,14 @@ maximum batch, first come first served, equal user ids asked once.
 """
 
 import asyncio
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from math import ceil
 from statistics import median
 
-from feature_gateway.batch import Batch, Group, Waiter
+from feature_gateway.batch import Batch, Group, Rows, Waiter
+from feature_gateway.call_queue import CallQueue
 from feature_gateway.contract import FeatureSet
 from feature_gateway.errors import (
     DeadlineExceededError,
@@ -22,9 +22,8 @@ from feature_gateway.errors import (
     RejectedUpstreamError,
     UpstreamUnavailableError,
 )
-from feature_gateway.features import UserRow
 from feature_gateway.observer import Observer
-from feature_gateway.reads import Reader, ReadReport, Served
+from feature_gateway.reads import Reader, Served
 
 # One slow read, such as a feature server's first, must not have calls refused: the median of this many is judged by.
 _SERVICE_TIMES_KEPT = 9
@@ -54,9 +53,7 @@ class Coalescer:
         self._max_batch_size = max_batch_size
         self._max_queued = max_queued
         self._observer = observer or Observer()
-        # Groups stand in the order of their oldest waiter.
-        self._queues: OrderedDict[Group, deque[Waiter]] = OrderedDict()
-        self._queued = 0
+        self._queue = CallQueue()
         self._reading: set[Batch] = set()
         """Batches that hold a slot."""
         self._batches: set[Batch] = set()
@@ -67,7 +64,7 @@ class Coalescer:
     @property
     def queued(self) -> int:
         """How many calls wait for a slot."""
-        return self._queued
+        return len(self._queue)
 
     @property
     def in_flight(self) -> int:
@@ -115,8 +112,7 @@ class Coalescer:
         loop = asyncio.get_running_loop()
         now = loop.time()
         waiters = [Waiter(user_id, now + timeout_s, now, loop.create_future()) for user_id in user_ids]
-        self._queues.setdefault(group, deque()).extend(waiters)
-        self._queued += len(waiters)
+        self._queue.add(group, waiters)
         self._dispatch(now)
         return waiters
 
@@ -141,11 +137,11 @@ class Coalescer:
         slots = self._slots()
         if len(self._reading) < slots:
             return
-        reads_before = max(len(self._queues) - (group in self._queues), self._queued // self._max_batch_size)
+        reads_before = max(self._queue.groups_beside(group), len(self._queue) // self._max_batch_size)
         # The one under way, those that wait and have no room for the call, and the call's own. Admitting more has calls
         # leave for a read that ends after their deadlines, which is then a read for nobody.
         wait_s = self._service_time_s * (reads_before / slots + 2)
-        if self._queued >= self._max_queued or wait_s > timeout_s:
+        if len(self._queue) >= self._max_queued or wait_s > timeout_s:
             self._observer.call_refused()
             raise OverloadedError(
                 "The gateway has more calls than it can answer in time; try again later.",
@@ -160,66 +156,41 @@ class Coalescer:
             )
             # A read under way ends by itself at the last of its deadlines, and is then known to have been too slow.
             if waiter.batch is None:
-                self._unqueue(group, waiter)
+                self._queue.remove(group, waiter)
 
     def _leave(self, group: Group, waiter: Waiter) -> None:
         """Take a waiter that gave up out of where it waits; cancel a read that nobody waits for any more."""
         if waiter.batch is None:
             # Unless its deadline passed just before, which took it out.
             if waiter.future.cancelled():
-                self._unqueue(group, waiter)
+                self._queue.remove(group, waiter)
         elif not waiter.batch.wanted and waiter.batch.task is not None:
             waiter.batch.task.cancel()
-
-    def _unqueue(self, group: Group, waiter: Waiter) -> None:
-        queue = self._queues[group]
-        queue.remove(waiter)
-        self._queued -= 1
-        if not queue:
-            del self._queues[group]
 
     def _dispatch(self, now: float) -> bool:
         """Start reads for as long as calls wait and slots are free; return whether any was."""
         any_started = False
-        while self._queues and len(self._reading) < self._slots():
-            group, queue = next(iter(self._queues.items()))
-            batch = Batch(group, {}, now)
-            queue_s = []
-            while queue and (len(batch.waiters) < self._max_batch_size or queue[0].user_id in batch.waiters):
-                waiter = queue.popleft()
-                waiter.batch = batch
-                queue_s.append(now - waiter.arrived)
-                batch.waiters.setdefault(waiter.user_id, []).append(waiter)
-                self._queued -= 1
-            del self._queues[group]
-            if queue:
-                self._requeue(group, queue)
+        while self._queue and len(self._reading) < self._slots():
+            batch = self._queue.take_batch(self._max_batch_size, now)
             self._reading.add(batch)
             self._batches.add(batch)
             batch.task = asyncio.create_task(self._run(batch))
             # Not a `finally` in the task: one that is cancelled before its first step never gets there.
             batch.task.add_done_callback(partial(self._finish, batch))
-            self._observer.read_started(users=len(batch.waiters), queue_s=queue_s)
+            self._observer.read_started(users=len(batch.waiters), queue_s=batch.queue_times_s)
             any_started = True
         return any_started
-
-    def _requeue(self, group: Group, queue: deque[Waiter]) -> None:
-        """Put a group back to where its oldest waiter stands among the others."""
-        self._queues[group] = queue
-        for other, waiting in list(self._queues.items()):
-            if other != group and waiting[0].arrived > queue[0].arrived:
-                self._queues.move_to_end(other)
 
     async def _run(self, batch: Batch) -> None:
         user_ids = list(batch.waiters)
         try:
             rows = await self._read(batch, user_ids)
             await self._free_slot(batch)
-            _hand_out(batch, user_ids, rows)
+            batch.hand_out(user_ids, rows)
         except RejectedUpstreamError as error:
             await self._isolate(batch, user_ids, error)
         except Exception as error:  # noqa: BLE001  # handed to the callers, whose boundary tells them
-            _fail(batch, user_ids, error)
+            batch.fail(user_ids, error)
 
     async def _free_slot(self, batch: Batch) -> None:
         """Have the next read sent before this one's rows are handed out: replies take as long to make as a read."""
@@ -232,7 +203,7 @@ class Coalescer:
         """Let go of a batch, and of its slot if it still holds one."""
         if task.cancelled():
             # By its last waiter's leaving, or by `close`.
-            _fail(batch, list(batch.waiters), UpstreamUnavailableError("The gateway is ending."))
+            batch.fail(batch.waiters, UpstreamUnavailableError("The gateway is ending."))
         self._batches.discard(batch)
         self._reading.discard(batch)
         self._dispatch(task.get_loop().time())
@@ -240,18 +211,18 @@ class Coalescer:
     async def _isolate(self, batch: Batch, user_ids: list[str], error: RejectedUpstreamError) -> None:
         """Read again those whom the reader rejected together, in halves, until the bad one stands alone."""
         if len(user_ids) == 1:
-            _fail(batch, user_ids, error)
+            batch.fail(user_ids, error)
             return
         middle = len(user_ids) // 2
         for half in (user_ids[:middle], user_ids[middle:]):
             try:
-                _hand_out(batch, half, await self._read(batch, half))
+                batch.hand_out(half, await self._read(batch, half))
             except RejectedUpstreamError as rejection:
                 await self._isolate(batch, half, rejection)
             except GatewayError as failure:
-                _fail(batch, half, failure)
+                batch.fail(half, failure)
 
-    async def _read(self, batch: Batch, user_ids: list[str]) -> "_Rows":
+    async def _read(self, batch: Batch, user_ids: list[str]) -> Rows:
         """Return the rows of some of a batch's users; raise what the reader raises, or that nobody waits any more."""
         loop = asyncio.get_running_loop()
         started = loop.time()
@@ -268,33 +239,9 @@ class Coalescer:
         upstream_s = loop.time() - started
         self._observer.read_ended(upstream_s, answered=True)
         self._note_service_time(upstream_s)
-        return _Rows(rows, upstream_s, report)
+        return Rows(rows, upstream_s, report)
 
     def _note_service_time(self, upstream_s: float) -> None:
         self._service_times_s.append(upstream_s)
         if len(self._service_times_s) == _SERVICE_TIMES_KEPT:
             self._service_time_s = median(self._service_times_s)
-
-
-@dataclass(frozen=True, slots=True)
-class _Rows:
-    """What a read gave."""
-
-    rows: list[UserRow]
-    upstream_s: float
-    report: ReadReport
-
-
-def _hand_out(batch: Batch, user_ids: Sequence[str], read: _Rows) -> None:
-    for user_id, row in zip(user_ids, read.rows, strict=True):
-        for waiter in batch.waiters[user_id]:
-            if not waiter.future.done():
-                queue_s = batch.started - waiter.arrived
-                waiter.future.set_result(Served(row, queue_s, read.upstream_s, len(user_ids), read.report))
-
-
-def _fail(batch: Batch, user_ids: Sequence[str], error: Exception) -> None:
-    for user_id in user_ids:
-        for waiter in batch.waiters[user_id]:
-            if not waiter.future.done():
-                waiter.future.set_exception(error)

@@ -277,7 +277,7 @@ async def test_a_caller_may_give_up_at_the_very_end_of_its_deadline() -> None:
     others = [_call(coalescer, "other", feature_set=_B)]
     await _settle()
     # As gRPC does: it ends the call in the round of the loop in which the queue's own timer does.
-    asyncio.get_running_loop().call_at(coalescer._queues[Group(_A, "p")][0].deadline, late.cancel)
+    asyncio.get_running_loop().call_at(coalescer._queue._groups[Group(_A, "p")][0].deadline, late.cancel)
     with pytest.raises(asyncio.CancelledError):
         await late
     assert coalescer.queued == 1
