@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from streamflow_repo.connections import urls_from_environment
 from streamflow_repo.errors import SettingError
+from streamflow_repo.runtime_checks import leave_out_runtime_checks
 
 from streamflow_offline.errors import JobError
 from streamflow_offline.json_file import refuse_unwritable
@@ -241,6 +242,7 @@ def audit_skew(
 
 def main() -> None:
     """Run a command; a job's refusal is told in its own words, without a traceback, and exits 1."""
+    leave_out_runtime_checks()
     try:
         app()
     except (SettingError, JobError) as error:
