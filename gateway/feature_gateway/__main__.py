@@ -1,8 +1,11 @@
 """`feature-gateway`: read the settings, serve until told to end."""
 
+import argparse
 import asyncio
 import os
 import sys
+from collections.abc import Sequence
+from dataclasses import fields
 
 import uvloop
 
@@ -12,8 +15,12 @@ from feature_gateway.settings import Settings, SettingsError
 from feature_gateway.telemetry import configure_logging
 
 
-def main() -> None:
-    """Serve until SIGTERM or SIGINT, then exit 0; exit 1 with one line on standard error when that can't be."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Serve until SIGTERM or SIGINT, then exit 0; exit 1 with one line on standard error when that can't be.
+
+    It takes no arguments but --help, which lists the settings.
+    """
+    _parser().parse_args(arguments)
     configure_logging()
     try:
         settings = Settings.from_environment(os.environ)
@@ -21,6 +28,24 @@ def main() -> None:
             runner.run(serve(settings))
     except (SettingsError, StartError) as error:
         sys.exit(f"feature-gateway: {error}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    settings = [f"  {setting.metadata['variable']:40} {_shown(setting.default)}" for setting in fields(Settings)]
+    return argparse.ArgumentParser(
+        prog="feature-gateway",
+        description="Serve Feast's features over gRPC and HTTP. What it is told, it is told by environment variables.",
+        epilog="\n".join(("settings and their defaults; gateway/README.md says what each does:", *settings)),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def _shown(default: object) -> str:
+    if isinstance(default, tuple):
+        return ",".join(default)
+    if isinstance(default, bool):
+        return str(default).lower()
+    return "" if default is None else str(default)
 
 
 if __name__ == "__main__":

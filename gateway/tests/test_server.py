@@ -3,11 +3,13 @@
 import asyncio
 import signal
 import socket
+from dataclasses import fields
 from typing import Any
 
 import grpc
 import pytest
 from aiohttp import web
+from feature_gateway.__main__ import main
 from feature_gateway.settings import Settings
 from gateway_fakes import FakeFeatureServer, Gateway, feast_answer, health_becomes
 from gateway_process import TIMEOUT_S, command, environment, gateway_process
@@ -100,9 +102,22 @@ async def test_a_start_that_cannot_be_says_why_in_one_line(
     assert len(errors.strip().splitlines()) == 1
 
 
-async def _failed_start(settings: Settings, changes: dict[str, str]) -> tuple[int | None, str]:
+async def test_an_argument_is_refused_and_help_lists_every_setting(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, errors = await _failed_start(settings, {}, "--port", "1")
+    assert (code, "unrecognized arguments: --port 1" in errors) == (2, True)
+    with pytest.raises(SystemExit) as ended:
+        main(["--help"])
+    assert ended.value.code == 0
+    shown = capsys.readouterr().out
+    assert [field.metadata["variable"] for field in fields(Settings) if field.metadata["variable"] not in shown] == []
+    assert "GATEWAY_HEDGE                            false\n" in shown
+
+
+async def _failed_start(settings: Settings, changes: dict[str, str], *arguments: str) -> tuple[int | None, str]:
     process = await asyncio.create_subprocess_exec(
-        command(), env={**environment(settings), **changes}, stderr=asyncio.subprocess.PIPE
+        command(), *arguments, env={**environment(settings), **changes}, stderr=asyncio.subprocess.PIPE
     )
     async with asyncio.timeout(TIMEOUT_S):
         _, errors = await process.communicate()
