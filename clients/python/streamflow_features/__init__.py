@@ -1,6 +1,7 @@
 """The client of StreamFlow feature serving: one user's features as a mapping of names to Python values."""
 
 from streamflow_features._async_client import AsyncFeatureClient
+from streamflow_features._authorization import Authorization
 from streamflow_features._batch import UserFeaturesBatch
 from streamflow_features._client import FeatureClient
 from streamflow_features._errors import (
@@ -21,6 +22,7 @@ from streamflow_features._text import as_lines
 __all__ = [
     "Answer",
     "AsyncFeatureClient",
+    "Authorization",
     "DeadlineExceeded",
     "FailedPrecondition",
     "FeatureClient",

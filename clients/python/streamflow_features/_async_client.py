@@ -8,6 +8,7 @@ import grpc
 from streamflow.features.v1.user_feature_service_pb2 import GetFeatureServiceRequest, ListFeatureServicesRequest
 from streamflow.features.v1.user_feature_service_pb2_grpc import UserFeatureServiceStub
 
+from streamflow_features._authorization import Authorization, call_metadata
 from streamflow_features._batch import UserFeaturesBatch
 from streamflow_features._channel import channel_options
 from streamflow_features._client import DEFAULT_TARGET, DEFAULT_TIMEOUT_S
@@ -29,11 +30,23 @@ class AsyncFeatureClient:
     """FeatureClient for asyncio, and streams; for use within the event loop that it was made in."""
 
     def __init__(
-        self, target: str = DEFAULT_TARGET, *, timeout_s: float = DEFAULT_TIMEOUT_S, follow_health: bool = True
+        self,
+        target: str = DEFAULT_TARGET,
+        *,
+        timeout_s: float = DEFAULT_TIMEOUT_S,
+        follow_health: bool = True,
+        credentials: grpc.ChannelCredentials | None = None,
+        authorization: Authorization | None = None,
     ) -> None:
         """Take what FeatureClient takes."""
         self._timeout_s = timeout_s
-        self._channel = grpc.aio.insecure_channel(target, options=channel_options(follow_health=follow_health))
+        self._metadata = call_metadata(authorization)
+        options = channel_options(follow_health=follow_health)
+        self._channel = (
+            grpc.aio.insecure_channel(target, options=options)
+            if credentials is None
+            else grpc.aio.secure_channel(target, credentials, options=options)
+        )
         self._stub: UserFeatureServiceAsyncStub = UserFeatureServiceStub(self._channel)
 
     async def get_user_features(
@@ -41,14 +54,15 @@ class AsyncFeatureClient:
     ) -> UserFeatures:
         """Return one user's features, as FeatureClient's does."""
         request = user_request(user_id, **options)
-        return user_features(await _answered(self._stub.GetUserFeatures(request, timeout=self._within_s(timeout_s))))
+        call = self._stub.GetUserFeatures(request, timeout=self._within_s(timeout_s), metadata=self._metadata())
+        return user_features(await _answered(call))
 
     async def batch_get_user_features(
         self, user_ids: Iterable[str], *, timeout_s: float | None = None, **options: Unpack[QueryOptions]
     ) -> UserFeaturesBatch:
         """Return the same features of several users, as FeatureClient's does."""
         request = batch_request(user_ids, **options)
-        call = self._stub.BatchGetUserFeatures(request, timeout=self._within_s(timeout_s))
+        call = self._stub.BatchGetUserFeatures(request, timeout=self._within_s(timeout_s), metadata=self._metadata())
         return UserFeaturesBatch(await _answered(call))
 
     def stream_user_features(
@@ -66,19 +80,21 @@ class AsyncFeatureClient:
         """
         return answers_of(
             questions,
-            self._stub.StreamUserFeatures,
+            lambda: self._stub.StreamUserFeatures(metadata=self._metadata()),
             timeout_s=self._within_s(timeout_s),
             max_in_flight=max_in_flight,
         )
 
     async def get_feature_service(self, name: str, *, timeout_s: float | None = None) -> FeatureService:
         """Return what the gateway's contract says of a feature service; raise NotFound for an unknown one."""
-        call = self._stub.GetFeatureService(GetFeatureServiceRequest(name=name), timeout=self._within_s(timeout_s))
+        request = GetFeatureServiceRequest(name=name)
+        call = self._stub.GetFeatureService(request, timeout=self._within_s(timeout_s), metadata=self._metadata())
         return feature_service(await _answered(call))
 
     async def list_feature_services(self, *, timeout_s: float | None = None) -> list[FeatureService]:
         """Return what the gateway's contract says of all feature services, by name."""
-        call = self._stub.ListFeatureServices(ListFeatureServicesRequest(), timeout=self._within_s(timeout_s))
+        request = ListFeatureServicesRequest()
+        call = self._stub.ListFeatureServices(request, timeout=self._within_s(timeout_s), metadata=self._metadata())
         return feature_services(await _answered(call))
 
     async def close(self) -> None:

@@ -8,6 +8,7 @@ import grpc
 from streamflow.features.v1.user_feature_service_pb2 import GetFeatureServiceRequest, ListFeatureServicesRequest
 from streamflow.features.v1.user_feature_service_pb2_grpc import UserFeatureServiceStub
 
+from streamflow_features._authorization import Authorization, call_metadata
 from streamflow_features._batch import UserFeaturesBatch
 from streamflow_features._channel import channel_options
 from streamflow_features._errors import from_rpc_error
@@ -30,16 +31,32 @@ class FeatureClient:
     """
 
     def __init__(
-        self, target: str = DEFAULT_TARGET, *, timeout_s: float = DEFAULT_TIMEOUT_S, follow_health: bool = True
+        self,
+        target: str = DEFAULT_TARGET,
+        *,
+        timeout_s: float = DEFAULT_TIMEOUT_S,
+        follow_health: bool = True,
+        credentials: grpc.ChannelCredentials | None = None,
+        authorization: Authorization | None = None,
     ) -> None:
         """Take where the gateways are, and each call's deadline. Connects on the first call.
 
         `target` is `host:port`, `dns:///name:port` or several addresses, `ipv4:10.0.0.1:50051,10.0.0.2:50051`; calls
         are spread over all addresses. A gateway whose health says that it is not ready is left out; without
         `follow_health` it is asked all the same, to hear from itself what is wrong.
+
+        With `credentials`, such as `grpc.ssl_channel_credentials()`, connections are over TLS, without they are not.
+        `authorization` goes with every call and is handed on to Feast: "Bearer …", or a function without arguments that
+        returns it, called before each call, so that it can be renewed. Raises ValueError for one that is no header's.
         """
         self._timeout_s = timeout_s
-        self._channel = grpc.insecure_channel(target, options=channel_options(follow_health=follow_health))
+        self._metadata = call_metadata(authorization)
+        options = channel_options(follow_health=follow_health)
+        self._channel = (
+            grpc.insecure_channel(target, options=options)
+            if credentials is None
+            else grpc.secure_channel(target, credentials, options=options)
+        )
         self._stub = UserFeatureServiceStub(self._channel)
 
     def get_user_features(
@@ -77,7 +94,9 @@ class FeatureClient:
         self, method: "grpc.UnaryUnaryMultiCallable[_Request, _Response]", request: _Request, timeout_s: float | None
     ) -> _Response:
         try:
-            return method(request, timeout=self._timeout_s if timeout_s is None else timeout_s)
+            return method(
+                request, timeout=self._timeout_s if timeout_s is None else timeout_s, metadata=self._metadata()
+            )
         except grpc.RpcError as error:
             raise from_rpc_error(error) from error
 
