@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import composed_parts
+import host_ports
 import images
 import played_parts
 from commands import CommandError, run
@@ -49,6 +50,9 @@ def _look(subject: _Subject, parts: Iterable[Callable[[_Subject], None]], *, kee
     finally:
         if not keep:
             subject.down()
+            taken = [port for port in subject.ports if not host_ports.leads_here(port)]
+            # What listens on such a port later, a test's server too, would hear nothing and could not tell why.
+            subject.trial.check("no port of the host leads to a container any more", holds=not taken, saw=taken)
 
 
 def _compose(trial: Trial, options: argparse.Namespace, stand_ins: Mapping[str, str]) -> None:

@@ -4,7 +4,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -46,6 +46,11 @@ class Composed:
         replaced = {name: {"image": self.images.get(image, image)} for name, image in images.items()}
         override.write_text(json.dumps({"services": replaced}), encoding="utf-8")
         self._files = ("-f", str(compose_file.FILE), "-f", str(override))
+
+    @property
+    def ports(self) -> Collection[int]:
+        """The host's ports that lead to containers while they run."""
+        return self._ports.values()
 
     def container(self, service: str) -> str:
         """Return the name that podman-compose gives a service's container."""

@@ -2,7 +2,7 @@
 
 import time
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,11 @@ class Played:
     def __post_init__(self) -> None:
         """Build the overlay."""
         self.workloads = Workloads(_OVERLAY, images=self.images)
+
+    @property
+    def ports(self) -> Collection[int]:
+        """The host's ports that lead to pods while they run."""
+        return [port for pods in self.pods.values() for pod in pods for port in pod.ports.values()]
 
     def prepare(self) -> None:
         """Make the network, the Secrets and the claims."""
