@@ -61,9 +61,8 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
         await writer.wait_closed()
 
 
-@asynccontextmanager
-async def _heard(feature_server: FakeFeatureServer) -> AsyncIterator[list[str | None]]:
-    """The Authorization header of each read that is made of the feature server during a block."""
+def _heard(feature_server: FakeFeatureServer) -> list[str | None]:
+    """Return the Authorization headers of the reads that are made of the feature server from now on."""
     heard: list[str | None] = []
 
     async def answer(request: web.Request) -> web.Response:
@@ -71,11 +70,11 @@ async def _heard(feature_server: FakeFeatureServer) -> AsyncIterator[list[str | 
         return web.json_response(feast_answer(await request.json()))
 
     feature_server.answer = answer
-    yield heard
+    return heard
 
 
 async def _asks_all_ways(target: str, authorization: Authorization | None) -> None:
-    """Two users by one face, two by the other, and one by a stream: no two in one read."""
+    """Five reads one after another, and two descriptions: each kind of call by each face that has it."""
     with FeatureClient(target, timeout_s=_TIMEOUT_S, authorization=authorization) as client:
         await asyncio.to_thread(client.get_user_features, _USER)
         await asyncio.to_thread(client.batch_get_user_features, [_USER])
@@ -120,16 +119,16 @@ async def test_a_gateway_that_cannot_be_trusted_is_told_nothing(
 
 
 async def test_every_kind_of_call_says_who_makes_it(gateway: Gateway, feature_server: FakeFeatureServer) -> None:
-    async with _heard(feature_server) as heard:
-        await _asks_all_ways(gateway.addresses.grpc, "Bearer one")
-        await _asks_all_ways(gateway.addresses.grpc, None)
+    heard = _heard(feature_server)
+    await _asks_all_ways(gateway.addresses.grpc, "Bearer one")
+    await _asks_all_ways(gateway.addresses.grpc, None)
     assert heard == ["Bearer one"] * 5 + [None] * 5
 
 
 async def test_a_function_is_asked_before_each_call(gateway: Gateway, feature_server: FakeFeatureServer) -> None:
     tokens = (f"Bearer {number}" for number in range(10))
-    async with _heard(feature_server) as heard:
-        await _asks_all_ways(gateway.addresses.grpc, lambda: next(tokens))
+    heard = _heard(feature_server)
+    await _asks_all_ways(gateway.addresses.grpc, lambda: next(tokens))
     # Of seven calls, two are for descriptions, which are not read.
     assert heard == ["Bearer 0", "Bearer 1", "Bearer 3", "Bearer 4", "Bearer 6"]
 
