@@ -82,11 +82,12 @@ soak: install ## Load a stack of its own for 30 minutes while replicas are repla
 	@$(RUN) soak $(ARGS)
 
 .PHONY: check
-check: install ## Format, lint, types, protos, generated code, contract
+check: install ## Format, lint, types, import contracts, protos, generated code, contract
 	@$(RUN) ruff format --check --quiet
 	@$(RUN) ruff check --quiet
 	@# Folder by folder: each has a conftest of its own.
 	@for folder in protos feature_repo gateway clients offline local loadtests k8s; do $(RUN) mypy --no-error-summary $$folder || exit 1; done
+	@$(RUN) lint-imports --no-logo --cache-dir .local/import-linter >.local/import-linter.log || { cat .local/import-linter.log; exit 1; }
 	@$(RUN) python -m streamflow_repo.contract --check
 	@$(RUN) buf lint protos
 	@$(RUN) buf format --diff --exit-code protos
