@@ -28,6 +28,9 @@ _RUN_ELSEWHERE = {
     "make drill": "loadtests/tests/test_drill",
     "make soak": "loadtests/tests/test_soak",
     "make load": "loadtests/tests/test_load",
+    ". .local/env && .venv/bin/python -m streamflow_loadtests.training_set 1000x2 --runs 1": (
+        "loadtests/tests/test_training_set"
+    ),
     ".venv/bin/feature-gateway": "gateway/tests/test_server",
     ". .local/env && .venv/bin/python -m streamflow_offline.flow --data .local/example --out .local/example/audited": (
         "local/tests/test_flow"

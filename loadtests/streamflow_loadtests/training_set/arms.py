@@ -1,4 +1,4 @@
-"""The ways to build a training set that are measured, each in a process of its own."""
+"""The measured ways to build a training set. Each runs in its own process."""
 
 import importlib
 import json
@@ -10,16 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from psycopg import sql
-from streamflow_repo import JOIN_KEY
-
 from streamflow_offline.feast_store import connected, open_store
 from streamflow_offline.tables import LABELS, TABLES
 from streamflow_offline.training_set import TrainingSetRequest, build_training_set
 from streamflow_offline.training_set.names import AS_OF, EVENT_TIMESTAMP
 from streamflow_offline.training_set.session import one_state
+from streamflow_repo import JOIN_KEY
 
-UNUSED_REDIS_URL = "redis://127.0.0.1:1"
-"""Feast wants the address of an online store, which no training set is read from."""
+from streamflow_loadtests.training_set.data import UNUSED_REDIS_URL
 
 _SERVICE = "churn_v1"
 _KILOBYTE = 1024
@@ -27,18 +25,18 @@ _KILOBYTE = 1024
 
 @dataclass(frozen=True, kw_only=True)
 class Measurement:
-    """What one run took."""
+    """What one run cost."""
 
     rows: int
     duration_s: float
-    """Without the start of Python and imports."""
+    """Without the start of Python and without imports."""
 
     peak_bytes: int
-    """Of the process; PostgreSQL's own memory is not in it."""
+    """The process's memory. PostgreSQL's own memory is not included."""
 
 
 def measure(arm: str, url: str, folder: Path, *, timeout_s: float) -> Measurement | str:
-    """Run an arm in a fresh process and return what it took, or why it did not finish."""
+    """Run an arm in a new process and return its measurement, or the reason why it did not finish."""
     command = [sys.executable, "-m", __spec__.name, arm, url, str(folder)]
     try:
         done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=timeout_s)  # noqa: S603
@@ -58,9 +56,9 @@ def _training_set(url: str, folder: Path) -> Callable[[], int]:
     )
 
 
-def _plain_feast(url: str, folder: Path) -> Callable[[], int]:  # noqa: ARG001  # the arms are called alike
+def _plain_feast(url: str, folder: Path) -> Callable[[], int]:  # noqa: ARG001  # all arms have one signature
     """Feast's documented way: a DataFrame of entity rows in, a DataFrame of features out."""
-    import pandas as pd  # noqa: PLC0415  # its memory
+    import pandas as pd  # noqa: PLC0415  # other arms do without its memory
 
     _import_stores()
     with connected(url) as connection:
@@ -81,7 +79,7 @@ def _plain_feast(url: str, folder: Path) -> Callable[[], int]:  # noqa: ARG001  
 
 
 def _handwritten_sql(url: str, folder: Path) -> Callable[[], int]:
-    """What one would write by hand: the newest snapshot of each table, COPY to a CSV file."""
+    """SQL as written by hand: the newest snapshot of each table, copied to a CSV file."""
     tables = [table for table in TABLES if table.snapshot_name and table is not LABELS]
     probes = sql.SQL(" ").join(
         sql.SQL(
@@ -106,7 +104,7 @@ def _handwritten_sql(url: str, folder: Path) -> Callable[[], int]:
         rows = -1
         with (
             connected(url) as connection,
-            # With the same settings, which make it faster.
+            # The same session settings as the job. They make this query faster too.
             one_state(connection, schema="public"),
             connection.cursor() as cursor,
             cursor.copy(statement) as copy,
@@ -121,7 +119,7 @@ def _handwritten_sql(url: str, folder: Path) -> Callable[[], int]:
 
 
 def _import_stores() -> None:
-    """Import what is otherwise imported when it is first used."""
+    """Import what would otherwise be imported during the measurement."""
     for module in (
         "feast.infra.online_stores.redis",
         "feast.infra.registry.sql",
@@ -135,13 +133,13 @@ ARMS: dict[str, Callable[[str, Path], Callable[[], int]]] = {
     "get_historical_features(DataFrame).to_df()": _plain_feast,
     "hand-written SQL, COPY": _handwritten_sql,
 }
-"""By name: what prepares a run on a database, and gives the run, which returns its rows."""
+"""The arms by name. Each prepares a run on a database and returns the run, which returns its number of rows."""
 
-TRAINING_SET, PLAIN_FEAST, HANDWRITTEN_SQL = ARMS
+_, PLAIN_FEAST, HANDWRITTEN_SQL = ARMS
 
 
 def main() -> None:
-    """Run an arm in this process and print its measurement."""
+    """Run one arm in this process and print its measurement."""
     arm, url, folder = sys.argv[1:]
     run = ARMS[arm](url, Path(folder))
     started = time.monotonic()
@@ -151,7 +149,7 @@ def main() -> None:
 
 
 def _peak_bytes() -> int:
-    # getrusage would give the parent's peak where that is higher.
+    # getrusage reports the parent's peak when that is higher.
     status = Path("/proc/self/status").read_text(encoding="ascii")
     return int(status.partition("VmHWM:")[2].split()[0]) * _KILOBYTE
 

@@ -1,8 +1,8 @@
 """The benchmark measures each way of building a training set on the same rows."""
 
 import pytest
+from streamflow_loadtests.training_set.__main__ import run
 from streamflow_offline.errors import JobError
-from streamflow_offline.training_set.benchmark.__main__ import run
 from training_sets import query
 
 
@@ -19,7 +19,7 @@ def test_each_way_is_measured_and_nothing_is_left(
     assert query(postgres_url, "SELECT datname FROM pg_database WHERE datname LIKE 'training_set_benchmark%'") == []
 
 
-def test_a_size_that_is_none_is_refused(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_malformed_size_is_refused(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("POSTGRES_URL", postgres_url)
-    with pytest.raises(JobError, match="'7043' is no size; write USERSxMONTHS"):
+    with pytest.raises(JobError, match="'7043' is not a size; write USERSxMONTHS"):
         run(["7043"])

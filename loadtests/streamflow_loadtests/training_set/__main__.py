@@ -1,4 +1,4 @@
-"""`python -m streamflow_offline.training_set.benchmark`: rows a second and peak memory, in a table."""
+"""`python -m streamflow_loadtests.training_set`: prints rows per second and peak memory as a table."""
 
 import os
 import re
@@ -11,16 +11,10 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.table import Table
-
 from streamflow_offline.errors import JobError
-from streamflow_offline.training_set.benchmark.arms import (
-    ARMS,
-    HANDWRITTEN_SQL,
-    PLAIN_FEAST,
-    Measurement,
-    measure,
-)
-from streamflow_offline.training_set.benchmark.data import Size, benchmark_database
+
+from streamflow_loadtests.training_set.arms import ARMS, HANDWRITTEN_SQL, PLAIN_FEAST, Measurement, measure
+from streamflow_loadtests.training_set.data import Size, benchmark_database
 
 _MEGABYTE = 1_000_000
 _ENOUGH_S = 60.0
@@ -31,16 +25,16 @@ _out = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
 def run(
     sizes: Annotated[list[str] | None, typer.Argument(help="USERSxMONTHS. Default: 7043x2 100000x12.")] = None,
     *,
-    million: Annotated[bool, typer.Option("--million", help="1000000x12 too; it needs 15 GB of disk.")] = False,
+    million: Annotated[bool, typer.Option("--million", help="Also run 1000000x12. This needs 15 GB of disk.")] = False,
     plain_max_rows: Annotated[
-        int, typer.Option(help="Leave get_historical_features(DataFrame) out above so many rows.")
+        int, typer.Option(help="The most rows for which get_historical_features(DataFrame) is run.")
     ] = 2_000_000,
-    runs: Annotated[int, typer.Option(min=1, help="How often each way is run, if within a minute.")] = 3,
-    timeout_s: Annotated[float, typer.Option(help="How long one run may take.")] = 1800,
+    runs: Annotated[int, typer.Option(min=1, help="Runs of each way. No further run starts after a minute.")] = 3,
+    timeout_s: Annotated[float, typer.Option(help="The longest time for one run, in seconds.")] = 1800,
 ) -> None:
-    """Build training sets in three ways, on databases made for it in POSTGRES_URL's server.
+    """Build training sets in three ways, on new databases in POSTGRES_URL's server, and print what each way costs.
 
-    Each run has a fresh process; of its runs, the median counts.
+    Each run has its own process. The table shows the median run. The databases are dropped at the end.
     """
     postgres_url = os.environ.get("POSTGRES_URL")
     if not postgres_url:
@@ -88,7 +82,7 @@ def _sizes(texts: list[str]) -> list[Size]:
     for text in texts:
         match = re.fullmatch(r"(\d+)x(\d+)", text)
         if not match:
-            raise JobError(f"{text!r} is no size; write USERSxMONTHS, as in 7043x2")
+            raise JobError(f"{text!r} is not a size; write USERSxMONTHS, as in 7043x2")
         sizes.append(Size(users=int(match[1]), months=int(match[2])))
     return sizes
 
@@ -98,7 +92,7 @@ def _tell(text: str) -> None:
 
 
 def main() -> None:
-    """Run the benchmark; what it can't do is told without a traceback."""
+    """Run the benchmark. A JobError ends it with its message, without a traceback."""
     try:
         typer.run(run)
     except JobError as error:

@@ -1,1 +1,0 @@
-"""What building training sets costs, beside Feast's own way and beside a hand-written join."""
