@@ -20,8 +20,8 @@ from streamflow_offline.feast_store import open_store
 from streamflow_offline.generate import generate_months
 from streamflow_offline.ingest import ingest
 from streamflow_offline.materialize import materialize
-from streamflow_offline.materialize.user_keys import UserKeys
 from streamflow_offline.months import find_months
+from streamflow_offline.user_keys import UserKeys
 
 if TYPE_CHECKING:
     from feast.protos.feast.types.Value_pb2 import Value

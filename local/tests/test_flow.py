@@ -18,8 +18,8 @@ from stack_under_test import Stack
 from streamflow_local import ports, valkey
 from streamflow_local.testing import running
 from streamflow_local.waiting import wait_until
-from streamflow_offline.materialize.user_keys import UserKeys
 from streamflow_offline.training_set import TrainingSetRequest
+from streamflow_offline.user_keys import UserKeys
 
 if TYPE_CHECKING:
     from prefect import State, Task

@@ -13,7 +13,7 @@ from online_stores import PAYMENTS, VIEWS, OnlineStores
 from streamflow_offline import cli
 from streamflow_offline.errors import JobError
 from streamflow_offline.materialize import FreshnessError
-from streamflow_offline.materialize.user_keys import UserKeys
+from streamflow_offline.user_keys import UserKeys
 from training_sets import execute
 
 A, B, C = USERS = ("0001-AAAAA", "0002-BBBBB", "0003-CCCCC")
@@ -121,6 +121,25 @@ def test_users_are_found_by_keys_of_any_bytes(online_stores: OnlineStores) -> No
     with online_stores.redis() as client:
         client.set(keys.key(A), 1)
         assert list(keys.scan(client)) == [(A, keys.key(A))]
+
+
+def test_users_of_every_project_are_found_without_a_project(online_stores: OnlineStores) -> None:
+    keys = UserKeys(join_key="user_id")
+    projects = [UserKeys(project=project, join_key="user_id") for project in ("streamflow", "other")]
+    with online_stores.redis() as client:
+        client.set(projects[0].key(A), 1)
+        client.set(projects[1].key(B), 1)
+        assert dict(keys.scan(client)) == {A: projects[0].key(A), B: projects[1].key(B)}
+    with pytest.raises(ValueError, match="ends in the project"):
+        keys.key(A)
+
+
+def test_a_key_that_is_cut_short_is_no_users() -> None:
+    key = KEYS.key(A)
+    assert [length for length in range(len(key)) if KEYS.user_id(key[:length]) is not None] == []
+    assert [length for length in range(len(key)) if UserKeys(join_key="user_id").user_id(key[:length]) is not None] == [
+        *range(len(key) - len("streamflow"), len(key))
+    ]
 
 
 def run_cli(patch: pytest.MonkeyPatch, stores: OnlineStores, *arguments: str) -> None:

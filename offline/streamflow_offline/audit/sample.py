@@ -14,8 +14,8 @@ from streamflow_repo import JOIN_KEY
 from streamflow_repo.redis_url import primaries
 
 from streamflow_offline.errors import JobError
-from streamflow_offline.materialize.user_keys import UserKeys
 from streamflow_offline.tables import LABELS
+from streamflow_offline.user_keys import UserKeys
 from streamflow_offline.view_sql import source_table
 
 if TYPE_CHECKING:

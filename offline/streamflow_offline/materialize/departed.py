@@ -7,7 +7,7 @@ import redis
 
 from streamflow_offline.materialize.freshness import departed
 from streamflow_offline.materialize.newest import NewestRows
-from streamflow_offline.materialize.user_keys import UserKeys
+from streamflow_offline.user_keys import UserKeys
 
 
 def remove_departed(

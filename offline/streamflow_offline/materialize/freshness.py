@@ -12,7 +12,7 @@ import redis
 from psycopg import sql
 
 from streamflow_offline.materialize.newest import NewestRows, utc
-from streamflow_offline.materialize.user_keys import UserKeys
+from streamflow_offline.user_keys import UserKeys
 
 _BATCH_SIZE = 5000
 _ONLINE = sql.Identifier("pg_temp", "online")

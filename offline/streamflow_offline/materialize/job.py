@@ -19,9 +19,9 @@ from streamflow_offline.materialize.marks import write_mark
 from streamflow_offline.materialize.newest import count_selected, take_newest
 from streamflow_offline.materialize.plan import Plan, plan_view
 from streamflow_offline.materialize.report import FreshnessError, ViewReport
-from streamflow_offline.materialize.user_keys import UserKeys
 from streamflow_offline.materialize.window import Mode, Window
 from streamflow_offline.materialize.writing import write_rows
+from streamflow_offline.user_keys import UserKeys
 
 if TYPE_CHECKING:
     from feast import FeatureStore, FeatureView
