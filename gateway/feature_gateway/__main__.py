@@ -9,10 +9,10 @@ from dataclasses import fields
 
 import uvloop
 
-from feature_gateway.listeners import StartError
+from feature_gateway.errors import StartError
+from feature_gateway.logs import configure_logging
 from feature_gateway.server import serve
 from feature_gateway.settings import Settings, SettingsError
-from feature_gateway.telemetry import configure_logging
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -14,6 +14,10 @@ INTERNAL_MESSAGE = "The gateway failed on this call; its log has the cause."
 """All that a caller learns of an unforeseen exception."""
 
 
+class StartError(Exception):
+    """The gateway can't start; the message says why and what to change."""
+
+
 class GatewayError(Exception):
     """A call failed; the message is for the caller."""
 

@@ -8,9 +8,9 @@ from prometheus_client import Metric as Family
 from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
-from feature_gateway.contract import FeatureSet
-from feature_gateway.features import FeatureStatus
+from feature_gateway.contract.model import FeatureSet
 from feature_gateway.observer import Observer
+from feature_gateway.values import FeatureStatus
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 """The media type of `Metrics.exposition`."""

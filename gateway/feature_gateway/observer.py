@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from grpc import StatusCode
 
-from feature_gateway.contract import FeatureSet
-from feature_gateway.features import FeatureStatus
+from feature_gateway.contract.model import FeatureSet
+from feature_gateway.values import FeatureStatus
 
 
 class Observer:

@@ -1,11 +1,12 @@
-"""What a read is asked for and what it gives: the seam between merging calls and asking servers."""
+"""What a read is asked for and what it returns: the interfaces between lookup, coalescing and upstream."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from feature_gateway.contract import FeatureSet
-from feature_gateway.features import UserRow
+from feature_gateway.contract.model import FeatureSet
+from feature_gateway.errors import RejectedUpstreamError
+from feature_gateway.values import UserRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,4 +38,18 @@ class Reader(Protocol):
         self, feature_set: FeatureSet, user_ids: Sequence[str], *, principal: str, timeout_s: float
     ) -> tuple[list[UserRow], ReadReport]:
         """Return one row a user, in order; raise GatewayError."""
+        ...
+
+
+class UserReader(Protocol):
+    """What users' rows are asked of, call by call."""
+
+    async def user_row(self, feature_set: FeatureSet, user_id: str, *, principal: str, timeout_s: float) -> Served:
+        """Return one user's row; raise GatewayError."""
+        ...
+
+    async def user_rows(
+        self, feature_set: FeatureSet, user_ids: Sequence[str], *, principal: str, timeout_s: float
+    ) -> Sequence[Served | RejectedUpstreamError]:
+        """Return the rows of many users, in order, or the error of a user who is rejected; raise GatewayError."""
         ...

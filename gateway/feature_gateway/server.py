@@ -5,37 +5,39 @@ import gc
 import logging
 import signal
 import socket
-from collections.abc import AsyncIterator, Coroutine
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 from prometheus_client import CollectorRegistry
-from streamflow.features.v1 import user_feature_service_pb2
 
-from feature_gateway.canary import Canary, first_read
-from feature_gateway.coalescer import Coalescer
-from feature_gateway.contract_file import ContractError
-from feature_gateway.contract_reload import ContractHolder, keep_current
-from feature_gateway.health import Health
-from feature_gateway.http_api import FEATURES_METHOD, make_app
-from feature_gateway.listeners import SERVICE, Ends, StartError, start_grpc, start_http
-from feature_gateway.lookup import Lookup
+from feature_gateway.coalescing.coalescer import Coalescer
+from feature_gateway.contract.file import ContractError
+from feature_gateway.contract.reload import ContractHolder, keep_current
+from feature_gateway.errors import StartError
+from feature_gateway.grpc_api.health import Health
+from feature_gateway.grpc_api.server import METHODS, SERVICE, start_grpc
+from feature_gateway.grpc_api.servicer import UserFeatureServicer
+from feature_gateway.http_api.app import FEATURES_METHOD, make_app
+from feature_gateway.http_api.server import start_http
+from feature_gateway.lookup.last_known import LastKnown
+from feature_gateway.lookup.lookup import Lookup
+from feature_gateway.lookup.stale_if_down import StaleIfDown
 from feature_gateway.metrics import Metrics
 from feature_gateway.observer import Observer
-from feature_gateway.readiness import Readiness, follow
-from feature_gateway.replicas import ReplicaSet
-from feature_gateway.resolver import follow_names, needs_resolving
-from feature_gateway.servicer import UserFeatureServicer
+from feature_gateway.readiness.canary import Canary, CanaryRead
+from feature_gateway.readiness.readiness import Readiness, follow
+from feature_gateway.reads import UserReader
 from feature_gateway.settings import Settings
-from feature_gateway.subset import subset_of
-from feature_gateway.upstream import FeatureServer, make_session
+from feature_gateway.upstream.feature_server import FeatureServer, make_session
+from feature_gateway.upstream.pool import ReplicaSet
+from feature_gateway.upstream.resolver import follow_names, needs_resolving
+from feature_gateway.upstream.subset import subset_of
 
 _log = logging.getLogger(__name__)
-
-_DESCRIPTOR = user_feature_service_pb2.DESCRIPTOR.services_by_name["UserFeatureService"]
-_METHODS = (*_DESCRIPTOR.methods_by_name, FEATURES_METHOD)
 
 
 @dataclass(frozen=True)
@@ -69,11 +71,17 @@ async def running_gateway(settings: Settings, *, controls: Controls | None = Non
     # What is remembered can be answered for so long: those who follow health should still send their calls.
     readiness = Readiness(outlasts_s=settings.stale_if_down_s)
     health = Health(readiness, (SERVICE,))
-    metrics = Metrics(CollectorRegistry(), methods=_METHODS)
+    metrics = Metrics(CollectorRegistry(), methods=(*METHODS, FEATURES_METHOD))
     async with AsyncExitStack() as stack:
-        replicas = await _replicas(contracts, settings, metrics, stack)
+        canary_read = CanaryRead(
+            feature_service=settings.default_feature_service,
+            user_id=settings.canary_user_id,
+            authorization=settings.canary_authorization,
+            timeout_s=settings.readiness_timeout_s,
+        )
+        replicas = await _replicas(contracts, canary_read, settings, metrics, stack)
         coalescer = _coalescer(replicas, settings, metrics, stack)
-        lookup = Lookup(contracts=contracts, coalescer=coalescer, settings=settings, observer=metrics)
+        lookup = _lookup(contracts, coalescer, settings, metrics)
         metrics.watch(
             ready=lambda: readiness.ready,
             queued=lambda: coalescer.queued,
@@ -85,16 +93,31 @@ async def running_gateway(settings: Settings, *, controls: Controls | None = Non
             contracts_refused=lambda: contracts.refused,
             contract_pending=lambda: contracts.pending,
         )
-        canary = Canary(replicas, settings)
+        canary = Canary(replicas, canary_read, start_trial_s=settings.start_trial_s)
         interval_s = settings.readiness_interval_s
         _keep_running(follow(readiness, lambda: canary.check(contracts.current), interval_s=interval_s), stack)
         _keep_running(keep_current(contracts, canary.try_out, asked=controls.reload_contract), stack)
-        ends: Ends = []
+        ends: list[Callable[[], Awaitable[object]]] = []
         stack.push_async_callback(_all, ends)
         app = make_app(lookup, readiness=readiness, metrics=metrics)
-        http_address = await start_http(app, settings, ends)
+        http_address, end_http = await start_http(
+            app,
+            bind_address=settings.bind_address,
+            port=settings.http_port,
+            shutdown_grace_s=settings.shutdown_grace_s,
+        )
+        ends.append(end_http)
         servicer = UserFeatureServicer(lookup, max_stream_in_flight=settings.max_stream_in_flight, observer=metrics)
-        grpc_address = await start_grpc(servicer, health, metrics, settings, ends)
+        grpc_address, end_grpc = await start_grpc(
+            servicer,
+            health,
+            metrics,
+            bind_address=settings.bind_address,
+            port=settings.grpc_port,
+            max_connection_age_s=settings.max_connection_age_s,
+            shutdown_grace_s=settings.shutdown_grace_s,
+        )
+        ends.append(end_grpc)
         _log.info("serving gRPC on %s and HTTP on %s, contract %s", grpc_address, http_address, contracts.current.hash)
         yield Addresses(grpc=grpc_address, http=http_address)
         readiness.drain()
@@ -138,7 +161,11 @@ def _contracts(settings: Settings) -> ContractHolder:
 
 
 async def _replicas(
-    contracts: ContractHolder, settings: Settings, observer: Observer, stack: AsyncExitStack
+    contracts: ContractHolder,
+    canary_read: CanaryRead,
+    settings: Settings,
+    observer: Observer,
+    stack: AsyncExitStack,
 ) -> ReplicaSet:
     session = await stack.enter_async_context(make_session())
     urls = settings.feature_server_urls
@@ -150,7 +177,7 @@ async def _replicas(
         connect=lambda url: FeatureServer(url, join_key=contracts.current.join_key, session=session),
         hedge=settings.hedge,
         reads_per_server=settings.reads_per_feature_server,
-        first_read=first_read(settings, contract=lambda: contracts.current),
+        first_read=lambda server: canary_read.read(server, contracts.current),
         observer=observer,
     )
     stack.push_async_callback(replicas.close)
@@ -172,6 +199,29 @@ def _coalescer(replicas: ReplicaSet, settings: Settings, observer: Observer, sta
     return coalescer
 
 
+def _lookup(contracts: ContractHolder, coalescer: Coalescer, settings: Settings, observer: Observer) -> Lookup:
+    return Lookup(
+        contracts=contracts,
+        reader=_reader(coalescer, settings),
+        observer=observer,
+        default_feature_service=settings.default_feature_service,
+        default_timeout_s=settings.default_timeout_s,
+        deadline_margin_s=settings.deadline_margin_s,
+        max_user_id_bytes=settings.max_user_id_bytes,
+        max_batch_users=settings.max_batch_users,
+    )
+
+
+def _reader(coalescer: Coalescer, settings: Settings) -> UserReader:
+    # If no row is remembered, the coalescer itself: a call then pays nothing for it.
+    if settings.stale_if_down_s == 0:
+        return coalescer
+    last_known = LastKnown(
+        max_age_s=settings.stale_if_down_s, max_rows=settings.stale_if_down_rows, now_s=time.monotonic
+    )
+    return StaleIfDown(coalescer, last_known)
+
+
 def _keep_running(work: Coroutine[Any, Any, None], stack: AsyncExitStack) -> None:
     """Run `work` beside everything else until the stack closes."""
     task = asyncio.create_task(work)
@@ -183,6 +233,6 @@ def _keep_running(work: Coroutine[Any, Any, None], stack: AsyncExitStack) -> Non
     stack.push_async_callback(end)
 
 
-async def _all(ends: Ends) -> None:
+async def _all(ends: list[Callable[[], Awaitable[object]]]) -> None:
     """Do all of them at once, so that the grace time is one for both servers."""
     await asyncio.gather(*(end() for end in ends))

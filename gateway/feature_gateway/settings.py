@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from feature_gateway.resolver import DNS_SCHEME
-
 _MAX_PORT = 65535
+# The last one stands for all of a host's addresses, which `upstream` resolves.
+_URL_SCHEMES = ("http", "https", "dns+http")
 
 
 class SettingsError(ValueError):
@@ -63,8 +63,8 @@ def _some_seconds(text: str) -> float:
 def _urls(text: str) -> tuple[str, ...]:
     urls = tuple(url.strip().rstrip("/") for url in text.split(","))
     parts = [urlsplit(url) for url in urls]
-    if any(part.scheme not in {"http", "https", DNS_SCHEME} or not part.hostname for part in parts):
-        raise ValueError(f"it takes http://, https:// or {DNS_SCHEME}:// URLs with commas between them")
+    if any(part.scheme not in _URL_SCHEMES or not part.hostname for part in parts):
+        raise ValueError("it takes http://, https:// or dns+http:// URLs with commas between them")
     if len(set(urls)) < len(urls):
         raise ValueError("it names a URL twice")
     return urls

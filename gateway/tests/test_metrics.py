@@ -11,10 +11,10 @@ import aiohttp
 import grpc
 import pytest
 from aiohttp import web
-from feature_gateway.contract_file import load_contract
-from feature_gateway.features import FeatureStatus
+from feature_gateway.contract.file import load_contract
 from feature_gateway.metrics import Metrics
 from feature_gateway.settings import Settings
+from feature_gateway.values import FeatureStatus
 from gateway_fakes import CANARY_USER_ID, FakeFeatureServer, Gateway, feast_answer, health_becomes, serving
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families

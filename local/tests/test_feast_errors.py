@@ -12,7 +12,7 @@ from feature_gateway.errors import (
     UpstreamMismatchError,
     UpstreamUnavailableError,
 )
-from feature_gateway.feast_errors import failure_of
+from feature_gateway.upstream.feast_errors import failure_of
 from stack_under_test import CANARY, Stack
 
 _FEATURES = ["subs_profile_fv:months_active"]

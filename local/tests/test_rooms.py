@@ -5,7 +5,7 @@ import sys
 import tomllib
 from pathlib import Path
 
-from feature_gateway.contract_file import load_contract
+from feature_gateway.contract.file import load_contract
 from stack_under_test import CHECKOUT
 from streamflow_repo.contract import export_contract
 

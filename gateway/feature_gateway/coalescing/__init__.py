@@ -1,0 +1,1 @@
+"""Merges concurrent calls into one read: queue, turns, slots."""

@@ -1,0 +1,72 @@
+"""Calls that wait, and the reads that answer several of them; times are the event loop's, in seconds."""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from feature_gateway.contract.model import FeatureSet
+from feature_gateway.reads import ReadReport, Served
+from feature_gateway.values import UserRow
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Whose calls may share a read."""
+
+    feature_set: FeatureSet
+    principal: str
+
+
+@dataclass(slots=True, eq=False)
+class Waiter:
+    """One call for one user. Times are the event loop's, in seconds."""
+
+    user_id: str
+    deadline: float
+    arrived: float
+    future: asyncio.Future[Served]
+    batch: "Batch | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """What a read gave: a row a user, in the order asked."""
+
+    rows: Sequence[UserRow]
+    upstream_s: float
+    report: ReadReport
+
+
+@dataclass(slots=True, eq=False)
+class Batch:
+    """A read under way, and those who wait for it."""
+
+    group: Group
+    waiters: dict[str, list[Waiter]]
+    started: float
+    task: asyncio.Task[None] | None = field(default=None)
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anyone still waits for it."""
+        return any(not waiter.future.done() for waiters in self.waiters.values() for waiter in waiters)
+
+    @property
+    def queue_times_s(self) -> list[float]:
+        """How long each of its calls had waited when it left."""
+        return [self.started - waiter.arrived for waiters in self.waiters.values() for waiter in waiters]
+
+    def hand_out(self, user_ids: Sequence[str], read: Rows) -> None:
+        """Answer the calls for the users that a read was for."""
+        for user_id, row in zip(user_ids, read.rows, strict=True):
+            for waiter in self.waiters[user_id]:
+                if not waiter.future.done():
+                    queue_s = self.started - waiter.arrived
+                    waiter.future.set_result(Served(row, queue_s, read.upstream_s, len(user_ids), read.report))
+
+    def fail(self, user_ids: Iterable[str], error: Exception) -> None:
+        """End the calls for some of its users with an error."""
+        for user_id in user_ids:
+            for waiter in self.waiters[user_id]:
+                if not waiter.future.done():
+                    waiter.future.set_exception(error)

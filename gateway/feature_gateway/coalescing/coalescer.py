@@ -1,0 +1,247 @@
+"""Concurrent calls for one feature set become one read.
+
+A call that finds a slot free goes at once, alone: at low load nothing waits, and there is no timer. While all slots are
+busy, calls for the same feature set and of the same principal gather, and leave together when a slot frees, up to a
+maximum batch, first come first served, equal user ids asked once.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from functools import partial
+from math import ceil
+from statistics import median
+
+from feature_gateway.coalescing.batch import Batch, Group, Rows, Waiter
+from feature_gateway.coalescing.call_queue import CallQueue
+from feature_gateway.contract.model import FeatureSet
+from feature_gateway.errors import (
+    DeadlineExceededError,
+    GatewayError,
+    OverloadedError,
+    RejectedUpstreamError,
+    UpstreamUnavailableError,
+)
+from feature_gateway.observer import Observer
+from feature_gateway.reads import Reader, Served
+
+# One slow read, such as a feature server's first, must not have calls refused: the median of this many is judged by.
+_SERVICE_TIMES_KEPT = 9
+_RETRY_AFTER_STEP_S = 0.01
+# In the first its task makes the request, in the second aiohttp's writes it (Python 3.11; later ones need one).
+_TURNS_TO_SEND_A_READ = 2
+
+
+class Coalescer:
+    """Merges calls for single users into reads of many; belongs to one event loop."""
+
+    def __init__(
+        self,
+        reader: Reader,
+        *,
+        slots: Callable[[], int],
+        max_batch_size: int,
+        max_queued: int,
+        observer: Observer | None = None,
+    ) -> None:
+        """Take what is read from, how many reads may be under way (asked each time), and the bounds.
+
+        `max_batch_size` is in distinct users, `max_queued` in calls that wait for a slot.
+        """
+        self._reader = reader
+        self._slots = slots
+        self._max_batch_size = max_batch_size
+        self._max_queued = max_queued
+        self._observer = observer or Observer()
+        self._queue = CallQueue()
+        self._reading: set[Batch] = set()
+        """Batches that hold a slot."""
+        self._batches: set[Batch] = set()
+        """Those, and batches whose rows are being handed out."""
+        self._service_times_s: deque[float] = deque(maxlen=_SERVICE_TIMES_KEPT)
+        self._service_time_s = 0.0
+
+    @property
+    def queued(self) -> int:
+        """How many calls wait for a slot."""
+        return len(self._queue)
+
+    @property
+    def in_flight(self) -> int:
+        """How many reads are under way."""
+        return len(self._reading)
+
+    async def user_row(self, feature_set: FeatureSet, user_id: str, *, principal: str, timeout_s: float) -> Served:
+        """Return one user's row.
+
+        Raises DeadlineExceededError after `timeout_s`, OverloadedError at once when the queue is full or the deadline
+        can't be met judging by recent reads, and what the reader raises. A read that nobody waits for any more is
+        cancelled.
+        """
+        group = Group(feature_set, principal)
+        self._refuse_overload(group, timeout_s)
+        (waiter,) = self._enqueue(group, [user_id], timeout_s)
+        return await self._answer(group, waiter)
+
+    async def user_rows(
+        self, feature_set: FeatureSet, user_ids: Sequence[str], *, principal: str, timeout_s: float
+    ) -> list[Served | RejectedUpstreamError]:
+        """Return the rows of many users, in order, with the error of each whom the reader rejects.
+
+        They are read one part after another, each at most half of the largest batch, so that calls for single users
+        find room in the same reads and wait for no more than one of the others. Raises as `user_row` does otherwise.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout_s
+        group = Group(feature_set, principal)
+        part_size = max(1, self._max_batch_size // 2)
+        served: list[Served | RejectedUpstreamError] = []
+        for start in range(0, len(user_ids), part_size):
+            left_s = deadline - loop.time()
+            self._refuse_overload(group, left_s)
+            waiters = self._enqueue(group, user_ids[start : start + part_size], left_s)
+            answers = await asyncio.gather(*(self._answer(group, waiter) for waiter in waiters), return_exceptions=True)
+            for answer in answers:
+                if isinstance(answer, BaseException) and not isinstance(answer, RejectedUpstreamError):
+                    raise answer
+                served.append(answer)
+        return served
+
+    def _enqueue(self, group: Group, user_ids: Sequence[str], timeout_s: float) -> list[Waiter]:
+        """Queue calls that may leave together, and let leave what can."""
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        waiters = [Waiter(user_id, now + timeout_s, now, loop.create_future()) for user_id in user_ids]
+        self._queue.add(group, waiters)
+        self._dispatch(now)
+        return waiters
+
+    async def _answer(self, group: Group, waiter: Waiter) -> Served:
+        timer = asyncio.get_running_loop().call_at(waiter.deadline, self._expire, group, waiter)
+        try:
+            return await waiter.future
+        except asyncio.CancelledError:
+            self._leave(group, waiter)
+            raise
+        finally:
+            timer.cancel()
+
+    async def close(self) -> None:
+        """Cancel every read under way; their callers get UNAVAILABLE."""
+        tasks = [batch.task for batch in self._batches if batch.task]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _refuse_overload(self, group: Group, timeout_s: float) -> None:
+        slots = self._slots()
+        if len(self._reading) < slots:
+            return
+        reads_before = max(self._queue.groups_beside(group), len(self._queue) // self._max_batch_size)
+        # The one under way, those that wait and have no room for the call, and the call's own. Admitting more has calls
+        # leave for a read that ends after their deadlines, which is then a read for nobody.
+        wait_s = self._service_time_s * (reads_before / slots + 2)
+        if len(self._queue) >= self._max_queued or wait_s > timeout_s:
+            self._observer.call_refused()
+            raise OverloadedError(
+                "The gateway has more calls than it can answer in time; try again later.",
+                # In whole steps, so that refusals are alike and need not be made one by one.
+                retry_after_s=max(ceil(wait_s / _RETRY_AFTER_STEP_S), 1) * _RETRY_AFTER_STEP_S,
+            )
+
+    def _expire(self, group: Group, waiter: Waiter) -> None:
+        if not waiter.future.done():
+            waiter.future.set_exception(
+                DeadlineExceededError("The deadline passed before the feature server had answered.")
+            )
+            # A read under way ends by itself at the last of its deadlines, and is then known to have been too slow.
+            if waiter.batch is None:
+                self._queue.remove(group, waiter)
+
+    def _leave(self, group: Group, waiter: Waiter) -> None:
+        """Take a waiter that gave up out of where it waits; cancel a read that nobody waits for any more."""
+        if waiter.batch is None:
+            # Unless its deadline passed just before, which took it out.
+            if waiter.future.cancelled():
+                self._queue.remove(group, waiter)
+        elif not waiter.batch.wanted and waiter.batch.task is not None:
+            waiter.batch.task.cancel()
+
+    def _dispatch(self, now: float) -> bool:
+        """Start reads for as long as calls wait and slots are free; return whether any was."""
+        any_started = False
+        while self._queue and len(self._reading) < self._slots():
+            batch = self._queue.take_batch(self._max_batch_size, now)
+            self._reading.add(batch)
+            self._batches.add(batch)
+            batch.task = asyncio.create_task(self._run(batch))
+            # Not a `finally` in the task: one that is cancelled before its first step never gets there.
+            batch.task.add_done_callback(partial(self._finish, batch))
+            self._observer.read_started(users=len(batch.waiters), queue_s=batch.queue_times_s)
+            any_started = True
+        return any_started
+
+    async def _run(self, batch: Batch) -> None:
+        user_ids = list(batch.waiters)
+        try:
+            rows = await self._read(batch, user_ids)
+            await self._free_slot(batch)
+            batch.hand_out(user_ids, rows)
+        except RejectedUpstreamError as error:
+            await self._isolate(batch, user_ids, error)
+        except Exception as error:  # noqa: BLE001  # handed to the callers, whose boundary tells them
+            batch.fail(user_ids, error)
+
+    async def _free_slot(self, batch: Batch) -> None:
+        """Have the next read sent before this one's rows are handed out: replies take as long to make as a read."""
+        self._reading.discard(batch)
+        if self._dispatch(asyncio.get_running_loop().time()):
+            for _ in range(_TURNS_TO_SEND_A_READ):
+                await asyncio.sleep(0)
+
+    def _finish(self, batch: Batch, task: "asyncio.Task[None]") -> None:
+        """Let go of a batch, and of its slot if it still holds one."""
+        if task.cancelled():
+            # By its last waiter's leaving, or by `close`.
+            batch.fail(batch.waiters, UpstreamUnavailableError("The gateway is ending."))
+        self._batches.discard(batch)
+        self._reading.discard(batch)
+        self._dispatch(task.get_loop().time())
+
+    async def _isolate(self, batch: Batch, user_ids: list[str], error: RejectedUpstreamError) -> None:
+        """Read again those whom the reader rejected together, in halves, until the bad one stands alone."""
+        if len(user_ids) == 1:
+            batch.fail(user_ids, error)
+            return
+        middle = len(user_ids) // 2
+        for half in (user_ids[:middle], user_ids[middle:]):
+            try:
+                batch.hand_out(half, await self._read(batch, half))
+            except RejectedUpstreamError as rejection:
+                await self._isolate(batch, half, rejection)
+            except GatewayError as failure:
+                batch.fail(half, failure)
+
+    async def _read(self, batch: Batch, user_ids: list[str]) -> Rows:
+        """Return the rows of some of a batch's users; raise what the reader raises, or that nobody waits any more."""
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        timeout_s = max(waiter.deadline for user_id in user_ids for waiter in batch.waiters[user_id]) - started
+        if timeout_s <= 0:
+            raise DeadlineExceededError("The deadline passed before the feature server was asked.")
+        try:
+            rows, report = await self._reader.read_rows(
+                batch.group.feature_set, user_ids, principal=batch.group.principal, timeout_s=timeout_s
+            )
+        except GatewayError:
+            self._observer.read_ended(loop.time() - started, answered=False)
+            raise
+        upstream_s = loop.time() - started
+        self._observer.read_ended(upstream_s, answered=True)
+        self._note_service_time(upstream_s)
+        return Rows(rows, upstream_s, report)
+
+    def _note_service_time(self, upstream_s: float) -> None:
+        self._service_times_s.append(upstream_s)
+        if len(self._service_times_s) == _SERVICE_TIMES_KEPT:
+            self._service_time_s = median(self._service_times_s)

@@ -1,0 +1,1 @@
+"""What the gateway knows of the definitions: loads, validates, resolves selections, reloads."""

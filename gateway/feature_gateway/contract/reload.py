@@ -1,0 +1,142 @@
+"""The contract in service: replaced whole by a changed file's that is sound, once the feature servers answer by it."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from feature_gateway.contract.file import ContractError, load_contract
+from feature_gateway.contract.model import Contract
+from feature_gateway.errors import as_gateway_error
+
+_log = logging.getLogger(__name__)
+
+POLL_INTERVAL_S = 1.0
+
+TryOut = Callable[[Contract], Awaitable[object]]
+"""Has the feature servers answer by a contract; raises when any can't, which they may do after a while."""
+
+# A file's modification time, size and inode: another inode is a file put in the place of the first.
+_Stamp = tuple[int, int, int]
+
+
+class ContractHolder:
+    """Holds the contract in service; whoever answers by it takes `current` once a call and keeps that to the end."""
+
+    def __init__(self, path: Path, *, default_feature_service: str) -> None:
+        """Load the file; raise ContractError when it can't be used or lacks the default feature service."""
+        self._path = path
+        self._default_feature_service = default_feature_service
+        self._stamp = _stamp(path)
+        self._current = self._load()
+        self._pending: Contract | None = None
+        self._told: set[type[Exception]] = set()
+        """Why the contract is pending, as far as it has been logged."""
+        self.accepted = 0
+        """Contracts that have come into service since the start."""
+
+        self.refused = 0
+        """Changes of the file that could not be used."""
+
+    @property
+    def current(self) -> Contract:
+        """The contract in service."""
+        return self._current
+
+    @property
+    def pending(self) -> bool:
+        """Whether a sound contract waits for the feature servers to answer by it."""
+        return self._pending is not None
+
+    async def check(self, try_out: TryOut) -> None:
+        """Reload if the file is another than at the last load, so that a broken one is refused and logged once.
+
+        Otherwise try a contract that waits.
+        """
+        if _stamp(self._path) != self._stamp:
+            await self.reload(try_out)
+        elif self._pending is not None:
+            await self._take_up(self._pending, try_out)
+
+    async def reload(self, try_out: TryOut) -> None:
+        """Put the file's contract into service if `try_out` succeeds, and have it wait if not.
+
+        On a fault of the file keep the old one and log why. A contract that waited is given up.
+        """
+        # Before the file is read: what is written meanwhile is then a change still to be seen.
+        self._stamp = _stamp(self._path)
+        self._pending = None
+        before = self._current
+        try:
+            # Off the loop: the file may be large, and its file system slow.
+            contract = await asyncio.to_thread(self._load_next)
+        except ContractError as error:
+            self.refused += 1
+            _log.error("contract refused, %s stays in service: %s", before.hash, error)  # it says all
+            return
+        if contract.hash == before.hash:
+            _log.info("contract unchanged: %s", before.hash)
+            return
+        self._told.clear()
+        await self._take_up(contract, try_out)
+
+    async def _take_up(self, contract: Contract, try_out: TryOut) -> None:
+        before = self._current.hash
+        try:
+            await try_out(contract)
+        except Exception as error:  # noqa: BLE001  # whatever it was, no call would have been answered
+            self._pending = contract
+            if type(error) not in self._told:
+                self._told.add(type(error))
+                failure = as_gateway_error(error)
+                if failure is not error:
+                    _log.exception("unforeseen failure of a contract's trial")
+                _log.warning("contract pending: %s, %s stays in service: %s", contract.hash, before, failure.message)
+            return
+        self._pending = None
+        self._current = contract
+        self.accepted += 1
+        _log.info("contract accepted: %s in place of %s", contract.hash, before)
+
+    def _load_next(self) -> Contract:
+        contract, join_key = self._load(), self._current.join_key
+        if contract.join_key != join_key:
+            raise ContractError(
+                f"{self._path} has the join key {contract.join_key!r} in place of {join_key!r}; that needs a restart"
+            )
+        return contract
+
+    def _load(self) -> Contract:
+        contract = load_contract(self._path)
+        if self._default_feature_service not in contract.services:
+            raise ContractError(
+                f"GATEWAY_DEFAULT_FEATURE_SERVICE is {self._default_feature_service!r}; "
+                f"the contract has {', '.join(sorted(contract.services))}"
+            )
+        return contract
+
+
+async def keep_current(
+    holder: ContractHolder, try_out: TryOut, *, asked: asyncio.Event, interval_s: float = POLL_INTERVAL_S
+) -> None:
+    """Check the file every `interval_s`, and reload it whenever `asked` is set; go on until cancelled."""
+    while True:
+        try:
+            async with asyncio.timeout(interval_s):
+                await asked.wait()
+            asked.clear()
+            act = holder.reload
+        except TimeoutError:
+            act = holder.check
+        try:
+            await act(try_out)
+        except Exception:  # noqa: BLE001  # the next change must still be seen
+            _log.exception("unforeseen failure of the contract's reload")
+
+
+def _stamp(path: Path) -> _Stamp | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size, status.st_ino

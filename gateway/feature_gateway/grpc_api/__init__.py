@@ -1,0 +1,1 @@
+"""The gRPC API: messages to questions, answers to messages, exceptions to statuses."""

@@ -1,0 +1,71 @@
+"""The standard gRPC health service: SERVING for as long as the gateway is ready."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from feature_gateway.readiness.readiness import Readiness
+
+_Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class Health(health_pb2_grpc.HealthServicer):
+    """The health of the whole server ("") and of the services that it is made for.
+
+    In place of grpcio's own servicer, whose watches would hold up the server's end for the whole grace time.
+    """
+
+    def __init__(self, readiness: Readiness, services: tuple[str, ...]) -> None:
+        """Take what is followed, and the full names of the services."""
+        self._readiness = readiness
+        self._names = frozenset({"", *services})
+        self._changed = asyncio.Event()
+        self._ended = False
+        readiness.on_change(self._wake)
+
+    def add_to(self, server: grpc.aio.Server) -> None:
+        """Register the health service with a server."""
+        health_pb2_grpc.add_HealthServicer_to_server(self, server)
+
+    def end_watches(self) -> None:
+        """End every watch once it has told its client the last status."""
+        self._ended = True
+        self._wake()
+
+    async def Check(  # noqa: N802  # the method's name in the API
+        self, request: health_pb2.HealthCheckRequest, context: _Context
+    ) -> health_pb2.HealthCheckResponse:
+        """Return the status of a service; NOT_FOUND for one that is not served here."""
+        if request.service not in self._names:
+            await context.abort(grpc.StatusCode.NOT_FOUND, "This server has no such service.")
+        return health_pb2.HealthCheckResponse(status=self._status(request.service))
+
+    async def Watch(  # noqa: N802  # the method's name in the API
+        self, request: health_pb2.HealthCheckRequest, _context: _Context
+    ) -> AsyncIterator[health_pb2.HealthCheckResponse]:
+        """Return the status of a service now and at every change."""
+        told = None
+        while True:
+            changed = self._changed
+            status = self._status(request.service)
+            if status != told:
+                yield health_pb2.HealthCheckResponse(status=status)
+                told = status
+                continue
+            if self._ended:
+                return
+            await changed.wait()
+
+    def _status(self, service: str) -> int:
+        if service not in self._names:
+            return health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
+        if self._readiness.ready:
+            return health_pb2.HealthCheckResponse.SERVING
+        return health_pb2.HealthCheckResponse.NOT_SERVING
+
+    def _wake(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()

@@ -1,0 +1,72 @@
+"""Opens the gRPC port, with the options of gRPC's server."""
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+import grpc
+from grpc_health.v1 import health_pb2
+from grpc_reflection.v1alpha import reflection
+from streamflow.features.v1 import user_feature_service_pb2
+from streamflow.features.v1.user_feature_service_pb2_grpc import add_UserFeatureServiceServicer_to_server
+
+from feature_gateway.errors import StartError
+from feature_gateway.grpc_api.health import Health
+from feature_gateway.grpc_api.interceptors import ErrorInterceptor
+from feature_gateway.grpc_api.servicer import UserFeatureServicer
+from feature_gateway.observer import Observer
+
+_DESCRIPTOR = user_feature_service_pb2.DESCRIPTOR.services_by_name["UserFeatureService"]
+
+SERVICE = _DESCRIPTOR.full_name
+"""The gRPC service's full name."""
+
+METHODS = tuple(_DESCRIPTOR.methods_by_name)
+"""The names of the service's methods."""
+
+_HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
+_MAX_PENDING_CALLS = 100_000
+_OPTIONS = (
+    # Otherwise a second gateway on the same port starts without an error and takes half the calls.
+    ("grpc.so_reuseport", 0),
+    # Clients may ping as often as gRPC's own defaults allow without being cut off.
+    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+    # gRPC ends calls beyond 1,000 that the event loop has not reached yet as CANCELLED, without a reason.
+    ("grpc.server.max_pending_requests", _MAX_PENDING_CALLS),
+    ("grpc.server.max_pending_requests_hard_limit", _MAX_PENDING_CALLS),
+)
+
+
+async def start_grpc(
+    servicer: UserFeatureServicer,
+    health: Health,
+    observer: Observer,
+    *,
+    bind_address: str,
+    port: int,
+    max_connection_age_s: float,
+    shutdown_grace_s: float,
+) -> tuple[str, Callable[[], Awaitable[object]]]:
+    """Listen for gRPC; return the address and what ends the server within its grace time.
+
+    Raises StartError when the port can't be used.
+    """
+    server = grpc.aio.server(interceptors=[ErrorInterceptor(observer)], options=_options(max_connection_age_s))
+    add_UserFeatureServiceServicer_to_server(servicer, server)
+    health.add_to(server)
+    reflection.enable_server_reflection((SERVICE, _HEALTH, reflection.SERVICE_NAME), server)
+    try:
+        bound_port = server.add_insecure_port(f"{bind_address}:{port}")
+    except RuntimeError as error:
+        raise StartError(
+            f"{bind_address}:{port} can't be listened on: end what uses the port, or set GATEWAY_GRPC_PORT to another"
+        ) from error
+    await server.start()
+    return f"{bind_address}:{bound_port}", partial(server.stop, shutdown_grace_s)
+
+
+def _options(max_connection_age_s: float) -> tuple[tuple[str, int], ...]:
+    if max_connection_age_s == 0:
+        return _OPTIONS
+    # A client that opens a new connection resolves the gateway's name again, and so finds gateways that were added.
+    # Without a grace period the age cuts nothing short: what a connection has begun, streams too, ends on it.
+    return (*_OPTIONS, ("grpc.max_connection_age_ms", round(max_connection_age_s * 1000)))

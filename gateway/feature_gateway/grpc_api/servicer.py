@@ -1,0 +1,112 @@
+"""The gRPC service: request message, lookup, reply message."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any
+
+from streamflow.features.v1 import user_feature_service_pb2
+from streamflow.features.v1.user_feature_service_pb2_grpc import UserFeatureServiceServicer
+
+from feature_gateway.grpc_api.messages import (
+    fill_feature_service,
+    fill_response,
+    fill_result,
+    fill_serving_info,
+    query_of,
+)
+from feature_gateway.grpc_api.streaming import answer_all
+from feature_gateway.lookup.lookup import Lookup, UserFeatures
+from feature_gateway.observer import Observer
+
+if TYPE_CHECKING:
+    from streamflow.features.v1.user_feature_service_pb2_grpc import _ServicerContext
+
+
+class UserFeatureServicer(UserFeatureServiceServicer):
+    """Answers UserFeatureService from a lookup."""
+
+    def __init__(self, lookup: Lookup, *, max_stream_in_flight: int, observer: Observer) -> None:
+        """Take what answers, how many questions of one stream may be unanswered, and who is told of their ends."""
+        self._lookup = lookup
+        self._max_stream_in_flight = max_stream_in_flight
+        self._observer = observer
+        self._ending = asyncio.Event()
+
+    def end_streams(self) -> None:
+        """Read no more of any stream, and end each once what had been read of it is answered."""
+        self._ending.set()
+
+    async def GetUserFeatures(  # noqa: N802  # the method's name in the API
+        self, request: user_feature_service_pb2.GetUserFeaturesRequest, context: "_ServicerContext"
+    ) -> user_feature_service_pb2.GetUserFeaturesResponse:
+        """Return one user's features."""
+        query = query_of(request, principal=_principal(context))
+        answer = await self._lookup.user_features(request.user_id, query, remaining_s=context.time_remaining())
+        response = user_feature_service_pb2.GetUserFeaturesResponse()
+        fill_response(response, answer, serving_info=request.include_serving_info)
+        return response
+
+    async def BatchGetUserFeatures(  # noqa: N802  # the method's name in the API
+        self, request: user_feature_service_pb2.BatchGetUserFeaturesRequest, context: "_ServicerContext"
+    ) -> user_feature_service_pb2.BatchGetUserFeaturesResponse:
+        """Return several users' features."""
+        query = query_of(request, principal=_principal(context))
+        contract_hash = self._lookup.contract.hash
+        answers = await self._lookup.batch_user_features(request.user_ids, query, remaining_s=context.time_remaining())
+        response = user_feature_service_pb2.BatchGetUserFeaturesResponse(contract_hash=contract_hash)
+        for answer in answers:
+            fill_result(response.results.add(), answer)
+        served = [answer for answer in answers if isinstance(answer, UserFeatures)]
+        if request.include_serving_info and served:
+            fill_serving_info(response.serving_info, served)
+        return response
+
+    async def StreamUserFeatures(  # noqa: N802  # the method's name in the API
+        self,
+        request_iterator: AsyncIterator[user_feature_service_pb2.StreamUserFeaturesRequest],
+        context: "_ServicerContext",
+    ) -> AsyncIterator[user_feature_service_pb2.StreamUserFeaturesResponse]:
+        """Answer each message as soon as its features are there."""
+        answers = answer_all(
+            request_iterator,
+            self._lookup,
+            principal=_principal(context),
+            remaining_s=context.time_remaining,
+            max_in_flight=self._max_stream_in_flight,
+            ending=self._ending,
+            observer=self._observer,
+        )
+        async for answer in answers:
+            yield answer
+
+    async def GetFeatureService(  # noqa: N802  # the method's name in the API
+        self, request: user_feature_service_pb2.GetFeatureServiceRequest, context: Any
+    ) -> user_feature_service_pb2.GetFeatureServiceResponse:
+        """Describe a feature service."""
+        del context
+        contract = self._lookup.contract
+        response = user_feature_service_pb2.GetFeatureServiceResponse(
+            join_key=contract.join_key, contract_hash=contract.hash
+        )
+        fill_feature_service(response.feature_service, request.name, contract.feature_set_of_service(request.name))
+        return response
+
+    async def ListFeatureServices(  # noqa: N802  # the method's name in the API
+        self, request: user_feature_service_pb2.ListFeatureServicesRequest, context: Any
+    ) -> user_feature_service_pb2.ListFeatureServicesResponse:
+        """Describe all feature services."""
+        del request, context
+        contract = self._lookup.contract
+        response = user_feature_service_pb2.ListFeatureServicesResponse(
+            join_key=contract.join_key, contract_hash=contract.hash
+        )
+        for name, feature_set in sorted(contract.services.items()):
+            fill_feature_service(response.feature_services.add(), name, feature_set)
+        return response
+
+
+def _principal(context: "_ServicerContext") -> str:
+    for key, value in context.invocation_metadata() or ():
+        if key == "authorization":
+            return value if isinstance(value, str) else value.decode(errors="replace")
+    return ""

@@ -1,0 +1,105 @@
+"""The questions of one stream, answered as their answers come."""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Callable
+
+from grpc import StatusCode
+from streamflow.features.v1 import user_feature_service_pb2
+
+from feature_gateway.errors import GatewayError, ShuttingDownError, as_gateway_error, entry_of
+from feature_gateway.grpc_api.messages import fill_error, fill_response, query_of, timeout_s_of
+from feature_gateway.lookup.lookup import Lookup
+from feature_gateway.observer import Observer
+
+_log = logging.getLogger(__name__)
+
+_Request = user_feature_service_pb2.StreamUserFeaturesRequest
+_Response = user_feature_service_pb2.StreamUserFeaturesResponse
+_METHOD = "StreamUserFeatures"
+
+
+async def answer_all(
+    requests: AsyncIterator[_Request],
+    lookup: Lookup,
+    *,
+    principal: str,
+    remaining_s: Callable[[], float | None],
+    max_in_flight: int,
+    ending: asyncio.Event,
+    observer: Observer,
+) -> AsyncIterator[_Response]:
+    """Yield the answer of each request, in the order in which they get ready, until all have been answered.
+
+    At most `max_in_flight` requests are unanswered: further ones are left unread, so that a caller who takes no answers
+    is slowed down by gRPC's flow control. A request's failure is its answer. Each ends for the observer as a call does.
+    Once `ending` is set no more are read; raises ShuttingDownError when those that were have been answered, unless they
+    were all. Cancelled with its consumer.
+    """
+    room = asyncio.Semaphore(max_in_flight)
+    answers: asyncio.Queue[_Response | None] = asyncio.Queue()
+
+    async def answer(request: _Request) -> None:
+        started = time.perf_counter()
+        response, code = await _answer(request, lookup, principal, remaining_s())
+        observer.call_ended(_METHOD, code, time.perf_counter() - started)
+        answers.put_nowait(response)
+
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def read() -> None:
+        # Room first: a request that has been read is answered, whenever the reading ends.
+        await room.acquire()
+        async for request in requests:
+            task = asyncio.create_task(answer(request))
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
+            await room.acquire()
+
+    async def finish() -> None:
+        # Also when a request can't be read, which ends the stream: those before it are answered.
+        await asyncio.wait({reader, ended}, return_when=asyncio.FIRST_COMPLETED)
+        reader.cancel()
+        await asyncio.wait({reader})
+        await asyncio.gather(*tasks)
+
+    reader, ended = asyncio.create_task(read()), asyncio.create_task(ending.wait())
+    finisher = asyncio.create_task(finish())
+    finisher.add_done_callback(lambda _: answers.put_nowait(None))
+    try:
+        while (response := await answers.get()) is not None:
+            yield response
+            # Room only once the answer has been taken.
+            room.release()
+        await finisher
+        if reader.cancelled() and ending.is_set():
+            raise ShuttingDownError("The gateway is ending; ask what it has not answered on another connection.")
+        await reader
+    finally:
+        everything = (finisher, reader, ended, *tasks)
+        for task in everything:
+            task.cancel()
+        await asyncio.gather(*everything, return_exceptions=True)
+
+
+async def _answer(
+    request: _Request, lookup: Lookup, principal: str, stream_left_s: float | None
+) -> tuple[_Response, StatusCode]:
+    response = _Response(request_id=request.request_id)
+    try:
+        left_s = timeout_s_of(request.timeout) if request.HasField("timeout") else None
+        if left_s is None or (stream_left_s is not None and stream_left_s < left_s):
+            left_s = stream_left_s
+        question = request.request
+        features = await lookup.user_features(
+            question.user_id, query_of(question, principal=principal), remaining_s=left_s
+        )
+        fill_response(response.response, features, serving_info=question.include_serving_info)
+    except Exception as error:  # noqa: BLE001  # the boundary of a message: every failure becomes its answer
+        failure = as_gateway_error(error)
+        if not isinstance(error, GatewayError):
+            _log.exception("unforeseen failure of a message")
+        fill_error(response.error, failure)
+        return response, entry_of(failure).code
+    return response, StatusCode.OK

@@ -1,0 +1,1 @@
+"""The HTTP API: the same lookup as JSON, probes and metrics."""

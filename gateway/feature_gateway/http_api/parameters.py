@@ -1,0 +1,132 @@
+"""What the parameters of an HTTP request for features ask."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from feature_gateway.errors import MaxAgeInvalidError, StalenessPolicyUnknownError, TimeoutInvalidError
+from feature_gateway.lookup.freshness import StalenessPolicy
+from feature_gateway.lookup.lookup import Query, Selection
+
+_FEATURE = "feature"
+_FEATURE_SERVICE = "feature_service"
+_MAX_AGE = "max_age_s"
+_STALENESS_POLICY = "staleness_policy"
+_CONTRACT_HASH = "contract_hash"
+_INCLUDE_SERVING_INFO = "include_serving_info"
+_TIMEOUT = "timeout_s"
+_ONCE = (_FEATURE_SERVICE, _MAX_AGE, _STALENESS_POLICY, _CONTRACT_HASH, _INCLUDE_SERVING_INFO, _TIMEOUT)
+_PARAMETERS = (_FEATURE, *_ONCE)
+
+_SWITCH = {"true": True, "false": False}
+# float() alone would take "nan", "1_000" and blanks as well.
+_NUMBER = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+# The bound of google.protobuf.Duration, which holds over gRPC.
+_MAX_S = 315_576_000_000
+_MAX_SHOWN = 100
+
+
+@dataclass(frozen=True, slots=True)
+class FeaturesRequest:
+    """What a request for one user's features asks, but for the user."""
+
+    query: Query
+
+    timeout_s: float | None
+    """The caller's deadline; None for the gateway's default."""
+
+    include_serving_info: bool
+
+
+def features_request(request: web.Request) -> FeaturesRequest:
+    """Return what a request's parameters and credentials ask.
+
+    Raises MaxAgeInvalidError, StalenessPolicyUnknownError, TimeoutInvalidError; aiohttp's HTTPBadRequest for a
+    parameter that is unknown, given more than once, against another, or neither true nor false.
+    """
+    values = {name: request.query.getall(name) for name in request.query}
+    _check_names(values)
+    references = values.pop(_FEATURE, None)
+    given = {name: value for name, (value,) in values.items()}
+    query = Query(
+        _selection(given.get(_FEATURE_SERVICE), references),
+        contract_hash=given.get(_CONTRACT_HASH, ""),
+        max_age_s=_max_age_s(given.get(_MAX_AGE)),
+        staleness_policy=_policy(given.get(_STALENESS_POLICY)),
+        principal=request.headers.get("Authorization", ""),
+    )
+    return FeaturesRequest(
+        query,
+        timeout_s=_timeout_s(given.get(_TIMEOUT)),
+        include_serving_info=_switch(_INCLUDE_SERVING_INFO, given.get(_INCLUDE_SERVING_INFO, "false")),
+    )
+
+
+def _check_names(values: Mapping[str, list[str]]) -> None:
+    unknown = sorted(set(values) - set(_PARAMETERS))
+    if unknown:
+        raise web.HTTPBadRequest(
+            text=f"There is no parameter {_shown(', '.join(unknown))}; there are {', '.join(_PARAMETERS)}."
+        )
+    repeated = [name for name in _ONCE if len(values.get(name, ())) > 1]
+    if repeated:
+        raise web.HTTPBadRequest(text=f"{', '.join(repeated)} can be given only once.")
+
+
+def _selection(service: str | None, references: list[str] | None) -> Selection:
+    if references is not None and service is not None:
+        raise web.HTTPBadRequest(text=f"Give either {_FEATURE_SERVICE} or {_FEATURE}, not both.")
+    return Selection(feature_service=service, references=references)
+
+
+def _max_age_s(text: str | None) -> float | None:
+    if text is None:
+        return None
+    max_age_s = _seconds(text)
+    if max_age_s is None:
+        raise MaxAgeInvalidError(
+            f"{_MAX_AGE} is {_shown(text)!r}; it takes a number of seconds from 0 to {_MAX_S}.", field=_MAX_AGE
+        )
+    return max_age_s
+
+
+def _timeout_s(text: str | None) -> float | None:
+    if text is None:
+        return None
+    timeout_s = _seconds(text)
+    if not timeout_s:
+        raise TimeoutInvalidError(
+            f"{_TIMEOUT} is {_shown(text)!r}; it takes a number of seconds above 0, up to {_MAX_S}.", field=_TIMEOUT
+        )
+    return timeout_s
+
+
+def _policy(text: str | None) -> StalenessPolicy:
+    if text is None:
+        return StalenessPolicy.FLAG
+    policies = {policy.name.lower(): policy for policy in StalenessPolicy}
+    policy = policies.get(text.lower())
+    if policy is None:
+        raise StalenessPolicyUnknownError(
+            f"{_STALENESS_POLICY} is {_shown(text)!r}; the gateway knows {', '.join(policies)}.",
+            field=_STALENESS_POLICY,
+        )
+    return policy
+
+
+def _switch(name: str, text: str) -> bool:
+    if text not in _SWITCH:
+        raise web.HTTPBadRequest(text=f"{name} is {_shown(text)!r}; it takes {' or '.join(_SWITCH)}.")
+    return _SWITCH[text]
+
+
+def _seconds(text: str) -> float | None:
+    """Return a number of seconds from 0 to the largest; None when the text is none."""
+    seconds = float(text) if _NUMBER.fullmatch(text) else -1.0
+    return seconds if 0 <= seconds <= _MAX_S else None
+
+
+def _shown(text: str) -> str:
+    return text if len(text) <= _MAX_SHOWN else text[:_MAX_SHOWN] + "…"

@@ -1,0 +1,1 @@
+"""Answers questions about users: checks them, keeps their deadlines, judges freshness."""

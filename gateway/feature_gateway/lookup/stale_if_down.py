@@ -1,0 +1,75 @@
+"""Reads that are answered from memory, and say so, while the feature servers are not available."""
+
+from collections.abc import Sequence
+
+from feature_gateway.contract.model import FeatureSet
+from feature_gateway.errors import (
+    CREDENTIALS_REFUSED,
+    DeadlineExceededError,
+    RejectedUpstreamError,
+    UpstreamUnavailableError,
+)
+from feature_gateway.lookup.last_known import LastKnown
+from feature_gateway.reads import ReadReport, Served, UserReader
+
+# A frozen server or store refuses nothing: all that tells of it is that the time runs out.
+_OUTAGES = (UpstreamUnavailableError, DeadlineExceededError)
+_NOT_READ = ReadReport()
+
+
+class StaleIfDown:
+    """Reads through another reader and remembers; a read that ends for an outage is answered by what is remembered.
+
+    An outage is an UpstreamUnavailableError or a DeadlineExceededError. Credentials that the feature server refuses are
+    none, and their rows are forgotten; nor is an OverloadedError, which tells the caller to come again later.
+    """
+
+    def __init__(self, reader: UserReader, last_known: LastKnown) -> None:
+        """Take what is read from and what is remembered in."""
+        self._reader = reader
+        self._last_known = last_known
+
+    async def user_row(self, feature_set: FeatureSet, user_id: str, *, principal: str, timeout_s: float) -> Served:
+        """Return one user's row, read or remembered; raise what the reader raises."""
+        try:
+            served = await self._reader.user_row(feature_set, user_id, principal=principal, timeout_s=timeout_s)
+        except CREDENTIALS_REFUSED:
+            self._last_known.forget(feature_set, user_id, principal=principal)
+            raise
+        except _OUTAGES as error:
+            (remembered,) = self._instead_of(error, feature_set, [user_id], principal)
+            return remembered
+        self._last_known.remember(feature_set, user_id, served.row, principal=principal)
+        return served
+
+    async def user_rows(
+        self, feature_set: FeatureSet, user_ids: Sequence[str], *, principal: str, timeout_s: float
+    ) -> Sequence[Served | RejectedUpstreamError]:
+        """Return the rows of many users, in order, all of them read or, if all are known, all remembered.
+
+        Raises what the reader raises.
+        """
+        try:
+            rows = await self._reader.user_rows(feature_set, user_ids, principal=principal, timeout_s=timeout_s)
+        except CREDENTIALS_REFUSED:
+            for user_id in user_ids:
+                self._last_known.forget(feature_set, user_id, principal=principal)
+            raise
+        except _OUTAGES as error:
+            return self._instead_of(error, feature_set, user_ids, principal)
+        for user_id, served in zip(user_ids, rows, strict=True):
+            if isinstance(served, Served):
+                self._last_known.remember(feature_set, user_id, served.row, principal=principal)
+        return rows
+
+    def _instead_of(
+        self, error: Exception, feature_set: FeatureSet, user_ids: Sequence[str], principal: str
+    ) -> list[Served]:
+        """Return the remembered rows of all users; raise the error if any is not known."""
+        served = []
+        for user_id in user_ids:
+            known = self._last_known.recall(feature_set, user_id, principal=principal)
+            if known is None:
+                raise error
+            served.append(Served(known.row, 0.0, 0.0, 0, _NOT_READ, stale_age_s=known.age_s))
+        return served

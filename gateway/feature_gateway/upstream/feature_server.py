@@ -1,0 +1,92 @@
+"""The only place that talks to `feast serve`: one server, over kept-alive connections."""
+
+import asyncio
+from collections.abc import Sequence
+from http import HTTPStatus
+
+import aiohttp
+
+from feature_gateway.contract.model import FeatureSet
+from feature_gateway.errors import DeadlineExceededError, UpstreamUnavailableError
+from feature_gateway.upstream.feast_errors import failure_of
+from feature_gateway.upstream.feast_json import parse_rows, request_body
+from feature_gateway.values import UserRow
+
+# Shorter than the 30 s after which `feast serve` closes an idle connection.
+_IDLE_CONNECTION_S = 20.0
+_MAX_SHOWN_BYTES = 500
+
+
+class ServerUnreachableError(UpstreamUnavailableError):
+    """The connection was refused or broke: the fault is this server's, and another may well answer."""
+
+
+class UnsuccessfulAnswerError(Exception):
+    """The cause of what an unsuccessful answer means: its status and the start of its body, for the log alone."""
+
+
+class FeatureServer:
+    """Reads users' rows from one `feast serve`."""
+
+    def __init__(self, url: str, *, join_key: str, session: aiohttp.ClientSession) -> None:
+        """Take the server's base URL, and the session whose connections it uses."""
+        self.url = url
+        self._read_url = f"{url}/get-online-features"
+        self._health_url = f"{url}/health"
+        self._join_key = join_key
+        self._session = session
+
+    async def read_rows(
+        self, feature_set: FeatureSet, user_ids: Sequence[str], *, principal: str, timeout_s: float
+    ) -> list[UserRow]:
+        """Return one row a user, in order.
+
+        `principal` is sent on as the Authorization header unless it is empty. Raises DeadlineExceededError after
+        `timeout_s`, ServerUnreachableError, and what an unsuccessful answer means.
+        """
+        body = request_body(feature_set, self._join_key, user_ids)
+        headers = {"Authorization": principal} if principal else {}
+        try:
+            async with asyncio.timeout(timeout_s):
+                status, answer = await self._post(body, headers)
+        except TimeoutError as error:
+            raise DeadlineExceededError("The deadline passed before the feature server had answered.") from error
+        except aiohttp.ClientError as error:
+            raise ServerUnreachableError("The feature server can't be reached.") from error
+        if status != HTTPStatus.OK:
+            raise failure_of(status, answer) from UnsuccessfulAnswerError(
+                f"answered {status}: {answer[:_MAX_SHOWN_BYTES]!r}"
+            )
+        return parse_rows(answer, feature_set, len(user_ids))
+
+    async def alive(self, *, timeout_s: float) -> bool:
+        """Return whether the process answers; its stores need not."""
+        try:
+            async with asyncio.timeout(timeout_s), self._session.get(self._health_url) as response:
+                return response.status == HTTPStatus.OK
+        except (TimeoutError, aiohttp.ClientError):
+            return False
+
+    async def _post(self, body: bytes, headers: dict[str, str]) -> tuple[int, bytes]:
+        try:
+            return await self._post_once(body, headers)
+        except aiohttp.ServerDisconnectedError:
+            # A server may close an idle connection just as it is used again; a read can be sent twice.
+            return await self._post_once(body, headers)
+
+    async def _post_once(self, body: bytes, headers: dict[str, str]) -> tuple[int, bytes]:
+        async with self._session.post(self._read_url, data=body, headers=headers) as response:
+            return response.status, await response.read()
+
+
+def make_session() -> aiohttp.ClientSession:
+    """Return a session for feature servers. Must be called inside a running event loop; no connection is opened yet."""
+    return aiohttp.ClientSession(
+        # How many requests are under way is the coalescer's to bound.
+        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_IDLE_CONNECTION_S),
+        headers={"Content-Type": "application/json"},
+        # The callers' deadlines are the only ones.
+        timeout=aiohttp.ClientTimeout(total=None),
+        # Nothing is shared between callers.
+        cookie_jar=aiohttp.DummyCookieJar(),
+    )

@@ -1,0 +1,165 @@
+"""Feast's columns become typed values with true statuses, or are refused."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+import pytest
+from feature_gateway.contract.model import ContractFeature, FeatureSet
+from feature_gateway.errors import UpstreamMismatchError
+from feature_gateway.upstream.feast_json import parse_rows, request_body
+from feature_gateway.values import FeatureStatus, FeatureValue, UserRow
+
+_REAL = "2024-02-29T00:00:00Z"
+_REAL_NS = 1_709_164_800_000_000_000
+_EPOCH = "1970-01-01T00:00:00Z"
+
+
+def _set(*features: tuple[str, str, str]) -> FeatureSet:
+    return FeatureSet(tuple(ContractFeature(name, view, name, dtype, None) for view, name, dtype in features))
+
+
+def _body(columns: Mapping[str, tuple[Any, list[str]]]) -> bytes:
+    return orjson.dumps(
+        {
+            "metadata": {"feature_names": list(columns)},
+            "results": [
+                {"values": values, "statuses": ["PRESENT"] * len(values), "event_timestamps": stamps}
+                for values, stamps in columns.values()
+            ],
+        }
+    )
+
+
+def _one(dtype: str, value: Any, stamp: str = _REAL) -> UserRow:
+    (row,) = parse_rows(_body({"v__f": ([value], [stamp])}), _set(("v", "f", dtype)), 1)
+    return row
+
+
+@pytest.mark.parametrize(
+    ("dtype", "json_value", "value"),
+    [
+        ("Bool", True, True),
+        ("Bool", False, False),
+        ("Int32", -(2**31), -(2**31)),
+        ("Int64", 2**63 - 1, 2**63 - 1),
+        ("Int64", -(2**63), -(2**63)),
+        ("Float32", 0.10000000149011612, 0.10000000149011612),
+        ("Float64", 24.725258074861507, 24.725258074861507),
+        ("Float64", 30, 30.0),
+        ("Float64", "Infinity", math.inf),
+        ("Float64", "-Infinity", -math.inf),
+        ("String", "NaN", "NaN"),
+        ("String", "", ""),
+        ("Bytes", "AP8=", b"\x00\xff"),
+        ("UnixTimestamp", 1_709_164_800, _REAL_NS),
+    ],
+)
+def test_a_value_gets_back_the_type_that_json_lost(dtype: str, json_value: Any, value: FeatureValue) -> None:
+    row = _one(dtype, json_value)
+    assert row.values == (value,)
+    assert type(row.values[0]) is type(value)
+    assert row.statuses == (FeatureStatus.PRESENT,)
+
+
+def test_nan_is_a_number_again() -> None:
+    (value,) = _one("Float64", "NaN").values
+    assert isinstance(value, float)
+    assert math.isnan(value)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "json_value"),
+    [
+        ("Bool", 1),
+        ("Bool", "True"),
+        ("Int32", 2**31),
+        ("Int64", True),
+        ("Int64", 1.0),
+        ("Int64", "1"),
+        ("Float64", True),
+        ("Float64", "1.0"),
+        ("String", 1),
+        ("Bytes", "not base64!"),
+        ("UnixTimestamp", "2024-02-29"),
+    ],
+)
+def test_a_value_of_another_type_is_a_mismatch(dtype: str, json_value: Any) -> None:
+    with pytest.raises(UpstreamMismatchError, match=rf"v:f is not {dtype}"):
+        _one(dtype, json_value)
+
+
+@pytest.mark.parametrize(
+    ("value", "stamp", "status", "stamp_ns", "known"),
+    [
+        (1, _REAL, FeatureStatus.PRESENT, _REAL_NS, True),
+        (None, _REAL, FeatureStatus.NULL_VALUE, _REAL_NS, True),
+        (None, _EPOCH, FeatureStatus.NOT_FOUND, None, False),
+        # A value is there, so the row is, however odd its time.
+        (1, _EPOCH, FeatureStatus.PRESENT, 0, True),
+    ],
+)
+def test_the_truth_table(
+    value: int | None, stamp: str, status: FeatureStatus, stamp_ns: int | None, *, known: bool
+) -> None:
+    assert _one("Int64", value, stamp) == UserRow((value,), (status,), (stamp_ns,), known)
+
+
+def test_a_view_knows_a_user_as_a_whole_or_not_at_all() -> None:
+    features = _set(("a", "x", "Int64"), ("b", "y", "Int64"), ("a", "z", "Int64"), ("b", "w", "Int64"))
+    columns = {
+        "a__x": ([None], [_EPOCH]),
+        "b__y": ([None], [_REAL]),
+        "a__z": ([None], [_EPOCH]),
+        "b__w": ([2], [_REAL]),
+    }
+    (row,) = parse_rows(_body(columns), features, 1)
+    assert [status.name for status in row.statuses] == ["NOT_FOUND", "NULL_VALUE", "NOT_FOUND", "PRESENT"]
+    assert row.user_known
+
+
+def test_a_null_at_the_epoch_beside_a_value_of_its_view_is_a_null_value() -> None:
+    features = _set(("a", "x", "Int64"), ("a", "z", "Int64"))
+    (row,) = parse_rows(_body({"a__x": ([None], [_EPOCH]), "a__z": ([3], [_EPOCH])}), features, 1)
+    assert [status.name for status in row.statuses] == ["NULL_VALUE", "PRESENT"]
+
+
+def test_columns_are_taken_by_name_and_rows_by_position() -> None:
+    features = _set(("a", "x", "Int64"), ("b", "y", "String"))
+    columns = {
+        "b__y": (["p", None], [_REAL, _EPOCH]),
+        "user_id": (["1", "2"], [_EPOCH] * 2),
+        "a__x": ([1, 2], [_REAL] * 2),
+    }
+    first, second = parse_rows(_body(columns), features, 2)
+    assert first.values == (1, "p")
+    assert second.values == (2, None)
+    assert second.statuses == (FeatureStatus.PRESENT, FeatureStatus.NOT_FOUND)
+
+
+@pytest.mark.parametrize(
+    ("stamp", "stamp_ns"),
+    [
+        ("2024-02-29T00:00:00.5Z", _REAL_NS + 500_000_000),
+        ("2024-02-29T00:00:00.123456Z", _REAL_NS + 123_456_000),
+        ("2024-02-29T00:00:00.123456789Z", _REAL_NS + 123_456_789),
+        ("1969-12-31T23:59:59Z", -1_000_000_000),
+    ],
+)
+def test_event_timestamps_keep_their_fractions(stamp: str, stamp_ns: int) -> None:
+    assert _one("Int64", 1, stamp).event_timestamps_ns == (stamp_ns,)
+
+
+@pytest.mark.parametrize("values", [[], [1], [1, 2, 3]])
+def test_a_column_of_another_length_is_a_mismatch(values: list[int]) -> None:
+    with pytest.raises(UpstreamMismatchError, match="for 2 users"):
+        parse_rows(_body({"v__f": (values, [_REAL] * len(values))}), _set(("v", "f", "Int64")), 2)
+
+
+def test_a_request_lists_references_and_asks_for_full_names() -> None:
+    assert orjson.loads(request_body(_set(("v", "f", "Int64")), "user_id", ["1", "2"])) == {
+        "features": ["v:f"],
+        "entities": {"user_id": ["1", "2"]},
+        "full_feature_names": True,
+    }

@@ -1,0 +1,309 @@
+"""Several feature servers: the least loaded is read from, a broken one costs no call."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+
+import pytest
+from feature_gateway.contract.model import ContractFeature, FeatureSet
+from feature_gateway.errors import DeadlineExceededError, GatewayError, UpstreamMismatchError, UpstreamUnavailableError
+from feature_gateway.upstream.budget import Budget
+from feature_gateway.upstream.feature_server import FeatureServer, ServerUnreachableError
+from feature_gateway.upstream.pool import ReplicaSet
+from feature_gateway.values import FeatureStatus, UserRow
+
+_SET = FeatureSet((ContractFeature("f", "v", "f", "String", None),))
+_BOUND_S = 20
+
+
+@dataclass
+class FakeServer(FeatureServer):
+    """Answers at once with its own URL as the value, or as a test tells it to."""
+
+    url: str
+    failure: Exception | None = None
+    hangs: bool = False
+    lives: bool = True
+    reads: int = 0
+    revived: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def read_rows(
+        self, feature_set: FeatureSet, user_ids: Sequence[str], *, principal: str, timeout_s: float
+    ) -> list[UserRow]:
+        del feature_set, principal
+        self.reads += 1
+        if self.hangs:
+            try:
+                async with asyncio.timeout(timeout_s):
+                    await asyncio.Event().wait()
+            except TimeoutError as error:
+                raise DeadlineExceededError("late") from error
+        if self.failure is not None:
+            raise self.failure
+        return [UserRow((self.url,), (FeatureStatus.PRESENT,), (1,), True) for _ in user_ids]
+
+    async def alive(self, *, timeout_s: float) -> bool:
+        del timeout_s
+        if self.lives:
+            self.revived.set()
+        return self.lives
+
+
+@dataclass
+class Fleet:
+    """Fake servers behind a replica set."""
+
+    servers: dict[str, FakeServer]
+    replicas: ReplicaSet
+
+    async def read(self, *, timeout_s: float = _BOUND_S) -> tuple[str, bool, bool]:
+        rows, report = await self.replicas.read_rows(_SET, ["u"], principal="", timeout_s=timeout_s)
+        return str(rows[0].values[0]), report.retried, report.hedged
+
+
+def _fleet(*urls: str, hedge: bool = False) -> Fleet:
+    servers: dict[str, FakeServer] = {}
+
+    def connect(url: str) -> FakeServer:
+        servers[url] = FakeServer(url)
+        return servers[url]
+
+    return Fleet(servers, ReplicaSet(urls, connect=connect, hedge=hedge))
+
+
+def test_there_are_as_many_slots_as_the_servers_may_have_reads() -> None:
+    servers = ["a", "b", "c"]
+    assert _fleet(*servers).replicas.slots == 3
+    twice = ReplicaSet(servers, connect=FakeServer, hedge=False, reads_per_server=2)
+    assert twice.slots == 6
+
+
+@pytest.fixture
+async def pair() -> AsyncIterator[Fleet]:
+    fleet = _fleet("a", "b")
+    yield fleet
+    await fleet.replicas.close()
+
+
+async def test_reads_are_spread_over_the_servers(pair: Fleet) -> None:
+    assert pair.replicas.slots == 2
+    assert sorted([(await pair.read())[0] for _ in range(4)]) == ["a", "a", "b", "b"]
+
+
+async def test_the_less_loaded_server_is_read_from(pair: Fleet) -> None:
+    pair.servers["a"].hangs = pair.servers["b"].hangs = True
+    stuck = asyncio.create_task(pair.read())
+    await asyncio.sleep(0)
+    busy = next(url for url, server in pair.servers.items() if server.reads)
+    for server in pair.servers.values():
+        server.hangs = False
+    answers = {(await pair.read())[0] for _ in range(5)}
+    assert answers == {"a", "b"} - {busy}
+    stuck.cancel()
+    await asyncio.gather(stuck, return_exceptions=True)
+
+
+async def test_a_read_that_breaks_is_tried_on_another_server_and_said_so(pair: Fleet) -> None:
+    pair.servers["a"].failure = ServerUnreachableError("gone")
+    pair.servers["a"].lives = False
+    answers = [await pair.read() for _ in range(10)]
+    assert {url for url, _, _ in answers} == {"b"}
+    assert sum(retried for _, retried, _ in answers) == 1
+    # It is set aside: no read is spent on it, and it is no slot.
+    assert pair.servers["a"].reads == 1
+    assert pair.replicas.slots == 1
+
+
+async def test_a_server_that_lives_again_is_probed_back_in(pair: Fleet) -> None:
+    broken = pair.servers["a"]
+    broken.failure, broken.lives = ServerUnreachableError("gone"), False
+    while not broken.reads:
+        await pair.read()
+    broken.failure, broken.lives = None, True
+    async with asyncio.timeout(_BOUND_S):
+        await broken.revived.wait()
+    # The probe goes on from there in the loop's next rounds.
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert pair.replicas.slots == 2
+    assert {(await pair.read())[0] for _ in range(2)} == {"a", "b"}
+
+
+async def test_a_server_that_answers_nothing_in_time_is_set_aside_after_a_few(pair: Fleet) -> None:
+    frozen = pair.servers["a"]
+    frozen.hangs, frozen.lives = True, False
+    late = 0
+    for _ in range(20):
+        try:
+            await pair.read(timeout_s=0.01)
+        except DeadlineExceededError:
+            late += 1
+    assert late == frozen.reads == 3
+    assert pair.replicas.slots == 1
+
+
+async def test_with_every_server_aside_reads_still_try() -> None:
+    fleet = _fleet("a")
+    server = fleet.servers["a"]
+    server.failure, server.lives = ServerUnreachableError("gone"), False
+    for _ in range(3):
+        with pytest.raises(UpstreamUnavailableError):
+            await fleet.read()
+    server.failure = None
+    assert (await fleet.read())[0] == "a"
+    assert fleet.replicas.slots == 1
+    await fleet.replicas.close()
+
+
+async def test_a_server_that_came_back_unnoticed_answers_for_one_that_goes(pair: Fleet) -> None:
+    back, gone = pair.servers["a"], pair.servers["b"]
+    back.failure, back.lives = ServerUnreachableError("gone"), False
+    while not back.reads:
+        await pair.read()
+    assert pair.replicas.set_aside == 1
+    # Restarted in turn: the first lives again before any probe has seen it, and the second goes.
+    back.failure, gone.failure, gone.lives = None, ServerUnreachableError("gone"), False
+    assert [(await pair.read())[0] for _ in range(50)] == ["a"] * 50
+    # What it answers brings it back in, so that none is tried on the other first any more.
+    assert gone.reads <= 2
+    assert pair.replicas.set_aside == 1
+
+
+async def test_reads_that_hang_on_a_server_set_aside_take_no_slot_of_the_others(pair: Fleet) -> None:
+    hanging, other = pair.servers["a"], pair.servers["b"]
+    hanging.hangs = other.hangs = True
+    stuck = [asyncio.create_task(pair.read()) for _ in range(4)]
+    await asyncio.sleep(0)
+    assert (hanging.reads, other.reads) == (2, 2)
+    hanging.hangs = other.hangs = False
+    hanging.failure, hanging.lives = ServerUnreachableError("gone"), False
+    assert await pair.read() == ("b", True, False)
+    assert pair.replicas.set_aside == 1
+    assert pair.replicas.slots == 1 + 2
+    for task in stuck:
+        task.cancel()
+    await asyncio.gather(*stuck, return_exceptions=True)
+    assert pair.replicas.slots == 1
+
+
+@pytest.mark.parametrize(
+    ("failure", "reads"),
+    [
+        (None, 1),
+        (DeadlineExceededError("not warm yet"), 2),
+        (ServerUnreachableError("gone again"), 2),
+        (UpstreamUnavailableError("Redis is down"), 1),
+    ],
+)
+async def test_a_server_that_lives_again_is_first_read_from_by_no_caller(
+    failure: GatewayError | None, reads: int
+) -> None:
+    failures = [failure]
+    first_reads = 0
+    probes: asyncio.Queue[None] = asyncio.Queue()
+
+    async def first_read(server: FeatureServer) -> None:
+        nonlocal first_reads
+        first_reads += 1
+        probes.put_nowait(None)
+        assert server.url == "a"
+        assert replicas.set_aside == 1
+        if failures and (failed := failures.pop()):
+            raise failed
+
+    servers = {url: FakeServer(url) for url in ("a", "b")}
+    replicas = ReplicaSet(tuple(servers), connect=servers.__getitem__, hedge=False, first_read=first_read)
+    fleet = Fleet(servers, replicas)
+    servers["a"].failure = ServerUnreachableError("gone")
+    while not replicas.set_aside:
+        await fleet.read()
+    servers["a"].failure = None
+    async with asyncio.timeout(_BOUND_S):
+        while replicas.set_aside:
+            await probes.get()
+            # The probe goes on from there in the loop's next rounds.
+            for _ in range(5):
+                await asyncio.sleep(0)
+    assert first_reads == reads
+    await replicas.close()
+
+
+async def test_a_store_that_is_down_is_not_the_servers_fault_and_retries_stay_within_budget(pair: Fleet) -> None:
+    for server in pair.servers.values():
+        server.failure = UpstreamUnavailableError("Redis is down")
+    for _ in range(200):
+        with pytest.raises(UpstreamUnavailableError):
+            await pair.read()
+    assert pair.replicas.slots == 2
+    extra = sum(server.reads for server in pair.servers.values()) - 200
+    # Ten saved up, then one for every ten reads.
+    assert 10 < extra <= 10 + 20
+
+
+async def test_what_no_server_can_help_is_not_tried_again(pair: Fleet) -> None:
+    for server in pair.servers.values():
+        server.failure = UpstreamMismatchError("other definitions")
+    with pytest.raises(UpstreamMismatchError):
+        await pair.read()
+    assert sum(server.reads for server in pair.servers.values()) == 1
+
+
+async def test_a_read_from_each_asks_every_server_that_is_not_set_aside_and_fails_with_any(pair: Fleet) -> None:
+    async def read_from_each() -> None:
+        await pair.replicas.read_from_each(_SET, ["u"], principal="", timeout_s=_BOUND_S)
+
+    await read_from_each()
+    assert [server.reads for server in pair.servers.values()] == [1, 1]
+    pair.servers["b"].failure = UpstreamMismatchError("other definitions")
+    with pytest.raises(UpstreamMismatchError):
+        await read_from_each()
+    pair.servers["b"].failure, pair.servers["b"].lives = ServerUnreachableError("gone"), False
+    with pytest.raises(UpstreamUnavailableError):
+        await read_from_each()
+    await read_from_each()
+    assert pair.servers["b"].reads == 3
+    pair.servers["a"].failure, pair.servers["a"].lives = ServerUnreachableError("gone"), False
+    for _ in range(2):
+        with pytest.raises(UpstreamUnavailableError):
+            await read_from_each()
+    # With none left nothing is tried: that all are set aside says enough.
+    assert pair.servers["a"].reads == 5
+
+
+async def test_servers_come_and_go(pair: Fleet) -> None:
+    pair.replicas.set_urls(["b", "c"])
+    assert pair.replicas.urls == ["b", "c"]
+    assert {(await pair.read())[0] for _ in range(4)} == {"b", "c"}
+    pair.replicas.set_urls([])
+    with pytest.raises(UpstreamUnavailableError, match="No feature server"):
+        await pair.read()
+
+
+async def test_a_slow_read_is_hedged_and_the_first_answer_wins() -> None:
+    fleet = _fleet("a", "b", hedge=True)
+    for _ in range(40):
+        assert (await fleet.read())[2] is False
+    fleet.servers["a"].hangs = True
+    answers = [await fleet.read() for _ in range(4)]
+    assert {url for url, _, _ in answers} == {"b"}
+    assert any(hedged for _, _, hedged in answers)
+    await fleet.replicas.close()
+
+
+async def test_hedging_is_off_unless_asked_for(pair: Fleet) -> None:
+    for _ in range(40):
+        await pair.read()
+    pair.servers["a"].hangs = pair.servers["b"].hangs = True
+    with pytest.raises(DeadlineExceededError):
+        await pair.read(timeout_s=0.05)
+    assert sum(server.reads for server in pair.servers.values()) == 41
+
+
+def test_a_budget_is_a_share_with_a_few_at_once() -> None:
+    budget = Budget(0.1, limit=2)
+    assert [budget.spend() for _ in range(3)] == [True, True, False]
+    spent = 0
+    for _ in range(1000):
+        budget.earn()
+        spent += budget.spend()
+    assert 99 <= spent <= 100
