@@ -13,8 +13,7 @@ from typing import Any, TypeVar
 from feast import Entity, FeatureService, FeatureView, Field
 from feast.feature_view_projection import FeatureViewProjection
 
-import streamflow_repo
-from streamflow_repo import CONTRACT_PATH, PROJECT
+from streamflow_repo import CONTRACT_PATH, PROJECT, definitions
 
 CONTRACT_VERSION = 1
 
@@ -44,7 +43,7 @@ def export_contract(path: Path = CONTRACT_PATH) -> dict[str, Any]:
 def repo_contract() -> dict[str, Any]:
     """Return the contract of the definitions in this package. Raises ContractError."""
     services = _definitions(FeatureService)
-    from streamflow_repo.entities import user  # noqa: PLC0415  # loaded with the other definitions, not at import
+    from streamflow_repo.definitions.entities import user  # noqa: PLC0415  # loaded with the other definitions, not at import
 
     return build_contract(project=PROJECT, entity=user, views=repo_views().values(), services=services.values())
 
@@ -103,9 +102,8 @@ def _definitions(kind: type[_Definition]) -> dict[str, _Definition]:
 
 
 def _definition_modules() -> Iterable[Any]:
-    for module in pkgutil.iter_modules(streamflow_repo.__path__):
-        if module.name not in {"connections", "contract"}:
-            yield importlib.import_module(f"streamflow_repo.{module.name}")
+    for module in pkgutil.iter_modules(definitions.__path__, f"{definitions.__name__}."):
+        yield importlib.import_module(module.name)
 
 
 def _view_entry(view: FeatureView, entity: Entity) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from feast.infra.online_stores.redis import RedisOnlineStore
 from sqlalchemy.engine import make_url
-from streamflow_repo.connections import ConnectionUrlError, feast_environment, urls_from_environment
+from streamflow_repo.settings.connections import ConnectionUrlError, feast_environment, urls_from_environment
 
 _FEATURE_STORE = Path(__file__).resolve().parents[1] / "feature_store.yaml"
 _POSTGRES = "postgresql://feast@db/streamflow"

@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 from feast import Entity, FeatureService, FeatureView, Field, ValueType
+from feast.feature_view import DUMMY_ENTITY_NAME
 from feast.infra.offline_stores.contrib.postgres_offline_store.postgres_source import PostgreSQLSource
+from feast.repo_operations import get_repo_files, parse_repo
 from feast.types import Array, Float64, Int64
 from streamflow_repo import CONTRACT_PATH, contract
 from streamflow_repo.contract import ContractError, build_contract, contract_hash, export_contract, repo_contract
@@ -140,6 +142,30 @@ def test_the_contract_is_the_same_in_every_process(tmp_path: Path) -> None:
         subprocess.run([sys.executable, "-c", program, str(path)], check=True, env=environment, timeout=120)
         texts.add(path.read_text(encoding="utf-8"))
     assert texts == {CONTRACT_PATH.read_text(encoding="utf-8")}
+
+
+def test_exporting_imports_the_definitions_alone() -> None:
+    program = (
+        "import sys; from streamflow_repo.contract import repo_contract; repo_contract();"
+        " print(*sorted(name for name in sys.modules if name.startswith('streamflow_repo')))"
+    )
+    environment = {**os.environ, "PYTHONOPTIMIZE": "1"}
+    command = [sys.executable, "-c", program]
+    output = subprocess.run(command, check=True, env=environment, timeout=120, capture_output=True, text=True).stdout
+    others = [name for name in output.split() if not name.startswith("streamflow_repo.definitions")]
+    assert others == ["streamflow_repo", "streamflow_repo.contract", "streamflow_repo.errors"]
+
+
+def test_feast_finds_each_definition_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(CONTRACT_PATH.parent)
+    files = get_repo_files(CONTRACT_PATH.parent)
+    assert {file.parent for file in files} == {CONTRACT_PATH.parent / "streamflow_repo" / "definitions"}
+    found = parse_repo(CONTRACT_PATH.parent)
+    built = repo_contract()
+    assert [entity.name for entity in found.entities if entity.name != DUMMY_ENTITY_NAME] == ["user"]
+    assert sorted(view.name for view in found.feature_views) == [view["name"] for view in built["feature_views"]]
+    assert sorted(service.name for service in found.feature_services) == ["churn_v1", "engagement_v1"]
+    assert len(found.data_sources) == len(built["feature_views"])
 
 
 def test_an_export_that_changes_nothing_leaves_the_file_alone(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A command run through `streamflow_repo.environment` has what feature_store.yaml reads, and takes its place."""
+"""A command run through `streamflow_repo.settings` has what feature_store.yaml reads, and takes its place."""
 
 import json
 import os
@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from streamflow_repo.connections import feast_environment
+from streamflow_repo.settings.connections import feast_environment
 
 _URLS = {"POSTGRES_URL": "postgresql://feast@db/streamflow", "REDIS_URL": "redis://cache"}
 _SHOW = "import json, os; print(json.dumps([os.getpid(), dict(os.environ)]))"
@@ -17,7 +17,7 @@ _CONTAINER_FEAST = Path(__file__).resolve().parents[1] / "bin" / "feast"
 def _run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     inherited = {name: value for name, value in os.environ.items() if not name.endswith("_URL")}
     return subprocess.run(
-        [sys.executable, "-m", "streamflow_repo.environment", *arguments],
+        [sys.executable, "-m", "streamflow_repo.settings", *arguments],
         env={**inherited, **environment},
         check=False,
         capture_output=True,
@@ -44,7 +44,7 @@ def test_a_command_has_the_environment_with_the_passwords_of_the_files(
 
 def test_the_command_is_the_process_that_was_started() -> None:
     with subprocess.Popen(
-        [sys.executable, "-m", "streamflow_repo.environment", sys.executable, "-c", _SHOW],
+        [sys.executable, "-m", "streamflow_repo.settings", sys.executable, "-c", _SHOW],
         env={**os.environ, **_URLS},
         stdout=subprocess.PIPE,
     ) as process:

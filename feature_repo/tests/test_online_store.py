@@ -11,9 +11,9 @@ import pytest
 from feast import Entity, FeatureService, FeatureStore, FeatureView, Field, FileSource, RepoConfig, ValueType
 from feast.infra.online_stores.redis import RedisOnlineStore
 from feast.types import Float64, Int64, String
-from streamflow_repo.online_store import OneReadRedisOnlineStore
+from streamflow_repo.server.online_store import OneReadRedisOnlineStore
 
-_OURS = "streamflow_repo.online_store.OneReadRedisOnlineStore"
+_OURS = "streamflow_repo.server.online_store.OneReadRedisOnlineStore"
 _NOW = datetime(2024, 2, 29, tzinfo=UTC)
 
 _user = Entity(name="user", join_keys=["user_id"], value_type=ValueType.STRING)

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 from psycopg.conninfo import conninfo_to_dict
-from streamflow_repo.connections import ConnectionUrlError, urls_from_environment
-from streamflow_repo.redis_url import parse_redis_url
+from streamflow_repo.settings.connections import ConnectionUrlError, urls_from_environment
+from streamflow_repo.settings.redis_url import parse_redis_url
 
 _POSTGRES = "postgresql://feast@db:5433/streamflow?sslmode=require"
 _REDIS = "redis://cache/2"

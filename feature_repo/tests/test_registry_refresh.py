@@ -15,9 +15,9 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from streamflow_local.waiting import wait_until
 from streamflow_repo import CONTRACT_PATH
-from streamflow_repo.connections import REGISTRY_SCHEMA, feast_environment
-from streamflow_repo.entities import user
-from streamflow_repo.registry_refresh import outlast_outages
+from streamflow_repo.definitions.entities import user
+from streamflow_repo.server.registry_refresh import outlast_outages
+from streamflow_repo.settings.connections import REGISTRY_SCHEMA, feast_environment
 
 _BOUND_S = 30
 _TTL_S = 1

@@ -11,8 +11,8 @@ from feast.feature_server_utils import convert_response_to_dict
 from feast.protos.feast.serving.ServingService_pb2 import FieldStatus, GetOnlineFeaturesResponse
 from redis.asyncio.connection import AbstractConnection, Connection
 from redis.exceptions import DataError
-from streamflow_repo.redis_commands import pack_by_hiredis
-from streamflow_repo.replies import OrjsonResponse, remember_timestamps, write_at_once
+from streamflow_repo.server.redis_commands import pack_by_hiredis
+from streamflow_repo.server.replies import OrjsonResponse, remember_timestamps, write_at_once
 
 _server: Any = feature_server
 _STAMPS = ((0, 0), (1709164800, 0), (1709164800, 5), (1709164800, 5_000_000), (-1, 0), (-1, 5_000))

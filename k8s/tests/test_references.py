@@ -10,7 +10,7 @@ import pytest
 import yaml
 from dockerfile import IMAGES, stages
 from manifests import CHECKOUT, K8S, Combination, Manifests, Workload
-from streamflow_repo.connections import feast_environment, urls_from_environment
+from streamflow_repo.settings.connections import feast_environment, urls_from_environment
 
 _MADE_BY_HAND = re.compile(
     r"kubectl -n streamflow create (?P<kind>secret generic|secret tls|configmap) (?P<name>[\w-]+)"

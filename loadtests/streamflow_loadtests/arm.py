@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from streamflow_local.process import ProcessSpec
-from streamflow_repo.connections import JOB_REDIS_TIMEOUT_S
+from streamflow_repo.settings.connections import JOB_REDIS_TIMEOUT_S
 
 from streamflow_loadtests.callers import Caller
 from streamflow_loadtests.data import Values

@@ -9,7 +9,7 @@ from streamflow.features.v1.user_feature_service_pb2 import GetUserFeaturesRespo
 from streamflow_local import ports, stack
 from streamflow_local.config import StackConfig
 from streamflow_local.process import ProcessSpec
-from streamflow_repo.connections import SERVING_REDIS_TIMEOUT_S
+from streamflow_repo.settings.connections import SERVING_REDIS_TIMEOUT_S
 
 from streamflow_loadtests.arm import Arm, Role
 from streamflow_loadtests.callers import GatewayCaller

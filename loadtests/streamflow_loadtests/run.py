@@ -10,7 +10,7 @@ from pathlib import Path
 
 from streamflow_local import ports, postgres, valkey
 from streamflow_offline.materialize import materialize
-from streamflow_repo.connections import feast_environment
+from streamflow_repo.settings.connections import feast_environment
 
 from streamflow_loadtests import arms, data
 from streamflow_loadtests.arm import Arm, Role

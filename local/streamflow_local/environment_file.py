@@ -2,7 +2,7 @@
 
 import shlex
 
-from streamflow_repo.connections import feast_environment
+from streamflow_repo.settings.connections import feast_environment
 
 from streamflow_local.config import StackConfig
 from streamflow_local.layout import Layout

@@ -8,7 +8,7 @@ from http import HTTPStatus
 import psycopg
 import redis
 from streamflow_features import FeatureClient, FeatureServingError
-from streamflow_repo.redis_url import open_redis
+from streamflow_repo.settings.redis_url import open_redis
 
 from streamflow_local.config import StackConfig
 from streamflow_local.layout import Layout

@@ -31,7 +31,7 @@ def feature_server(port: int, *, name: str = "feature-server-1", feature_repo: P
         name=name,
         command=(
             # `feast serve`, without its pauses for garbage collection.
-            *(sys.executable, "-m", "streamflow_repo.serve"),
+            *(sys.executable, "-m", "streamflow_repo.server"),
             "serve",
             *("--host", "127.0.0.1"),
             *("--port", str(port)),

@@ -10,7 +10,7 @@ from streamflow_offline.generate import generate_months
 from streamflow_offline.ingest import MonthReport, ingest
 from streamflow_offline.materialize import ViewReport, materialize
 from streamflow_offline.sample import has_months
-from streamflow_repo.connections import feast_environment
+from streamflow_repo.settings.connections import feast_environment
 
 from streamflow_local import health, postgres, stack, valkey
 from streamflow_local.config import ConfigError, StackConfig

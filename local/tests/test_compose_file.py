@@ -12,7 +12,7 @@ from dockerfile import IMAGES, stages
 from feature_gateway.settings import Settings
 from stack_under_test import BIN, CHECKOUT
 from streamflow_offline.cli import app
-from streamflow_repo.connections import feast_environment, urls_from_environment
+from streamflow_repo.settings.connections import feast_environment, urls_from_environment
 
 _FILE = CHECKOUT / "docker-compose.yml"
 _COMPOSE: dict[str, Any] = yaml.safe_load(_FILE.read_text(encoding="utf-8"))

@@ -118,7 +118,7 @@ def test_the_feature_server_runs_as_in_the_local_stack() -> None:
     flags[flags.index("127.0.0.1")] = "0.0.0.0"  # noqa: S104  # the same
     assert words[words.index("serve") :] == flags
     # -O is PYTHONOPTIMIZE=1.
-    assert words[3:7] == ["python", "-O", "-m", "streamflow_repo.serve"]
+    assert words[3:7] == ["python", "-O", "-m", "streamflow_repo.server"]
     assert local.environment == {"PYTHONOPTIMIZE": "1"}
 
 

@@ -39,7 +39,7 @@ _RUN_ELSEWHERE = {
         ". .local/env && export FEAST_OFFLINE_STORE=spark FEAST_SPARK_DATA=$PWD/.local/example/spark\n"
         ".venv/bin/offline apply\n"
         ".venv/bin/offline training-set --out .local/example/over-spark\n"
-        ".venv/bin/python -m streamflow_repo.environment --job .venv/bin/feast -c feature_repo materialize"
+        ".venv/bin/python -m streamflow_repo.settings --job .venv/bin/feast -c feature_repo materialize"
         " 2024-01-01 2024-12-31"
     ): "offline/tests/test_spark_commands",
     ".venv/bin/pytest -q gateway": "this run",

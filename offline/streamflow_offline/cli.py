@@ -11,9 +11,9 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
-from streamflow_repo.connections import urls_from_environment
 from streamflow_repo.errors import SettingError
 from streamflow_repo.runtime_checks import leave_out_runtime_checks
+from streamflow_repo.settings.connections import urls_from_environment
 
 from streamflow_offline.errors import JobError
 from streamflow_offline.json_file import refuse_unwritable

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import streamflow_repo
 from psycopg import sql
-from streamflow_repo.connections import JOB_REDIS_TIMEOUT_S, REGISTRY_SCHEMA, feast_environment
+from streamflow_repo.settings.connections import JOB_REDIS_TIMEOUT_S, REGISTRY_SCHEMA, feast_environment
 
 from streamflow_offline.errors import JobError
 

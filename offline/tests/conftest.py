@@ -8,9 +8,9 @@ from online_stores import OnlineStores
 from streamflow_local import postgres
 from streamflow_offline.feast_store import connected
 from streamflow_offline.ingest import create_tables
-from streamflow_repo.entities import user
-from streamflow_repo.services import churn_v1, engagement_v1
-from streamflow_repo.views import payments_agg_90d_fv, subs_profile_fv, support_agg_90d_fv, usage_agg_30d_fv
+from streamflow_repo.definitions.entities import user
+from streamflow_repo.definitions.services import churn_v1, engagement_v1
+from streamflow_repo.definitions.views import payments_agg_90d_fv, subs_profile_fv, support_agg_90d_fv, usage_agg_30d_fv
 from training_sets import apply_objects, copied_database
 
 

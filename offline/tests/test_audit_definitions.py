@@ -23,9 +23,9 @@ from streamflow_offline.audit.definitions import (
 from streamflow_offline.errors import JobError
 from streamflow_offline.feast_store import open_store
 from streamflow_repo.contract import repo_contract
-from streamflow_repo.entities import user
-from streamflow_repo.services import churn_v1, engagement_v1
-from streamflow_repo.views import payments_agg_90d_fv, subs_profile_fv, support_agg_90d_fv, usage_agg_30d_fv
+from streamflow_repo.definitions.entities import user
+from streamflow_repo.definitions.services import churn_v1, engagement_v1
+from streamflow_repo.definitions.views import payments_agg_90d_fv, subs_profile_fv, support_agg_90d_fv, usage_agg_30d_fv
 from training_sets import UNUSED_REDIS_URL, apply_objects
 
 _AGE = Feature(view="profile_fv", name="age", dtype="Int64", max_age_s=None)

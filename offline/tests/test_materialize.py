@@ -16,8 +16,8 @@ from streamflow_offline.materialize import FreshnessError, Mode, newest
 from streamflow_offline.materialize.marks import Mark
 from streamflow_offline.materialize.newest import NewestRows
 from streamflow_offline.materialize.plan import _why_full
-from streamflow_repo.entities import user
-from streamflow_repo.views import payments_agg_90d_fv
+from streamflow_repo.definitions.entities import user
+from streamflow_repo.definitions.views import payments_agg_90d_fv
 from training_sets import apply_objects, execute
 
 A, B, C = USERS = ("0001-AAAAA", "0002-BBBBB", "0003-CCCCC")

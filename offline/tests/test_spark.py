@@ -32,7 +32,7 @@ from streamflow_offline.ingest import ingest
 from streamflow_offline.training_set.chunks import Chunk
 from streamflow_offline.training_set.spark.reader import SparkReader
 from streamflow_repo.contract import repo_contract
-from streamflow_repo.entities import user
+from streamflow_repo.definitions.entities import user
 from training_sets import UNUSED_REDIS_URL, apply_objects, build, copied_database, execute, file_bytes, read_rows
 
 if TYPE_CHECKING:

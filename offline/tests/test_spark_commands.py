@@ -13,7 +13,7 @@ from streamflow_offline.ingest import ingest
 from training_sets import build, file_bytes
 
 _BIN = Path(sys.executable).parent
-_CONNECTIONS = [sys.executable, "-m", "streamflow_repo.environment", "--job"]
+_CONNECTIONS = [sys.executable, "-m", "streamflow_repo.settings", "--job"]
 
 
 def _run(*command: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from streamflow_local import postgres
 from streamflow_offline.feast_store import open_store
-from streamflow_repo.entities import user
+from streamflow_repo.definitions.entities import user
 from training_sets import UNUSED_REDIS_URL, apply_objects, build, execute, query, read_rows
 
 START = datetime(2024, 1, 1, tzinfo=UTC)

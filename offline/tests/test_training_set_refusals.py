@@ -13,7 +13,7 @@ from feast.types import Int64
 from streamflow_offline.errors import JobError
 from streamflow_offline.ingest import ingest
 from streamflow_offline.training_set import OutputFormat
-from streamflow_repo.entities import user
+from streamflow_repo.definitions.entities import user
 from training_sets import apply_objects, build, copied_database, database_made_once, database_name, execute, read_rows
 
 WriteMonth = Callable[..., Path]

@@ -13,7 +13,7 @@ from streamflow_local import ports, postgres, stack, valkey
 from streamflow_local.config import StackConfig
 from streamflow_local.process import ProcessSpec
 from streamflow_offline.materialize import materialize
-from streamflow_repo.connections import feast_environment
+from streamflow_repo.settings.connections import feast_environment
 
 from streamflow_loadtests import data
 from streamflow_loadtests.data import Dataset

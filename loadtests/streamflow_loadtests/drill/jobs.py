@@ -36,7 +36,7 @@ async def apply_with_a_service_more(bed: Bed) -> None:
     repo = bed.work / "feature_repo"
     if not repo.exists():
         shutil.copytree(FEATURE_REPO, repo, ignore=shutil.ignore_patterns("tests", "__pycache__"))
-        with (repo / "streamflow_repo" / "services.py").open("a", encoding="utf-8") as services:
+        with (repo / "streamflow_repo" / "definitions" / "services.py").open("a", encoding="utf-8") as services:
             services.write(_DEFINITION)
     await _apply(bed, repo)
 

@@ -11,9 +11,9 @@ from psycopg import sql
 from streamflow_offline.feast_store import connected, exclusive, open_store
 from streamflow_offline.generate import generate_months
 from streamflow_offline.ingest import ingest
-from streamflow_repo.entities import user
-from streamflow_repo.services import churn_v1
-from streamflow_repo.views import payments_agg_90d_fv, subs_profile_fv, support_agg_90d_fv, usage_agg_30d_fv
+from streamflow_repo.definitions.entities import user
+from streamflow_repo.definitions.services import churn_v1
+from streamflow_repo.definitions.views import payments_agg_90d_fv, subs_profile_fv, support_agg_90d_fv, usage_agg_30d_fv
 
 UNUSED_REDIS_URL = "redis://127.0.0.1:1"
 """Feast's settings need the address of an online store. A training set never reads from the online store."""

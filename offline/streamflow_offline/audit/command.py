@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from rich.console import Console
-from streamflow_repo.connections import urls_from_environment
 from streamflow_repo.errors import SettingError
+from streamflow_repo.settings.connections import urls_from_environment
 
 from streamflow_offline.audit.job import audit_skew
 from streamflow_offline.audit.report import write_json

@@ -11,8 +11,8 @@ import redis
 from sqlalchemy.exc import SQLAlchemyError
 from streamflow_features import FeatureClient, FeatureServingError
 from streamflow_repo import JOIN_KEY
-from streamflow_repo.connections import REGISTRY_SCHEMA
-from streamflow_repo.redis_url import open_redis
+from streamflow_repo.settings.connections import REGISTRY_SCHEMA
+from streamflow_repo.settings.redis_url import open_redis
 
 from streamflow_offline.audit.cells import Feature
 from streamflow_offline.audit.compare import ComparedCell, compared

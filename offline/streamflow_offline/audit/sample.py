@@ -11,7 +11,7 @@ import psycopg
 import redis
 from psycopg import sql
 from streamflow_repo import JOIN_KEY
-from streamflow_repo.redis_url import primaries
+from streamflow_repo.settings.redis_url import primaries
 
 from streamflow_offline.errors import JobError
 from streamflow_offline.tables import LABELS

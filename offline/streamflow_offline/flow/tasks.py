@@ -8,7 +8,7 @@ from typing import ParamSpec, TypeVar
 from prefect import Task, get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
-from streamflow_repo.connections import urls_from_environment
+from streamflow_repo.settings.connections import urls_from_environment
 
 from streamflow_offline import apply, audit, ingest, materialize, training_set
 from streamflow_offline.errors import JobError

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import redis
 from streamflow_repo import JOIN_KEY
-from streamflow_repo.redis_url import open_redis
+from streamflow_repo.settings.redis_url import open_redis
 
 from streamflow_offline.errors import JobError
 from streamflow_offline.feast_store import exclusive, open_store

@@ -11,8 +11,8 @@ import psycopg
 from feast import FeatureStore
 from sqlalchemy.exc import SQLAlchemyError
 from streamflow_repo import CONTRACT_PATH
-from streamflow_repo.connections import REGISTRY_SCHEMA
 from streamflow_repo.contract import ContractError, build_contract
+from streamflow_repo.settings.connections import REGISTRY_SCHEMA
 
 from streamflow_offline.errors import JobError
 from streamflow_offline.feast_store import open_store

@@ -10,7 +10,7 @@ from functools import partial
 import psycopg
 import pyarrow as pa
 from streamflow_repo import CONTRACT_PATH
-from streamflow_repo.offline_store import OfflineStore
+from streamflow_repo.definitions.offline_store import OfflineStore
 
 from streamflow_offline.feast_store import connected
 from streamflow_offline.progress import Progress

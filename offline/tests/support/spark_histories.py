@@ -10,7 +10,7 @@ import pyarrow as pa
 from feast import FeatureView, Field
 from feast.data_source import DataSource
 from feast.types import Bool, Bytes, Float32, Float64, Int32, Int64, String, UnixTimestamp
-from streamflow_repo.entities import user
+from streamflow_repo.definitions.entities import user
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 TTL = timedelta(days=2, milliseconds=500)

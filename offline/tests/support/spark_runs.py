@@ -55,7 +55,7 @@ def chosen_spark(data: Path, conf_dir: Path) -> Iterator[None]:
 @contextmanager
 def definitions() -> Iterator[ModuleType]:
     """Yield the definitions as the environment has them now, in place of those that are loaded."""
-    names = [f"streamflow_repo.{name}" for name in _DEFINITIONS]
+    names = [f"streamflow_repo.definitions.{name}" for name in _DEFINITIONS]
     with pytest.MonkeyPatch.context() as patch:
         for name in names:
             patch.delitem(sys.modules, name, raising=False)

@@ -8,7 +8,7 @@ from feast.infra.offline_stores.contrib.spark_offline_store.spark import get_spa
 from py4j.protocol import Py4JError
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
-from streamflow_repo.offline_store import offline_store_environment
+from streamflow_repo.settings.spark import offline_store_environment
 
 from streamflow_offline.feast_store import environment_of
 from streamflow_offline.training_set.failures import EngineFailedError

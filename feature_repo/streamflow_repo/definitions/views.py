@@ -9,8 +9,8 @@ from datetime import timedelta
 from feast import FeatureView, Field
 from feast.types import Bool, Float64, Int64, String
 
-from streamflow_repo.entities import user
-from streamflow_repo.sources import (
+from streamflow_repo.definitions.entities import user
+from streamflow_repo.definitions.sources import (
     payments_agg_90d_source,
     subs_profile_source,
     support_agg_90d_source,

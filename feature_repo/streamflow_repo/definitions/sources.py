@@ -6,7 +6,7 @@ from feast.data_source import DataSource
 from feast.infra.offline_stores.contrib.postgres_offline_store.postgres_source import PostgreSQLSource
 from feast.infra.offline_stores.contrib.spark_offline_store.spark_source import SparkSource
 
-from streamflow_repo.offline_store import OfflineStore, offline_store, spark_data
+from streamflow_repo.definitions.offline_store import OfflineStore, offline_store, spark_data
 
 
 def _snapshots(table: str, *, description: str) -> DataSource:

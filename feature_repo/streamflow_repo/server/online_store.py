@@ -44,8 +44,8 @@ class OneReadRedisOnlineStoreConfig(RedisOnlineStoreConfig):
     """The settings of Feast's Redis online store, by the name that Feast derives from the class below."""
 
     # Feast's own field takes "redis" only.
-    type: Literal["streamflow_repo.online_store.OneReadRedisOnlineStore"] = (
-        "streamflow_repo.online_store.OneReadRedisOnlineStore"  # type: ignore[assignment]
+    type: Literal["streamflow_repo.server.online_store.OneReadRedisOnlineStore"] = (
+        "streamflow_repo.server.online_store.OneReadRedisOnlineStore"  # type: ignore[assignment]
     )
 
 

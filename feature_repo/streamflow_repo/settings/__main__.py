@@ -1,4 +1,4 @@
-"""`python -m streamflow_repo.environment COMMAND …`: a command that has the environment of feature_store.yaml.
+"""`python -m streamflow_repo.settings COMMAND …`: a command that has the environment of feature_store.yaml.
 
 For containers, where the environment names two URLs and the files of their passwords, and Feast's own commands are to
 work nevertheless.
@@ -9,13 +9,13 @@ import os
 import sys
 from collections.abc import Sequence
 
-from streamflow_repo.connections import (
+from streamflow_repo.errors import SettingError
+from streamflow_repo.settings.connections import (
     JOB_REDIS_TIMEOUT_S,
     SERVING_REDIS_TIMEOUT_S,
     feast_environment,
     urls_from_environment,
 )
-from streamflow_repo.errors import SettingError
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -24,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Reads POSTGRES_URL, REDIS_URL, POSTGRES_PASSWORD_FILE and REDIS_PASSWORD_FILE, FEAST_OFFLINE_STORE and
     FEAST_SPARK_DATA.
     """
-    parser = argparse.ArgumentParser(prog="python -m streamflow_repo.environment")
+    parser = argparse.ArgumentParser(prog="python -m streamflow_repo.settings")
     parser.add_argument("--job", action="store_true", help="give Redis the time that large writes take")
     parser.add_argument("command", nargs=argparse.REMAINDER, help="the command and its arguments")
     options = parser.parse_args(arguments)

@@ -8,9 +8,9 @@ from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy.engine import URL
 
 from streamflow_repo.errors import ConnectionUrlError
-from streamflow_repo.offline_store import offline_store_environment
-from streamflow_repo.password_file import with_password
-from streamflow_repo.redis_url import parse_redis_url
+from streamflow_repo.settings.password_file import with_password
+from streamflow_repo.settings.redis_url import parse_redis_url
+from streamflow_repo.settings.spark import offline_store_environment
 
 __all__ = [
     "JOB_REDIS_TIMEOUT_S",
@@ -55,7 +55,7 @@ def feast_environment(
     """
     values = {
         **_postgres_environment(postgres_url),
-        # Feast's own; the feature servers have another (serve.py).
+        # Feast's own; the feature servers have another (`server`).
         "FEAST_ONLINE_STORE": "redis",
         **_redis_environment(redis_url, redis_timeout_s),
     }

@@ -2,7 +2,7 @@
 
 from feast import FeatureService
 
-from streamflow_repo.views import payments_agg_90d_fv, subs_profile_fv, support_agg_90d_fv, usage_agg_30d_fv
+from streamflow_repo.definitions.views import payments_agg_90d_fv, subs_profile_fv, support_agg_90d_fv, usage_agg_30d_fv
 
 churn_v1 = FeatureService(
     name="churn_v1",

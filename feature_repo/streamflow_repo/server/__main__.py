@@ -13,11 +13,11 @@ import os
 
 from feast.cli.cli import cli
 
-from streamflow_repo.redis_commands import pack_by_hiredis
-from streamflow_repo.registry_refresh import outlast_outages
-from streamflow_repo.replies import remember_timestamps, write_at_once
+from streamflow_repo.server.redis_commands import pack_by_hiredis
+from streamflow_repo.server.registry_refresh import outlast_outages
+from streamflow_repo.server.replies import remember_timestamps, write_at_once
 
-_ONLINE_STORE = "streamflow_repo.online_store.OneReadRedisOnlineStore"
+_ONLINE_STORE = "streamflow_repo.server.online_store.OneReadRedisOnlineStore"
 
 
 def main() -> None:

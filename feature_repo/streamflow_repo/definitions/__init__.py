@@ -1,0 +1,1 @@
+"""What a feature is: entities, sources, feature views and feature services."""

@@ -1,0 +1,1 @@
+"""What the feature servers change in Feast's own `feast serve`."""
