@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from streamflow_loadtests.capacity.costs import MAX_BATCH_SIZE, Costs, CostsError
-from streamflow_loadtests.capacity.plan import BUSY_LIMIT, P99_ALLOWANCE, UnreachableError, per_pair, plan
 from streamflow_loadtests.capacity.queueing import play
+from streamflow_loadtests.capacity.replicas import BUSY_LIMIT, P99_ALLOWANCE, UnreachableError, per_pair, plan
 
 _COSTS = Costs(
     features=14,
@@ -108,5 +108,5 @@ def test_costs_are_measured_and_planned_with(tmp_path: Path) -> None:
 
 
 def _capacity(*arguments: str) -> str:
-    command = [sys.executable, "-c", "from streamflow_loadtests.capacity.cli import main; main()", *arguments]
+    command = [sys.executable, "-c", "from streamflow_loadtests.capacity.command import main; main()", *arguments]
     return subprocess.run(command, check=True, capture_output=True, text=True, timeout=300).stdout

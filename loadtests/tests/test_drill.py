@@ -9,11 +9,12 @@ from pathlib import Path
 
 import psutil
 import pytest
-from streamflow_loadtests.data import Values
-from streamflow_loadtests.drill import overload, run
-from streamflow_loadtests.drill.callers import CallFailedError, Told
-from streamflow_loadtests.drill.faults import FAULTS, Fault
-from streamflow_loadtests.drill.open_loop import NOT_FOUND, OK, WRONG, Call, OpenLoop
+from streamflow_loadtests.bed.data import Values
+from streamflow_loadtests.callers.gateway import CallFailedError, Told
+from streamflow_loadtests.callers.open_loop import NOT_FOUND, OK, WRONG, Call, OpenLoop
+from streamflow_loadtests.drill import outcome as run
+from streamflow_loadtests.drill import overload
+from streamflow_loadtests.drill.catalogue import FAULTS, Fault
 
 _DRILL = Path(sys.executable).parent / "drill"
 _README = Path(__file__).parents[1] / "README.md"

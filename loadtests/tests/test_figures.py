@@ -4,12 +4,13 @@ from dataclasses import replace
 from typing import Literal
 
 import pytest
-from streamflow_loadtests.arm import Role
-from streamflow_loadtests.client import Load
-from streamflow_loadtests.cpu import Cpu
-from streamflow_loadtests.measure import Cell, Spread, cell, percentile, ratios, spreads
-from streamflow_loadtests.plan import Workload
-from streamflow_loadtests.targets import TARGETS, judged
+from streamflow_loadtests.bench.arm import Role
+from streamflow_loadtests.bench.figures import Cell, Spread, cell, ratios, spreads
+from streamflow_loadtests.bench.load import Load
+from streamflow_loadtests.bench.targets import TARGETS, judged
+from streamflow_loadtests.bench.workloads import Workload
+from streamflow_loadtests.measuring.cpu import Cpu
+from streamflow_loadtests.measuring.percentile import percentile
 
 _UNDER_16 = Workload(users=1, callers=16)
 _UNDER_64 = Workload(users=1, callers=64)

@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager
 
 import grpc
 import pytest
-from streamflow_loadtests import grpc_connection
-from streamflow_loadtests.grpc_channels import BareChannel, CallError, Channel, GrpcioChannel
+from streamflow_loadtests.callers import http2 as grpc_connection
+from streamflow_loadtests.callers.channels import BareChannel, CallError, Channel, GrpcioChannel
 
 _SERVICE = "test.Service"
 _CHANNELS: list[Callable[[int], Channel]] = [BareChannel, GrpcioChannel]

@@ -6,9 +6,9 @@ from contextlib import asynccontextmanager
 
 import orjson
 import pytest
-from streamflow_loadtests.callers import Reply
-from streamflow_loadtests.grpc_channels import CallError
-from streamflow_loadtests.http_caller import HttpCaller
+from streamflow_loadtests.callers.channels import CallError
+from streamflow_loadtests.callers.http import HttpCaller
+from streamflow_loadtests.callers.replies import Reply
 from streamflow_repo import JOIN_KEY
 
 _REPLY = orjson.dumps(

@@ -12,7 +12,8 @@ import redis
 from feast.infra.online_stores.helpers import _redis_key
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
-from streamflow_loadtests.load import plan, plot, store
+from streamflow_loadtests.load import briefing as plan
+from streamflow_loadtests.load import plot, store
 from streamflow_loadtests.load.options import Options
 from streamflow_loadtests.load.pace import Lateness, Schedule
 from streamflow_loadtests.load.questions import Draw, Population, Question
@@ -222,7 +223,7 @@ def test_the_options_are_read_by_their_names() -> None:
 
 
 def test_locust_needs_nothing_that_its_image_has_not() -> None:
-    modules = "streamflow_loadtests.load.locustfile, streamflow_loadtests.load.cli"
+    modules = "streamflow_loadtests.load.locustfile, streamflow_loadtests.load.command"
     absent = (
         "{'aiohttp', 'feast', 'matplotlib', 'psycopg', 'streamflow_local', 'streamflow_offline', 'streamflow_repo'}"
     )

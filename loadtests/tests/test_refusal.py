@@ -11,14 +11,15 @@ from pathlib import Path
 import orjson
 import psutil
 import pytest
-from streamflow_loadtests import cli, client
-from streamflow_loadtests.arm import Arm, Role
-from streamflow_loadtests.callers import Reply, Request
-from streamflow_loadtests.data import Values
-from streamflow_loadtests.grpc_channels import CallError
-from streamflow_loadtests.plan import Plan, Workload
-from streamflow_loadtests.run import BenchmarkError, measure
-from streamflow_loadtests.servers import Servers
+from streamflow_loadtests.bed.data import Values
+from streamflow_loadtests.bed.servers import Servers
+from streamflow_loadtests.bench import command as cli
+from streamflow_loadtests.bench import load as client
+from streamflow_loadtests.bench.arm import Arm, Role
+from streamflow_loadtests.bench.rounds import BenchmarkError, measure
+from streamflow_loadtests.bench.workloads import Plan, Workload
+from streamflow_loadtests.callers.channels import CallError
+from streamflow_loadtests.callers.replies import Reply, Request
 from streamflow_local.process import ProcessSpec
 
 _ANSWERS: dict[str, Values] = {

@@ -5,17 +5,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from streamflow_loadtests import report
-from streamflow_loadtests.arm import Arm, Role
-from streamflow_loadtests.grpc_channels import GrpcioChannel
-from streamflow_loadtests.http_caller import HttpCaller
-from streamflow_loadtests.machine import Machine
-from streamflow_loadtests.measure import Cell
-from streamflow_loadtests.plan import DEFAULT_WORKLOADS, QUICK_WORKLOADS, Plan, Workload, crossed
-from streamflow_loadtests.plot import draw
-from streamflow_loadtests.result import Result, conditions
-from streamflow_loadtests.tables import tables
-from streamflow_loadtests.targets import TARGETS
+from streamflow_loadtests.bench import files as report
+from streamflow_loadtests.bench.arm import Arm, Role
+from streamflow_loadtests.bench.figures import Cell
+from streamflow_loadtests.bench.plot import draw
+from streamflow_loadtests.bench.result import Result, conditions
+from streamflow_loadtests.bench.tables import tables
+from streamflow_loadtests.bench.targets import TARGETS
+from streamflow_loadtests.bench.workloads import DEFAULT_WORKLOADS, QUICK_WORKLOADS, Plan, Workload, crossed
+from streamflow_loadtests.callers.channels import GrpcioChannel
+from streamflow_loadtests.callers.http import HttpCaller
+from streamflow_loadtests.measuring.machine import Machine
 
 _ARMS = ("stock", "gateway", "echo")
 _CELL = Cell(

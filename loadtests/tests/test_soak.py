@@ -10,9 +10,9 @@ from pathlib import Path
 
 import psutil
 import pytest
-from streamflow_loadtests.drill.memory import at_times
-from streamflow_loadtests.drill.open_loop import OK, Call
-from streamflow_loadtests.drill.soak import SoakResult, Tally, result_of
+from streamflow_loadtests.callers.open_loop import OK, Call
+from streamflow_loadtests.measuring.memory import at_times
+from streamflow_loadtests.soak.run import SoakResult, Tally, result_of
 
 
 def _result(tally: Tally, *, memory_mb: Mapping[str, Sequence[float]] | None = None) -> SoakResult:

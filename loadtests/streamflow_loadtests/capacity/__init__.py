@@ -1,1 +1,3 @@
-"""How many replicas a target takes: what calls cost, measured, and what follows for rates that were not."""
+"""How many replicas a rate takes, by what calls were measured to cost."""
+
+import streamflow_loadtests.bed  # noqa: F401  # its settings come before gRPC is imported

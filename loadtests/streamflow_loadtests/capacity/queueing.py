@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from streamflow_loadtests.capacity.costs import MAX_BATCH_SIZE, Costs
-from streamflow_loadtests.measure import percentile
+from streamflow_loadtests.measuring.percentile import percentile
 
 # A call's request and its reply take about as long in the gateway.
 _BEFORE_READ = 0.5

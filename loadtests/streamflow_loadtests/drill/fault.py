@@ -4,9 +4,9 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 
-from streamflow_loadtests.drill.bed import Bed
-from streamflow_loadtests.drill.callers import PlainCaller, TimedCaller
-from streamflow_loadtests.drill.open_loop import NOT_FOUND, OpenLoop
+from streamflow_loadtests.bed.bed import Bed
+from streamflow_loadtests.callers.gateway import PlainCaller, TimedCaller
+from streamflow_loadtests.callers.open_loop import NOT_FOUND, OpenLoop
 
 OUT_OF_TIME = frozenset({"DEADLINE_EXCEEDED"})
 OUTAGE = frozenset({"DEADLINE_EXCEEDED", "UNAVAILABLE", "RESOURCE_EXHAUSTED"})

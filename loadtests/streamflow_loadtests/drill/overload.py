@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from streamflow_local import ports
 from streamflow_local.process import ProcessSpec
 
-from streamflow_loadtests.drill.bed import Bed, wait_until_answered
-from streamflow_loadtests.drill.callers import PlainCaller
-from streamflow_loadtests.drill.closed_loop import peak_per_s
-from streamflow_loadtests.drill.open_loop import OK, Call, OpenLoop
-from streamflow_loadtests.measure import percentile
+from streamflow_loadtests.bed.bed import Bed, wait_until_answered
+from streamflow_loadtests.callers.closed_loop import peak_per_s
+from streamflow_loadtests.callers.gateway import PlainCaller
+from streamflow_loadtests.callers.open_loop import OK, Call, OpenLoop
+from streamflow_loadtests.measuring.percentile import percentile
 
 OVERLOAD = "five times overload"
 
@@ -92,7 +92,7 @@ async def _far_gateway(bed: Bed) -> AsyncIterator[PlainCaller]:
     port = ports.free_port()
     way = (str(port), str(bed.servers.port(bed.feature_servers[0])), str(_DELAY_MS))
     bed.servers.start(
-        ProcessSpec(name=_DELAY, command=(sys.executable, "-m", "streamflow_loadtests.delay", *way), port=port)
+        ProcessSpec(name=_DELAY, command=(sys.executable, "-m", "streamflow_loadtests.bed.delay", *way), port=port)
     )
     settings = {
         "GATEWAY_FEATURE_SERVER_URLS": f"http://127.0.0.1:{port}",

@@ -15,9 +15,9 @@ from locust.rpc import Message
 from locust.runners import STATE_INIT, STATE_STOPPED, MasterRunner, Runner, WorkerRunner
 from locust.web import WebUI
 
-from streamflow_loadtests.load import plan
+from streamflow_loadtests.load import briefing as plan
+from streamflow_loadtests.load.briefing import Plan, PlanError
 from streamflow_loadtests.load.options import add_options
-from streamflow_loadtests.load.plan import Plan, PlanError
 from streamflow_loadtests.load.report import Report, report_of
 from streamflow_loadtests.load.scenarios import Kind
 from streamflow_loadtests.load.session import Session, open_session, session_of

@@ -10,7 +10,7 @@ from locust import User, task
 from locust.env import Environment
 from locust.runners import LocalRunner, WorkerRunner
 
-from streamflow_loadtests.load import plan
+from streamflow_loadtests.load import briefing as plan
 from streamflow_loadtests.load.pace import Schedule
 from streamflow_loadtests.load.questions import Draw, Question
 from streamflow_loadtests.load.session import session_of

@@ -1,0 +1,144 @@
+"""`bench`: what `make bench` runs."""
+
+import signal
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import rich.table
+import typer
+import uvloop
+from rich.console import Console
+from streamflow_offline.errors import JobError
+
+from streamflow_loadtests.bench import arms
+from streamflow_loadtests.bench import files as report
+from streamflow_loadtests.bench.result import Result, conditions
+from streamflow_loadtests.bench.rounds import BenchmarkError, measure, served
+from streamflow_loadtests.bench.tables import tables
+from streamflow_loadtests.bench.targets import judged
+from streamflow_loadtests.bench.workloads import DEFAULT_WORKLOADS, QUICK_WORKLOADS, Plan, Workload, crossed
+from streamflow_loadtests.measuring.machine import Machine
+
+# The table of figures needs as much; a narrower terminal breaks its lines.
+_out = Console(highlight=False, width=200)
+_WORDS = ("arm", "what", "under", "against", "target", "reached")
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def bench(
+    *,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Only what the targets name, in two rounds of half a second.")
+    ] = False,
+    arm: Annotated[
+        list[str] | None,
+        typer.Option(
+            help=f"An arm to measure; of {', '.join(arms.ALL_ARMS)}, or gateway-NxM for a gateway with reads of up to "
+            "N users, M at once. Feast's own servers and the gateway by default."
+        ),
+    ] = None,
+    callers: Annotated[
+        list[int] | None,
+        typer.Option(
+            min=1,
+            help="Concurrent callers, each number with each of --users; 1, 16, 64 and 256 if only --users is given.",
+        ),
+    ] = None,
+    users: Annotated[
+        list[int] | None,
+        typer.Option(
+            min=1, max=1000, help="Users a call, each number with each of --callers; 1 if only --callers is given."
+        ),
+    ] = None,
+    rounds: Annotated[int | None, typer.Option(min=1, help="How often each arm is measured; 3 by default.")] = None,
+    duration: Annotated[
+        float | None, typer.Option(min=0.05, max=600, help="Seconds of load on each arm in each round; 2.5 by default.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="The same seed asks for the same users.")] = 0,
+    data: Annotated[Path | None, typer.Option(exists=True, help="Month folders of your own.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="A folder to write bench.md, bench.json and bench.svg into.", file_okay=False)
+    ] = None,
+    grpcio: Annotated[
+        bool, typer.Option("--grpcio", help="Ask the gRPC arms with grpc.aio, which costs the client more.")
+    ] = False,
+    require_targets: Annotated[
+        bool, typer.Option("--require-targets", help="Exit 1 when a target is not reached, or was not measured.")
+    ] = False,
+) -> None:
+    """Measure Feast's own servers and the gateway side by side; refuse to compare when a reply is wrong."""
+    plan = Plan(
+        arms=_arms(arm),
+        workloads=_workloads(users or [], callers or [], quick=quick),
+        rounds=rounds or (2 if quick else 3),
+        duration_s=duration or (0.5 if quick else 2.5),
+        warm_up_s=0.3,
+        seed=seed,
+        grpcio=grpcio,
+    )
+    result = _run(plan, data)
+    _show(result)
+    if out is not None:
+        report.write(result, out)
+        _out.print(f"\nwritten to {out}", soft_wrap=True, markup=False)
+    if require_targets and not all(outcome.reached for outcome in judged(result.cells)):
+        raise typer.Exit(1)
+
+
+def main() -> None:
+    """Run the benchmark; one that can't be compared is told in its own words, without a traceback, and exits 1."""
+    # As Ctrl-C does, so that the servers are ended in either case.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        app()
+    except (BenchmarkError, JobError, TimeoutError) as error:
+        sys.exit(f"\nno comparison: {error}")
+
+
+def _arms(chosen: list[str] | None) -> list[str]:
+    unknown = sorted(name for name in set(chosen or ()) if not arms.exists(name))
+    if unknown:
+        raise typer.BadParameter(f"{', '.join(unknown)}: no such arm; there are {', '.join(arms.ALL_ARMS)}, gateway-N")
+    return list(dict.fromkeys(chosen or arms.DEFAULT_ARMS))
+
+
+def _workloads(users: list[int], callers: list[int], *, quick: bool) -> Sequence[Workload]:
+    if users or callers:
+        return crossed(users=users, callers=callers)
+    return QUICK_WORKLOADS if quick else DEFAULT_WORKLOADS
+
+
+def _run(plan: Plan, months: Path | None) -> Result:
+    machine = Machine.here()
+    with (
+        tempfile.TemporaryDirectory(prefix="streamflow-bench-", ignore_cleanup_errors=True) as work,
+        served(plan.arms, months=months, work=Path(work), say=_say) as (chosen, servers),
+    ):
+        cells = uvloop.run(measure(plan, chosen, servers, say=_say))
+    return Result(plan=plan, machine=machine, arms=chosen, cells=cells)
+
+
+def _say(line: str) -> None:
+    _out.print(f"  {line}", soft_wrap=True)
+
+
+def _show(result: Result) -> None:
+    _out.print()
+    for arm in result.arms:
+        _out.print(f"{arm.name:<8} {arm.what}", soft_wrap=True, markup=False)
+    _out.print()
+    for line in conditions(result):
+        _out.print(line, soft_wrap=True, markup=False)
+    for table in tables(result):
+        shown = rich.table.Table(title=table.title, title_justify="left", box=None)
+        for name in table.header:
+            shown.add_column(name, justify="left" if name in _WORDS else "right")
+        for row in table.rows:
+            shown.add_row(*row)
+        _out.print()
+        _out.print(shown)

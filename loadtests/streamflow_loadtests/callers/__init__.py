@@ -1,0 +1,1 @@
+"""Calls: how each kind of server is asked, how its replies are read, when calls begin."""

@@ -1,0 +1,94 @@
+"""A load in an open loop: calls begin at a fixed rate whatever becomes of them, as those of independent callers do."""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from streamflow_loadtests.bed.data import Values
+from streamflow_loadtests.callers.gateway import CallFailedError, TimedCaller, Told
+
+_TICK_S = 0.002
+OK = "OK"
+WRONG = "WRONG"
+"""The outcome of a call that was answered, but not with what PostgreSQL has."""
+
+NOT_FOUND = "NOT_FOUND"
+"""The outcome of a call that was answered with what PostgreSQL has, but for features that it says were not found."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call that has ended; times are `time.perf_counter`'s."""
+
+    began_s: float
+    elapsed_s: float
+
+    outcome: str
+    """OK, WRONG, NOT_FOUND or the name of a gRPC status code."""
+
+    @property
+    def ended_s(self) -> float:
+        """When its answer had come."""
+        return self.began_s + self.elapsed_s
+
+
+@dataclass(kw_only=True)
+class OpenLoop:
+    """Calls of gateways for users drawn at random, each with the same deadline."""
+
+    caller: TimedCaller
+    answers: Mapping[str, Values]
+    """What a right reply holds, by user id."""
+
+    calls_per_s: float
+    timeout_s: float
+
+    note: Callable[[Call], object]
+    """Is told each call that has ended."""
+
+    seed: int = 0
+
+    answers_too: Mapping[str, Values] | None = None
+    """What a right reply may hold instead, while values change."""
+
+    late_s: float = field(default=0.0, init=False)
+    """The longest that this process was late to begin calls: what of any call's length may be its own."""
+
+    async def run(self, ended: asyncio.Event) -> None:
+        """Begin calls until `ended` is set, then wait for those in flight."""
+        drawn = random.Random(self.seed)  # noqa: S311  # repeatable draws, not secrets
+        users = list(self.answers)
+        began = last_s = time.perf_counter()
+        begun = 0
+        async with asyncio.TaskGroup() as tasks:
+            while not ended.is_set():
+                now_s = time.perf_counter()
+                self.late_s = max(self.late_s, now_s - last_s - _TICK_S)
+                last_s = now_s
+                due = int((now_s - began) * self.calls_per_s)
+                for _ in range(due - begun):
+                    tasks.create_task(self._call(drawn.choice(users)))
+                begun = due
+                await asyncio.sleep(_TICK_S)
+
+    async def _call(self, user_id: str) -> None:
+        began_s = time.perf_counter()
+        try:
+            message = await self.caller.ask(user_id, timeout_s=self.timeout_s)
+        except CallFailedError as error:
+            self.note(Call(began_s, time.perf_counter() - began_s, error.code))
+            return
+        elapsed_s = time.perf_counter() - began_s
+        self.note(Call(began_s, elapsed_s, self._outcome(self.caller.read(message), user_id)))
+
+    def _outcome(self, told: Told, user_id: str) -> str:
+        right = [self.answers[user_id], *([] if self.answers_too is None else [self.answers_too[user_id]])]
+        if told.user_id != user_id:
+            return WRONG
+        if told.values in right:
+            return OK
+        missed = {name: None if name in told.not_found else value for name, value in right[0].items()}
+        known = len(told.not_found) < len(missed)
+        return NOT_FOUND if told.values == missed and told.user_known == known else WRONG

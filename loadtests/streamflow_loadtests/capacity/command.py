@@ -1,0 +1,158 @@
+"""`capacity`: what calls cost, and the replicas that a target takes."""
+
+import json
+import signal
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import rich.table
+import typer
+import uvloop
+from rich.console import Console
+from streamflow_offline.errors import JobError
+
+from streamflow_loadtests.bed.bed import Bed, DrillError, bed
+from streamflow_loadtests.capacity.costs import Costs, CostsError
+from streamflow_loadtests.capacity.measurement import Measurement, Point
+from streamflow_loadtests.capacity.queueing import play
+from streamflow_loadtests.capacity.replicas import Plan, UnreachableError, plan
+from streamflow_loadtests.measuring.machine import Machine
+
+_out = Console(highlight=False, width=160)
+_FEW_FEATURES = 4
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command("measure")
+def measure_costs(
+    *,
+    duration: Annotated[float, typer.Option(min=0.5, max=120, help="Seconds of each of the eleven loads.")] = 8.0,
+    data: Annotated[Path | None, typer.Option(exists=True, help="Month folders of your own.")] = None,
+    as_json: Annotated[Path | None, typer.Option("--json", help="Write what was measured to this file.")] = None,
+) -> None:
+    """Measure what calls cost on this machine, and hold the model to what they meet with at three rates."""
+    machine = Machine.here()
+    with (
+        tempfile.TemporaryDirectory(prefix="streamflow-capacity-", ignore_cleanup_errors=True) as work,
+        bed(months=data, work=Path(work), say=_say) as found,
+    ):
+        costs, few, points = uvloop.run(_measured(found, duration_s=duration))
+    _show_costs(few, costs)
+    _show_points(costs, points)
+    if as_json is not None:
+        content = {
+            "machine": asdict(machine),
+            "costs": costs.as_json(),
+            "costs_of_few_features": few.as_json(),
+            "points": [asdict(point) for point in points],
+        }
+        as_json.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+@app.command("plan")
+def plan_replicas(
+    *,
+    costs: Annotated[Path, typer.Option(help="What `capacity measure --json` has written.")],
+    rate: Annotated[list[float], typer.Option(min=1, help="Calls of one user a second; once for each target.")],
+    p99_ms: Annotated[float, typer.Option(min=0.1, help="Within which 99 % of calls are to be answered.")] = 20.0,
+    users: Annotated[int, typer.Option(min=1, help="How many users the online store holds.")] = 1_000_000,
+) -> None:
+    """Print the replicas that each rate takes."""
+    known = Costs.of_file(costs)
+    _show_plans([plan(known, calls_per_s=calls_per_s, p99_ms=p99_ms, users=users) for calls_per_s in rate])
+
+
+def main() -> None:
+    """Run a command; what can't be done is told in its own words, without a traceback, and exits 1."""
+    # As Ctrl-C does, so that the servers are ended in either case.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        app()
+    except (CostsError, UnreachableError, DrillError, JobError, TimeoutError) as error:
+        sys.exit(f"\n{error}")
+
+
+async def _measured(bed: Bed, *, duration_s: float) -> tuple[Costs, Costs, Sequence[Point]]:
+    measurement = Measurement(bed, duration_s=duration_s)
+    await measurement.start()
+    references = list(bed.dataset.references)
+    _say("measuring costs")
+    costs = await measurement.costs(features=references)
+    _say(f"measuring costs of {_FEW_FEATURES} features")
+    few = await measurement.costs(features=references[:_FEW_FEATURES])
+    _say("loading it at three rates")
+    return costs, few, await measurement.points(costs)
+
+
+def _say(line: str) -> None:
+    _out.print(f"  {line}", soft_wrap=True)
+
+
+def _table(*header: str) -> rich.table.Table:
+    table = rich.table.Table(box=None)
+    for name in header:
+        table.add_column(name, justify="right")
+    table.columns[0].justify = "left"
+    return table
+
+
+def _show_costs(*measured: Costs) -> None:
+    table = _table("ms unless it says otherwise", *(f"{costs.features} features" for costs in measured))
+    rows = [costs.as_json() for costs in measured]
+    for name in rows[0]:
+        if name != "features":
+            scale = 1000 if name.endswith("_s") else 1
+            table.add_row(name.removesuffix("_s"), *(f"{row[name] * scale:,.3f}" for row in rows))
+    _out.print()
+    _out.print(table)
+
+
+def _show_points(costs: Costs, points: Sequence[Point]) -> None:
+    table = _table("calls/s", "", "p50 ms", "p99 ms", "users a read", "gateway cores", "feature server cores")
+    for point in points:
+        for what, found in (("measured", point), ("model", play(costs, point.calls_per_s))):
+            table.add_row(
+                f"{point.calls_per_s:,.0f}",
+                what,
+                f"{found.p50_s * 1000:.2f}",
+                f"{found.p99_s * 1000:.2f}",
+                f"{found.users_a_read:.1f}",
+                f"{found.gateway_cores:.2f}",
+                f"{found.feature_server_cores:.2f}",
+            )
+    _out.print()
+    _out.print(table)
+
+
+def _show_plans(plans: Sequence[Plan]) -> None:
+    table = _table(
+        "calls/s",
+        "p99 ms by the model",
+        "calls/s a pair",
+        "users a read",
+        "pairs, one to spare",
+        "cores busy",
+        "GB of pairs",
+        "Redis primaries",
+        "GB in Redis",
+        "Gbit/s of replies",
+    )
+    for found in plans:
+        table.add_row(
+            f"{found.calls_per_s:,.0f}",
+            f"{found.at_that.p99_s * 1000:.1f}",
+            f"{found.calls_per_s_a_pair:,.0f}",
+            f"{found.at_that.users_a_read:.1f}",
+            f"{found.pairs:,}",
+            f"{found.cores:,.1f}",
+            f"{found.memory_gb:,.1f}",
+            f"{found.store_primaries:,}",
+            f"{found.store_gb:,.2f}",
+            f"{found.replies_gbit_per_s:,.2f}",
+        )
+    _out.print(table)

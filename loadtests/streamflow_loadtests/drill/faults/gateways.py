@@ -1,0 +1,121 @@
+"""Faults of gateways and of the way to their feature servers."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from streamflow.features.v1 import user_feature_service_pb2
+from streamflow_local import ports
+from streamflow_local.process import ProcessSpec
+
+from streamflow_loadtests.bed.bed import GATEWAY, Bed, wait_until_answered
+from streamflow_loadtests.bed.processes import becomes, listening, restarted
+from streamflow_loadtests.callers.gateway import BalancedCaller, PlainCaller, TimedCaller
+from streamflow_loadtests.drill.fault import Fault, Scene
+
+SECOND_GATEWAY = "gateway-2"
+
+_SERVICE = user_feature_service_pb2.DESCRIPTOR.services_by_name["UserFeatureService"].full_name
+_FAR_GATEWAY = "gateway-far"
+_DELAY_MS = 100
+_SLOW_S = 4.0
+_READY_TIMEOUT_S = 30.0
+
+
+@asynccontextmanager
+async def two_gateways(bed: Bed) -> AsyncIterator[BalancedCaller]:
+    """Start a second gateway before the same feature servers, and load both through the Python client."""
+    port = bed.start_gateway(SECOND_GATEWAY, settings={})
+    async with bed.ending(SECOND_GATEWAY):
+        await wait_until_answered(bed, SECOND_GATEWAY, port)
+        caller = BalancedCaller([bed.config.gateway_grpc_port, port])
+        try:
+            yield caller
+        finally:
+            await caller.close()
+
+
+async def ready(port: int) -> bool:
+    """Return whether a gateway's gRPC health, which balancers and the client go by, is SERVING within 30 s."""
+    request = health_pb2.HealthCheckRequest(service=_SERVICE)
+
+    async def serving() -> bool:
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            stub: Any = health_pb2_grpc.HealthStub(channel)
+            try:
+                reply = await stub.Check(request, timeout=1.0)
+            except grpc.aio.AioRpcError:
+                return False
+        return bool(reply.status == health_pb2.HealthCheckResponse.SERVING)
+
+    return await becomes(serving, timeout_s=_READY_TIMEOUT_S)
+
+
+@asynccontextmanager
+async def _rolled(scene: Scene) -> AsyncIterator[None]:
+    servers = scene.bed.servers
+    for name in (GATEWAY, SECOND_GATEWAY):
+        await restarted(servers, name)
+        scene.expect(await ready(servers.port(name)), f"{name} was not ready {_READY_TIMEOUT_S:g} s after its restart")
+    yield
+
+
+@asynccontextmanager
+async def _behind_delays(bed: Bed) -> AsyncIterator[TimedCaller]:
+    """Start a gateway to whose feature servers the way can be made longer, and load it."""
+    async with AsyncExitStack() as stack:
+        urls = []
+        for name, server in zip(_delays(bed), bed.feature_servers, strict=True):
+            port = ports.free_port()
+            way = (str(port), str(bed.servers.port(server)), str(_DELAY_MS))
+            command = (sys.executable, "-m", "streamflow_loadtests.bed.delay", *way)
+            bed.servers.start(ProcessSpec(name=name, command=command, port=port))
+            await stack.enter_async_context(bed.ending(name))
+            await listening(port)
+            bed.servers.process(name).send_signal(signal.SIGUSR2)
+            urls.append(f"http://127.0.0.1:{port}")
+        port = bed.start_gateway(_FAR_GATEWAY, settings={"GATEWAY_FEATURE_SERVER_URLS": ",".join(urls)})
+        await stack.enter_async_context(bed.ending(_FAR_GATEWAY))
+        await wait_until_answered(bed, _FAR_GATEWAY, port)
+        caller = PlainCaller(port)
+        stack.push_async_callback(caller.close)
+        yield caller
+
+
+@asynccontextmanager
+async def _slow(scene: Scene, names: Sequence[str]) -> AsyncIterator[None]:
+    processes = [scene.bed.servers.process(name) for name in names]
+    for process in processes:
+        process.send_signal(signal.SIGUSR1)
+    await asyncio.sleep(_SLOW_S)
+    for process in processes:
+        process.send_signal(signal.SIGUSR2)
+    yield
+
+
+def _delays(bed: Bed) -> list[str]:
+    return [f"delay-of-{name}" for name in bed.feature_servers]
+
+
+FAULTS = (
+    Fault(
+        name="gateways restarted in turn",
+        stage=two_gateways,
+        inject=_rolled,
+    ),
+    Fault(
+        name=f"a feature server {_DELAY_MS} ms slower",
+        stage=_behind_delays,
+        inject=lambda scene: _slow(scene, _delays(scene.bed)[:1]),
+    ),
+    Fault(
+        name=f"all feature servers {_DELAY_MS} ms slower",
+        stage=_behind_delays,
+        inject=lambda scene: _slow(scene, _delays(scene.bed)),
+    ),
+)

@@ -1,0 +1,88 @@
+"""Faults of Valkey and PostgreSQL."""
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import psutil
+from streamflow_local import postgres
+
+from streamflow_loadtests.bed.bed import REGISTRY_REFRESH_S
+from streamflow_loadtests.bed.processes import frozen, kill, killed, listening
+from streamflow_loadtests.drill.fault import EMPTY, OUTAGE, Fault, Scene
+from streamflow_loadtests.drill.faults import jobs
+from streamflow_loadtests.drill.faults.changes import service_added
+
+_POSTGRES_TIMEOUT_S = 30.0
+
+
+def _valkey(scene: Scene) -> psutil.Process:
+    return scene.bed.servers.process("valkey")
+
+
+@asynccontextmanager
+async def _emptied(scene: Scene) -> AsyncIterator[None]:
+    bed = scene.bed
+    await asyncio.to_thread(kill, bed.servers, "valkey")
+    await asyncio.to_thread(bed.servers.stop, "valkey")
+    # Its append-only file would bring everything back.
+    for kept in (bed.work / "valkey").iterdir():
+        shutil.rmtree(kept) if kept.is_dir() else kept.unlink()
+    await asyncio.to_thread(bed.servers.restart, "valkey")
+    await listening(bed.servers.port("valkey"))
+    await asyncio.sleep(1.0)
+    await jobs.materialize(bed)
+    yield
+
+
+@asynccontextmanager
+async def _postgres_stopped(scene: Scene) -> AsyncIterator[None]:
+    async with _without_postgres(scene, for_s=2.5 * REGISTRY_REFRESH_S):
+        yield
+
+
+@asynccontextmanager
+async def _postgres_restarted(scene: Scene) -> AsyncIterator[None]:
+    # Long enough for a refresh of the registry to fail.
+    async with _without_postgres(scene, for_s=1.2 * REGISTRY_REFRESH_S):
+        async with service_added(scene):
+            pass
+        yield
+
+
+@asynccontextmanager
+async def _without_postgres(scene: Scene, *, for_s: float) -> AsyncIterator[None]:
+    bed = scene.bed
+    await asyncio.to_thread(bed.servers.stop, "postgres")
+    await asyncio.sleep(for_s)
+    await asyncio.to_thread(bed.servers.restart, "postgres")
+    await asyncio.to_thread(postgres.wait_until_ready, bed.postgres_url, timeout_s=_POSTGRES_TIMEOUT_S)
+    yield
+
+
+FAULTS = (
+    Fault(
+        name="Valkey frozen",
+        inject=lambda scene: frozen([_valkey(scene)], for_s=3.0),
+        may_fail_as=OUTAGE,
+    ),
+    Fault(
+        name="Valkey killed",
+        inject=lambda scene: killed(scene.bed.servers, "valkey", for_s=2.0),
+        may_fail_as=OUTAGE,
+    ),
+    Fault(
+        name="Valkey restarted empty",
+        inject=_emptied,
+        may_fail_as=EMPTY,
+    ),
+    Fault(
+        name="PostgreSQL stopped",
+        inject=_postgres_stopped,
+    ),
+    Fault(
+        name="PostgreSQL restarted",
+        inject=_postgres_restarted,
+    ),
+)

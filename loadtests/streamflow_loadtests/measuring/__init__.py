@@ -1,0 +1,1 @@
+"""What a load is measured by: durations, CPU time, memory, the machine."""
