@@ -29,26 +29,26 @@ def _buf(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([str(_BUF), *arguments], check=False, capture_output=True, text=True, timeout=60)
 
 
-def test_a_removed_field_is_refused(edited: Path) -> None:
+def test_a_removed_field_is_rejected(edited: Path) -> None:
     _edit(edited, "feature.proto", "  bool user_known = 3;\n", "")
     result = _buf("breaking", str(edited), "--against", str(_PROTOS))
     assert result.returncode != 0
     assert 'field "3" with name "user_known"' in result.stdout
 
 
-def test_a_field_of_another_type_is_refused(edited: Path) -> None:
+def test_a_field_of_another_type_is_rejected(edited: Path) -> None:
     _edit(edited, "feature.proto", "double double_value = 8", "float double_value = 8")
     assert _buf("breaking", str(edited), "--against", str(_PROTOS)).returncode != 0
 
 
-def test_an_element_without_a_comment_is_refused(edited: Path) -> None:
+def test_an_element_without_a_comment_is_rejected(edited: Path) -> None:
     _edit(edited, "feature.proto", "    // A Bool feature.\n", "")
     result = _buf("lint", str(edited))
     assert result.returncode != 0
     assert "bool_value" in result.stdout
 
 
-def test_an_added_field_is_no_break(edited: Path) -> None:
+def test_an_added_field_is_accepted(edited: Path) -> None:
     _edit(
         edited,
         "feature.proto",

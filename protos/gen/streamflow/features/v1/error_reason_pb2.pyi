@@ -29,19 +29,19 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_USER_ID_EMPTY: _ErrorReason.ValueType  # 2
     """INVALID_ARGUMENT: no user id was given."""
     ERROR_REASON_USER_ID_TOO_LONG: _ErrorReason.ValueType  # 3
-    """INVALID_ARGUMENT: the user id is longer than the gateway takes. Metadata: max_bytes."""
+    """INVALID_ARGUMENT: the user id is longer than the gateway accepts. Metadata: max_bytes."""
     ERROR_REASON_USER_ID_MALFORMED: _ErrorReason.ValueType  # 4
-    """INVALID_ARGUMENT: the user id is not of the join key's pattern. Metadata: pattern."""
+    """INVALID_ARGUMENT: the user id does not match the join key's pattern. Metadata: pattern."""
     ERROR_REASON_FEATURE_SERVICE_EMPTY: _ErrorReason.ValueType  # 5
-    """INVALID_ARGUMENT: the selection names a feature service with no name."""
+    """INVALID_ARGUMENT: the selection's feature service has an empty name."""
     ERROR_REASON_FEATURE_SERVICE_UNKNOWN: _ErrorReason.ValueType  # 6
     """NOT_FOUND: the contract has no such feature service. Metadata: feature_service."""
     ERROR_REASON_FEATURE_REFERENCES_EMPTY: _ErrorReason.ValueType  # 7
-    """INVALID_ARGUMENT: the selection is a list of feature references without any."""
+    """INVALID_ARGUMENT: the selection's list of feature references is empty."""
     ERROR_REASON_FEATURE_REFERENCES_TOO_MANY: _ErrorReason.ValueType  # 8
     """INVALID_ARGUMENT: the selection has more feature references than the contract has features. Metadata: max_references."""
     ERROR_REASON_FEATURE_REFERENCE_MALFORMED: _ErrorReason.ValueType  # 9
-    """INVALID_ARGUMENT: a feature reference is not of the form "feature_view:feature". Metadata: feature_reference."""
+    """INVALID_ARGUMENT: a feature reference does not have the form "feature_view:feature". Metadata: feature_reference."""
     ERROR_REASON_FEATURE_REFERENCE_DUPLICATE: _ErrorReason.ValueType  # 10
     """INVALID_ARGUMENT: a feature reference is given twice. Metadata: feature_reference."""
     ERROR_REASON_FEATURE_VIEW_UNKNOWN: _ErrorReason.ValueType  # 11
@@ -49,53 +49,53 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_FEATURE_UNKNOWN: _ErrorReason.ValueType  # 12
     """NOT_FOUND: the feature view has no such feature. Metadata: feature_reference, feature_view, feature."""
     ERROR_REASON_DEADLINE_EXCEEDED: _ErrorReason.ValueType  # 13
-    """DEADLINE_EXCEEDED: the call's time ran out before the feature server had answered."""
+    """DEADLINE_EXCEEDED: the call's deadline passed before the feature server answered."""
     ERROR_REASON_UPSTREAM_UNAVAILABLE: _ErrorReason.ValueType  # 14
-    """UNAVAILABLE: the feature server could not be reached, or could not read its online store. Worth a retry."""
+    """UNAVAILABLE: the feature server could not be reached, or could not read its online store. A retry can succeed."""
     ERROR_REASON_UPSTREAM_MISMATCH: _ErrorReason.ValueType  # 15
-    """INTERNAL: the feature server answered what the contract does not allow, such as a view that it does not know: feature
-    server and gateway are not on the same definitions.
+    """INTERNAL: the feature server's answer contradicts the contract. For example, the feature server does not know a feature
+    view. Feature server and gateway use different definitions.
     """
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 16
-    """INTERNAL: a fault of the gateway."""
+    """INTERNAL: the gateway failed. The gateway's log has the cause."""
     ERROR_REASON_OVERLOADED: _ErrorReason.ValueType  # 17
-    """RESOURCE_EXHAUSTED: too many calls are waiting, or the deadline can't be met judging by how long reads take now. Sent at
-    once, with google.rpc.RetryInfo.
+    """RESOURCE_EXHAUSTED: too many calls are waiting, or reads now take too long to meet the deadline. Sent immediately, with
+    google.rpc.RetryInfo.
     """
     ERROR_REASON_FEATURE_VIEW_NOT_READY: _ErrorReason.ValueType  # 18
-    """UNAVAILABLE: a feature view can't be served while its state changes, such as while it is first materialized. Sent with
-    google.rpc.RetryInfo. Metadata: feature_view.
+    """UNAVAILABLE: a feature view can't be served while its state changes, for example during the first materialization. Sent
+    with google.rpc.RetryInfo. Metadata: feature_view.
     """
     ERROR_REASON_REJECTED_UPSTREAM: _ErrorReason.ValueType  # 19
-    """INVALID_ARGUMENT: the feature server can't read what was asked for this user."""
+    """INVALID_ARGUMENT: the feature server rejected the request for this user."""
     ERROR_REASON_CONTRACT_MISMATCH: _ErrorReason.ValueType  # 20
-    """FAILED_PRECONDITION: the request was built for another contract. Metadata: requested_hash, contract_hash."""
+    """FAILED_PRECONDITION: the request was built for a different contract. Metadata: requested_hash, contract_hash."""
     ERROR_REASON_FEATURES_TOO_OLD: _ErrorReason.ValueType  # 21
-    """FAILED_PRECONDITION: a feature is older than its maximum age, and the request's policy is to fail. Metadata: each such
-    feature's name, and its age in seconds.
+    """FAILED_PRECONDITION: a feature is older than its maximum age, and the request's staleness policy is FAIL. Metadata: the
+    name of each such feature, and its age in seconds.
     """
     ERROR_REASON_MAX_AGE_INVALID: _ErrorReason.ValueType  # 22
     """INVALID_ARGUMENT: the request's maximum age is negative or out of range."""
     ERROR_REASON_STALENESS_POLICY_UNKNOWN: _ErrorReason.ValueType  # 23
-    """INVALID_ARGUMENT: the staleness policy is none that the gateway knows."""
+    """INVALID_ARGUMENT: the gateway does not know the staleness policy."""
     ERROR_REASON_USER_IDS_EMPTY: _ErrorReason.ValueType  # 24
-    """INVALID_ARGUMENT: a batch names no user."""
+    """INVALID_ARGUMENT: a batch has no user ids."""
     ERROR_REASON_USER_IDS_TOO_MANY: _ErrorReason.ValueType  # 25
-    """INVALID_ARGUMENT: a batch names more users than the gateway takes. Metadata: max_users."""
+    """INVALID_ARGUMENT: a batch has more user ids than the gateway accepts. Metadata: max_users."""
     ERROR_REASON_TIMEOUT_INVALID: _ErrorReason.ValueType  # 26
-    """INVALID_ARGUMENT: a message's timeout is not above zero, or out of range."""
+    """INVALID_ARGUMENT: a message's timeout is zero, negative or out of range."""
     ERROR_REASON_SHUTTING_DOWN: _ErrorReason.ValueType  # 27
-    """UNAVAILABLE: the gateway is ending, and the stream with it. What it had read has been answered; ask the rest anew on
-    another connection.
+    """UNAVAILABLE: the gateway is shutting down and ends the stream. The gateway has answered every message that it read. Send
+    the other messages again on another connection.
     """
     ERROR_REASON_CREDENTIALS_INVALID: _ErrorReason.ValueType  # 28
-    """UNAUTHENTICATED: the feature server does not take the call's authorization metadata, or wants some."""
+    """UNAUTHENTICATED: the feature server rejected the call's authorization metadata, or the call has none."""
     ERROR_REASON_PERMISSION_DENIED: _ErrorReason.ValueType  # 29
-    """PERMISSION_DENIED: the feature server does not let these credentials read the features."""
+    """PERMISSION_DENIED: these credentials may not read the features."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
-    """ErrorReason is the reason of an error, for programs: the name of a value is the reason of the google.rpc.ErrorInfo in
-    the error's details. Reasons are only ever added.
+    """ErrorReason says to a program why a call failed. The name of a value is the reason of the google.rpc.ErrorInfo in the
+    error's details. Reasons are added and never removed.
     """
 
 ERROR_REASON_UNSPECIFIED: ErrorReason.ValueType  # 0
@@ -105,19 +105,19 @@ ERROR_REASON_REQUEST_MALFORMED: ErrorReason.ValueType  # 1
 ERROR_REASON_USER_ID_EMPTY: ErrorReason.ValueType  # 2
 """INVALID_ARGUMENT: no user id was given."""
 ERROR_REASON_USER_ID_TOO_LONG: ErrorReason.ValueType  # 3
-"""INVALID_ARGUMENT: the user id is longer than the gateway takes. Metadata: max_bytes."""
+"""INVALID_ARGUMENT: the user id is longer than the gateway accepts. Metadata: max_bytes."""
 ERROR_REASON_USER_ID_MALFORMED: ErrorReason.ValueType  # 4
-"""INVALID_ARGUMENT: the user id is not of the join key's pattern. Metadata: pattern."""
+"""INVALID_ARGUMENT: the user id does not match the join key's pattern. Metadata: pattern."""
 ERROR_REASON_FEATURE_SERVICE_EMPTY: ErrorReason.ValueType  # 5
-"""INVALID_ARGUMENT: the selection names a feature service with no name."""
+"""INVALID_ARGUMENT: the selection's feature service has an empty name."""
 ERROR_REASON_FEATURE_SERVICE_UNKNOWN: ErrorReason.ValueType  # 6
 """NOT_FOUND: the contract has no such feature service. Metadata: feature_service."""
 ERROR_REASON_FEATURE_REFERENCES_EMPTY: ErrorReason.ValueType  # 7
-"""INVALID_ARGUMENT: the selection is a list of feature references without any."""
+"""INVALID_ARGUMENT: the selection's list of feature references is empty."""
 ERROR_REASON_FEATURE_REFERENCES_TOO_MANY: ErrorReason.ValueType  # 8
 """INVALID_ARGUMENT: the selection has more feature references than the contract has features. Metadata: max_references."""
 ERROR_REASON_FEATURE_REFERENCE_MALFORMED: ErrorReason.ValueType  # 9
-"""INVALID_ARGUMENT: a feature reference is not of the form "feature_view:feature". Metadata: feature_reference."""
+"""INVALID_ARGUMENT: a feature reference does not have the form "feature_view:feature". Metadata: feature_reference."""
 ERROR_REASON_FEATURE_REFERENCE_DUPLICATE: ErrorReason.ValueType  # 10
 """INVALID_ARGUMENT: a feature reference is given twice. Metadata: feature_reference."""
 ERROR_REASON_FEATURE_VIEW_UNKNOWN: ErrorReason.ValueType  # 11
@@ -125,47 +125,47 @@ ERROR_REASON_FEATURE_VIEW_UNKNOWN: ErrorReason.ValueType  # 11
 ERROR_REASON_FEATURE_UNKNOWN: ErrorReason.ValueType  # 12
 """NOT_FOUND: the feature view has no such feature. Metadata: feature_reference, feature_view, feature."""
 ERROR_REASON_DEADLINE_EXCEEDED: ErrorReason.ValueType  # 13
-"""DEADLINE_EXCEEDED: the call's time ran out before the feature server had answered."""
+"""DEADLINE_EXCEEDED: the call's deadline passed before the feature server answered."""
 ERROR_REASON_UPSTREAM_UNAVAILABLE: ErrorReason.ValueType  # 14
-"""UNAVAILABLE: the feature server could not be reached, or could not read its online store. Worth a retry."""
+"""UNAVAILABLE: the feature server could not be reached, or could not read its online store. A retry can succeed."""
 ERROR_REASON_UPSTREAM_MISMATCH: ErrorReason.ValueType  # 15
-"""INTERNAL: the feature server answered what the contract does not allow, such as a view that it does not know: feature
-server and gateway are not on the same definitions.
+"""INTERNAL: the feature server's answer contradicts the contract. For example, the feature server does not know a feature
+view. Feature server and gateway use different definitions.
 """
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 16
-"""INTERNAL: a fault of the gateway."""
+"""INTERNAL: the gateway failed. The gateway's log has the cause."""
 ERROR_REASON_OVERLOADED: ErrorReason.ValueType  # 17
-"""RESOURCE_EXHAUSTED: too many calls are waiting, or the deadline can't be met judging by how long reads take now. Sent at
-once, with google.rpc.RetryInfo.
+"""RESOURCE_EXHAUSTED: too many calls are waiting, or reads now take too long to meet the deadline. Sent immediately, with
+google.rpc.RetryInfo.
 """
 ERROR_REASON_FEATURE_VIEW_NOT_READY: ErrorReason.ValueType  # 18
-"""UNAVAILABLE: a feature view can't be served while its state changes, such as while it is first materialized. Sent with
-google.rpc.RetryInfo. Metadata: feature_view.
+"""UNAVAILABLE: a feature view can't be served while its state changes, for example during the first materialization. Sent
+with google.rpc.RetryInfo. Metadata: feature_view.
 """
 ERROR_REASON_REJECTED_UPSTREAM: ErrorReason.ValueType  # 19
-"""INVALID_ARGUMENT: the feature server can't read what was asked for this user."""
+"""INVALID_ARGUMENT: the feature server rejected the request for this user."""
 ERROR_REASON_CONTRACT_MISMATCH: ErrorReason.ValueType  # 20
-"""FAILED_PRECONDITION: the request was built for another contract. Metadata: requested_hash, contract_hash."""
+"""FAILED_PRECONDITION: the request was built for a different contract. Metadata: requested_hash, contract_hash."""
 ERROR_REASON_FEATURES_TOO_OLD: ErrorReason.ValueType  # 21
-"""FAILED_PRECONDITION: a feature is older than its maximum age, and the request's policy is to fail. Metadata: each such
-feature's name, and its age in seconds.
+"""FAILED_PRECONDITION: a feature is older than its maximum age, and the request's staleness policy is FAIL. Metadata: the
+name of each such feature, and its age in seconds.
 """
 ERROR_REASON_MAX_AGE_INVALID: ErrorReason.ValueType  # 22
 """INVALID_ARGUMENT: the request's maximum age is negative or out of range."""
 ERROR_REASON_STALENESS_POLICY_UNKNOWN: ErrorReason.ValueType  # 23
-"""INVALID_ARGUMENT: the staleness policy is none that the gateway knows."""
+"""INVALID_ARGUMENT: the gateway does not know the staleness policy."""
 ERROR_REASON_USER_IDS_EMPTY: ErrorReason.ValueType  # 24
-"""INVALID_ARGUMENT: a batch names no user."""
+"""INVALID_ARGUMENT: a batch has no user ids."""
 ERROR_REASON_USER_IDS_TOO_MANY: ErrorReason.ValueType  # 25
-"""INVALID_ARGUMENT: a batch names more users than the gateway takes. Metadata: max_users."""
+"""INVALID_ARGUMENT: a batch has more user ids than the gateway accepts. Metadata: max_users."""
 ERROR_REASON_TIMEOUT_INVALID: ErrorReason.ValueType  # 26
-"""INVALID_ARGUMENT: a message's timeout is not above zero, or out of range."""
+"""INVALID_ARGUMENT: a message's timeout is zero, negative or out of range."""
 ERROR_REASON_SHUTTING_DOWN: ErrorReason.ValueType  # 27
-"""UNAVAILABLE: the gateway is ending, and the stream with it. What it had read has been answered; ask the rest anew on
-another connection.
+"""UNAVAILABLE: the gateway is shutting down and ends the stream. The gateway has answered every message that it read. Send
+the other messages again on another connection.
 """
 ERROR_REASON_CREDENTIALS_INVALID: ErrorReason.ValueType  # 28
-"""UNAUTHENTICATED: the feature server does not take the call's authorization metadata, or wants some."""
+"""UNAUTHENTICATED: the feature server rejected the call's authorization metadata, or the call has none."""
 ERROR_REASON_PERMISSION_DENIED: ErrorReason.ValueType  # 29
-"""PERMISSION_DENIED: the feature server does not let these credentials read the features."""
+"""PERMISSION_DENIED: these credentials may not read the features."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -28,8 +28,8 @@ if _version_not_supported:
 class UserFeatureServiceStub(object):
     """UserFeatureService serves the newest features of a user from the online store.
 
-    Every error carries google.rpc.ErrorInfo in its details, whose domain is "streamflow.features.v1" and whose reason is
-    the name of a value of ErrorReason; an INVALID_ARGUMENT carries google.rpc.BadRequest beside it.
+    The details of every error contain a google.rpc.ErrorInfo. Its domain is "streamflow.features.v1", and its reason is the
+    name of a value of ErrorReason. The details of an INVALID_ARGUMENT also contain a google.rpc.BadRequest.
     """
 
     def __init__(self, channel):
@@ -68,50 +68,50 @@ class UserFeatureServiceStub(object):
 class UserFeatureServiceServicer(object):
     """UserFeatureService serves the newest features of a user from the online store.
 
-    Every error carries google.rpc.ErrorInfo in its details, whose domain is "streamflow.features.v1" and whose reason is
-    the name of a value of ErrorReason; an INVALID_ARGUMENT carries google.rpc.BadRequest beside it.
+    The details of every error contain a google.rpc.ErrorInfo. Its domain is "streamflow.features.v1", and its reason is the
+    name of a value of ErrorReason. The details of an INVALID_ARGUMENT also contain a google.rpc.BadRequest.
     """
 
     def GetUserFeatures(self, request, context):
         """GetUserFeatures returns one user's features in contract order.
 
-        A user whom no feature view knows is not an error: the reply then holds every selected feature with the status
-        FEATURE_STATUS_NOT_FOUND, and user_known is false.
+        An unknown user is not an error: every selected feature then has the status FEATURE_STATUS_NOT_FOUND, and user_known is
+        false.
 
-        The call's own deadline bounds the work; a call without one gets the gateway's default.
+        The gateway stops work at the call's deadline. A call without a deadline gets the gateway's default.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def BatchGetUserFeatures(self, request, context):
-        """BatchGetUserFeatures returns the same features of several users, one result a user, in the order asked.
+        """BatchGetUserFeatures returns the same features of several users, one result for each user, in the order of the request.
 
-        What is wrong with one user's id is that user's error. What is wrong with the selection, and a failure of the feature
-        server, is the call's. Calls for single users go on between the reads that a large batch is cut into.
+        A wrong user id is the error of that user's result. A wrong selection, or a failure of the feature server, is the error of
+        the call. The gateway splits a large batch into several reads and answers other calls between them.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def StreamUserFeatures(self, request_iterator, context):
-        """StreamUserFeatures answers each message by its request id as soon as it is ready, so in any order. What is wrong with a
-        message is that message's error; the stream goes on. When the gateway ends, what it has read is answered, and then the
-        stream is UNAVAILABLE.
+        """StreamUserFeatures answers each message as soon as the answer is ready, in any order; the request id links answer and
+        message. An error of one message does not end the stream. When the gateway shuts down, the gateway answers the messages
+        that it has read and ends the stream with UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetFeatureService(self, request, context):
-        """GetFeatureService describes one feature service of the contract that the gateway answers by. An unknown one is NOT_FOUND.
+        """GetFeatureService describes one feature service of the gateway's contract. An unknown feature service is NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListFeatureServices(self, request, context):
-        """ListFeatureServices describes all feature services of that contract, by name.
+        """ListFeatureServices describes all feature services of the gateway's contract, in the order of their names.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -156,8 +156,8 @@ def add_UserFeatureServiceServicer_to_server(servicer, server):
 class UserFeatureService(object):
     """UserFeatureService serves the newest features of a user from the online store.
 
-    Every error carries google.rpc.ErrorInfo in its details, whose domain is "streamflow.features.v1" and whose reason is
-    the name of a value of ErrorReason; an INVALID_ARGUMENT carries google.rpc.BadRequest beside it.
+    The details of every error contain a google.rpc.ErrorInfo. Its domain is "streamflow.features.v1", and its reason is the
+    name of a value of ErrorReason. The details of an INVALID_ARGUMENT also contain a google.rpc.BadRequest.
     """
 
     @staticmethod
