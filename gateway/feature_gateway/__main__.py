@@ -5,7 +5,8 @@ import asyncio
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import Field, fields
+from typing import Any
 
 import uvloop
 
@@ -31,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    settings = [f"  {setting.metadata['variable']:40} {_shown(setting.default)}" for setting in fields(Settings)]
+    settings = [f"  {setting.metadata['variable']:40} {_shown(setting)}".rstrip() for setting in fields(Settings)]
     return argparse.ArgumentParser(
         prog="feature-gateway",
         description="Serve Feast's features over gRPC and HTTP. What it is told, it is told by environment variables.",
@@ -40,12 +41,15 @@ def _parser() -> argparse.ArgumentParser:
     )
 
 
-def _shown(default: object) -> str:
+def _shown(setting: "Field[Any]") -> str:
+    """Return a setting's default, and its other name if there is one."""
+    default, other_name = setting.default, setting.metadata["other_name"]
     if isinstance(default, tuple):
         return ",".join(default)
     if isinstance(default, bool):
         return str(default).lower()
-    return "" if default is None else str(default)
+    shown = "" if default is None else str(default)
+    return f"{shown} (other name: {other_name})" if other_name else shown
 
 
 if __name__ == "__main__":

@@ -86,9 +86,9 @@ class Metrics(Observer):
             "gateway_read_hedges_total", "Slow reads sent to a second feature server too.", registry=registry
         )
         self._replicas = Gauge("gateway_replicas", "Feature servers known.", registry=registry)
-        self._aside = Gauge("gateway_replicas_set_aside", "Feature servers set aside now.", registry=registry)
-        self._set_asides = Counter(
-            "gateway_replica_set_asides_total", "Times that a feature server was set aside.", registry=registry
+        self._ejected = Gauge("gateway_replicas_set_aside", "Feature servers ejected now.", registry=registry)
+        self._ejections = Counter(
+            "gateway_replica_set_asides_total", "Times that a feature server was ejected.", registry=registry
         )
         self._ready = Gauge("gateway_ready", "1 when calls should be sent here, else 0.", registry=registry)
         self._contracts_accepted = Gauge(
@@ -118,7 +118,7 @@ class Metrics(Observer):
         queued: Callable[[], int],
         reads_in_flight: Callable[[], int],
         replicas: Callable[[], int],
-        replicas_set_aside: Callable[[], int],
+        replicas_ejected: Callable[[], int],
         contract_hash: Callable[[], str],
         contracts_accepted: Callable[[], int],
         contracts_refused: Callable[[], int],
@@ -132,7 +132,7 @@ class Metrics(Observer):
         self._queued.set_function(queued)
         self._in_flight.set_function(reads_in_flight)
         self._replicas.set_function(replicas)
-        self._aside.set_function(replicas_set_aside)
+        self._ejected.set_function(replicas_ejected)
         self._contract_hash = contract_hash
 
     def exposition(self) -> bytes:
@@ -187,9 +187,9 @@ class Metrics(Observer):
         """Count a hedge."""
         self._hedges.inc()
 
-    def replica_set_aside(self) -> None:
-        """Count a setting aside."""
-        self._set_asides.inc()
+    def replica_ejected(self) -> None:
+        """Count an ejection."""
+        self._ejections.inc()
 
     def _count_statuses(self) -> None:
         counts: dict[tuple[str, FeatureStatus], int] = {}

@@ -38,5 +38,5 @@ class Observer:
     def read_hedged(self) -> None:
         """A slow read was sent to a second feature server too."""
 
-    def replica_set_aside(self) -> None:
-        """A feature server was set aside."""
+    def replica_ejected(self) -> None:
+        """A feature server was ejected."""

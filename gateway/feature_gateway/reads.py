@@ -35,7 +35,7 @@ class Reader(Protocol):
     """What rows are read from."""
 
     async def read_rows(
-        self, feature_set: FeatureSet, user_ids: Sequence[str], *, principal: str, timeout_s: float
+        self, feature_set: FeatureSet, user_ids: Sequence[str], *, authorization: str, timeout_s: float
     ) -> tuple[list[UserRow], ReadReport]:
         """Return one row a user, in order; raise GatewayError."""
         ...
@@ -44,12 +44,12 @@ class Reader(Protocol):
 class UserReader(Protocol):
     """What users' rows are asked of, call by call."""
 
-    async def user_row(self, feature_set: FeatureSet, user_id: str, *, principal: str, timeout_s: float) -> Served:
+    async def user_row(self, feature_set: FeatureSet, user_id: str, *, authorization: str, timeout_s: float) -> Served:
         """Return one user's row; raise GatewayError."""
         ...
 
     async def user_rows(
-        self, feature_set: FeatureSet, user_ids: Sequence[str], *, principal: str, timeout_s: float
+        self, feature_set: FeatureSet, user_ids: Sequence[str], *, authorization: str, timeout_s: float
     ) -> Sequence[Served | RejectedUpstreamError]:
         """Return the rows of many users, in order, or the error of a user who is rejected; raise GatewayError."""
         ...

@@ -33,7 +33,7 @@ from feature_gateway.readiness.readiness import Readiness, follow
 from feature_gateway.reads import UserReader
 from feature_gateway.settings import Settings
 from feature_gateway.upstream.feature_server import FeatureServer, make_session
-from feature_gateway.upstream.pool import ReplicaSet
+from feature_gateway.upstream.pool import ReplicaPool
 from feature_gateway.upstream.resolver import follow_names, needs_resolving
 from feature_gateway.upstream.subset import subset_of
 
@@ -79,21 +79,21 @@ async def running_gateway(settings: Settings, *, controls: Controls | None = Non
             authorization=settings.canary_authorization,
             timeout_s=settings.readiness_timeout_s,
         )
-        replicas = await _replicas(contracts, canary_read, settings, metrics, stack)
-        coalescer = _coalescer(replicas, settings, metrics, stack)
+        pool = await _pool(contracts, canary_read, settings, metrics, stack)
+        coalescer = _coalescer(pool, settings, metrics, stack)
         lookup = _lookup(contracts, coalescer, settings, metrics)
         metrics.watch(
             ready=lambda: readiness.ready,
             queued=lambda: coalescer.queued,
             reads_in_flight=lambda: coalescer.in_flight,
-            replicas=lambda: len(replicas.urls),
-            replicas_set_aside=lambda: replicas.set_aside,
+            replicas=lambda: len(pool.urls),
+            replicas_ejected=lambda: pool.ejected,
             contract_hash=lambda: contracts.current.hash,
             contracts_accepted=lambda: contracts.accepted,
             contracts_refused=lambda: contracts.refused,
             contract_pending=lambda: contracts.pending,
         )
-        canary = Canary(replicas, canary_read, start_trial_s=settings.start_trial_s)
+        canary = Canary(pool, canary_read, start_trial_s=settings.start_trial_s)
         interval_s = settings.readiness_interval_s
         _keep_running(follow(readiness, lambda: canary.check(contracts.current), interval_s=interval_s), stack)
         _keep_running(keep_current(contracts, canary.try_out, asked=controls.reload_contract), stack)
@@ -160,38 +160,38 @@ def _contracts(settings: Settings) -> ContractHolder:
         raise StartError(f"contract: {error}") from error
 
 
-async def _replicas(
+async def _pool(
     contracts: ContractHolder,
     canary_read: CanaryRead,
     settings: Settings,
     observer: Observer,
     stack: AsyncExitStack,
-) -> ReplicaSet:
+) -> ReplicaPool:
     session = await stack.enter_async_context(make_session())
     urls = settings.feature_server_urls
     # A pod's host name is its own; gateways of one host are told apart by their ports.
     instance = f"{socket.gethostname()}:{settings.grpc_port}"
     own = partial(subset_of, size=settings.feature_server_subset_size, instance=instance)
-    replicas = ReplicaSet(
+    pool = ReplicaPool(
         () if needs_resolving(urls) else own(urls),
         connect=lambda url: FeatureServer(url, join_key=contracts.current.join_key, session=session),
         hedge=settings.hedge,
-        reads_per_server=settings.reads_per_feature_server,
+        reads_per_replica=settings.reads_per_feature_server,
         first_read=lambda server: canary_read.read(server, contracts.current),
         observer=observer,
     )
-    stack.push_async_callback(replicas.close)
+    stack.push_async_callback(pool.close)
     if needs_resolving(urls):
         interval_s = settings.dns_interval_s
-        _keep_running(follow_names(urls, lambda found: replicas.set_urls(own(found)), interval_s=interval_s), stack)
-    return replicas
+        _keep_running(follow_names(urls, lambda found: pool.set_urls(own(found)), interval_s=interval_s), stack)
+    return pool
 
 
-def _coalescer(replicas: ReplicaSet, settings: Settings, observer: Observer, stack: AsyncExitStack) -> Coalescer:
+def _coalescer(pool: ReplicaPool, settings: Settings, observer: Observer, stack: AsyncExitStack) -> Coalescer:
     coalescer = Coalescer(
-        replicas,
-        slots=lambda: replicas.slots,
-        max_batch_size=settings.max_batch_size,
+        pool,
+        slots=lambda: pool.slots,
+        max_read_users=settings.max_read_users,
         max_queued=settings.max_queued_calls,
         observer=observer,
     )

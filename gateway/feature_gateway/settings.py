@@ -1,7 +1,7 @@
 """The gateway's settings, read once from the environment."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,8 +15,17 @@ class SettingsError(ValueError):
     """A setting that can't be used; the message names its variable, its value and what it takes."""
 
 
-def _setting(variable: str, default: object, parse: Callable[[str], object], *, secret: bool = False) -> Any:
-    return field(default=default, repr=not secret, metadata={"variable": variable, "parse": parse, "secret": secret})
+def _setting(
+    variable: str,
+    default: object,
+    parse: Callable[[str], object],
+    *,
+    other_name: str | None = None,
+    secret: bool = False,
+) -> Any:
+    """Return a field with its variable; `other_name` is a second variable, which is read as well."""
+    metadata = {"variable": variable, "parse": parse, "other_name": other_name, "secret": secret}
+    return field(default=default, repr=not secret, metadata=metadata)
 
 
 def _text(text: str) -> str:
@@ -37,7 +46,7 @@ def _count(text: str) -> int:
     return int(text)
 
 
-def _count_or_none(text: str) -> int:
+def _count_from_0(text: str) -> int:
     if not text.isdecimal():
         raise ValueError("it takes a whole number from 0")
     return int(text)
@@ -115,7 +124,7 @@ class Settings:
     dns_interval_s: float = _setting("GATEWAY_DNS_INTERVAL_S", 5.0, _seconds)
     """How often dns+http:// names are resolved again."""
 
-    feature_server_subset_size: int = _setting("GATEWAY_FEATURE_SERVER_SUBSET_SIZE", 0, _count_or_none)
+    feature_server_subset_size: int = _setting("GATEWAY_FEATURE_SERVER_SUBSET_SIZE", 0, _count_from_0)
     """How many of the feature servers this gateway reads from; 0 for all of them."""
 
     contract_path: Path = _setting("GATEWAY_CONTRACT_PATH", Path("feature_repo/contract.json"), Path)
@@ -133,7 +142,7 @@ class Settings:
     max_user_id_bytes: int = _setting("GATEWAY_MAX_USER_ID_BYTES", 128, _count)
     """The longest user id taken, in bytes of UTF-8."""
 
-    max_batch_size: int = _setting("GATEWAY_MAX_BATCH_SIZE", 64, _count)
+    max_read_users: int = _setting("GATEWAY_MAX_READ_USERS", 64, _count, other_name="GATEWAY_MAX_BATCH_SIZE")
     """The most users that one read of a feature server has."""
 
     max_batch_users: int = _setting("GATEWAY_MAX_BATCH_USERS", 1000, _count)
@@ -190,7 +199,7 @@ class Settings:
 
         A variable that starts with GATEWAY_ and is no setting is refused, so that a typing error does not go unseen.
         """
-        by_variable = {setting.metadata["variable"]: setting for setting in fields(cls)}
+        by_variable = {variable: setting for setting in fields(cls) for variable in _variables(setting)}
         unknown = sorted(name for name in environment if name.startswith("GATEWAY_") and name not in by_variable)
         if unknown:
             raise SettingsError(f"{', '.join(unknown)}: no such setting; there are {', '.join(sorted(by_variable))}")
@@ -198,13 +207,25 @@ class Settings:
         for variable, setting in by_variable.items():
             if variable not in environment:
                 continue
-            try:
-                values[setting.name] = setting.metadata["parse"](environment[variable])
-            except ValueError as error:
-                shown = "" if setting.metadata["secret"] else f" is {environment[variable]!r}"
-                raise SettingsError(f"{variable}{shown}: {error}") from error
+            value = _parsed(variable, setting, environment[variable])
+            if values.setdefault(setting.name, value) != value:
+                both = " and ".join(f"{name} is {environment[name]!r}" for name in _variables(setting))
+                raise SettingsError(f"{both}: they are two names of one setting; set one")
         _read_authorization(values)
         return cls(**values)
+
+
+def _variables(setting: "Field[Any]") -> list[str]:
+    other_name = setting.metadata["other_name"]
+    return [setting.metadata["variable"], *([other_name] if other_name else [])]
+
+
+def _parsed(variable: str, setting: "Field[Any]", text: str) -> Any:
+    try:
+        return setting.metadata["parse"](text)
+    except ValueError as error:
+        shown = "" if setting.metadata["secret"] else f" is {text!r}"
+        raise SettingsError(f"{variable}{shown}: {error}") from error
 
 
 def _read_authorization(values: dict[str, Any]) -> None:

@@ -229,9 +229,9 @@ async def test_a_refused_call_is_counted(settings: Settings, feature_server: Fak
         await asyncio.gather(*calls)
 
 
-async def test_a_feature_server_that_is_set_aside_shows(settings: Settings, feature_server: FakeFeatureServer) -> None:
+async def test_a_feature_server_that_is_ejected_shows(settings: Settings, feature_server: FakeFeatureServer) -> None:
     urls = ("http://127.0.0.1:1", feature_server.url)
-    # The trial of the start would set it aside before a read meets it.
+    # The trial of the start would eject it before a read meets it.
     async with serving(replace(settings, feature_server_urls=urls, start_trial_s=0.0)) as gateway:
         async with asyncio.timeout(_BOUND_S):
             await health_becomes(gateway.channel, "SERVING")

@@ -26,7 +26,7 @@ def test_every_setting_is_read_from_its_variable() -> None:
             "GATEWAY_DEFAULT_TIMEOUT_S": "0.5",
             "GATEWAY_DEADLINE_MARGIN_S": "0",
             "GATEWAY_MAX_USER_ID_BYTES": "64",
-            "GATEWAY_MAX_BATCH_SIZE": "128",
+            "GATEWAY_MAX_READ_USERS": "128",
             "GATEWAY_MAX_BATCH_USERS": "10",
             "GATEWAY_MAX_STREAM_IN_FLIGHT": "20",
             "GATEWAY_MAX_QUEUED_CALLS": "7",
@@ -53,7 +53,7 @@ def test_every_setting_is_read_from_its_variable() -> None:
         default_timeout_s=0.5,
         deadline_margin_s=0.0,
         max_user_id_bytes=64,
-        max_batch_size=128,
+        max_read_users=128,
         max_batch_users=10,
         max_stream_in_flight=20,
         max_queued_calls=7,
@@ -96,6 +96,17 @@ def test_a_setting_that_cannot_be_used_is_refused_by_name(variable: str, value: 
         Settings.from_environment({variable: value})
     assert variable in str(raised.value)
     assert message in str(raised.value)
+
+
+def test_the_most_users_of_a_read_have_two_names() -> None:
+    assert Settings.from_environment({"GATEWAY_MAX_BATCH_SIZE": "128"}).max_read_users == 128
+    both = {"GATEWAY_MAX_READ_USERS": "128", "GATEWAY_MAX_BATCH_SIZE": "128"}
+    assert Settings.from_environment(both).max_read_users == 128
+    with pytest.raises(SettingsError) as raised:
+        Settings.from_environment({**both, "GATEWAY_MAX_BATCH_SIZE": "64"})
+    assert str(raised.value) == (
+        "GATEWAY_MAX_READ_USERS is '128' and GATEWAY_MAX_BATCH_SIZE is '64': they are two names of one setting; set one"
+    )
 
 
 def test_the_settings_take_the_scheme_that_the_resolver_resolves() -> None:

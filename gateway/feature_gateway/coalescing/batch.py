@@ -14,7 +14,7 @@ class Group:
     """Whose calls may share a read."""
 
     feature_set: FeatureSet
-    principal: str
+    authorization: str
 
 
 @dataclass(slots=True, eq=False)

@@ -1,7 +1,7 @@
 """Concurrent calls for one feature set become one read.
 
 A call that finds a slot free goes at once, alone: at low load nothing waits, and there is no timer. While all slots are
-busy, calls for the same feature set and of the same principal gather, and leave together when a slot frees, up to a
+busy, calls for the same feature set with the same authorization gather, and leave together when a slot frees, up to a
 maximum batch, first come first served, equal user ids asked once.
 """
 
@@ -40,17 +40,17 @@ class Coalescer:
         reader: Reader,
         *,
         slots: Callable[[], int],
-        max_batch_size: int,
+        max_read_users: int,
         max_queued: int,
         observer: Observer | None = None,
     ) -> None:
         """Take what is read from, how many reads may be under way (asked each time), and the bounds.
 
-        `max_batch_size` is in distinct users, `max_queued` in calls that wait for a slot.
+        `max_read_users` is in distinct users, `max_queued` in calls that wait for a slot.
         """
         self._reader = reader
         self._slots = slots
-        self._max_batch_size = max_batch_size
+        self._max_read_users = max_read_users
         self._max_queued = max_queued
         self._observer = observer or Observer()
         self._queue = CallQueue()
@@ -71,20 +71,20 @@ class Coalescer:
         """How many reads are under way."""
         return len(self._reading)
 
-    async def user_row(self, feature_set: FeatureSet, user_id: str, *, principal: str, timeout_s: float) -> Served:
+    async def user_row(self, feature_set: FeatureSet, user_id: str, *, authorization: str, timeout_s: float) -> Served:
         """Return one user's row.
 
         Raises DeadlineExceededError after `timeout_s`, OverloadedError at once when the queue is full or the deadline
         can't be met judging by recent reads, and what the reader raises. A read that nobody waits for any more is
         cancelled.
         """
-        group = Group(feature_set, principal)
+        group = Group(feature_set, authorization)
         self._refuse_overload(group, timeout_s)
         (waiter,) = self._enqueue(group, [user_id], timeout_s)
         return await self._answer(group, waiter)
 
     async def user_rows(
-        self, feature_set: FeatureSet, user_ids: Sequence[str], *, principal: str, timeout_s: float
+        self, feature_set: FeatureSet, user_ids: Sequence[str], *, authorization: str, timeout_s: float
     ) -> list[Served | RejectedUpstreamError]:
         """Return the rows of many users, in order, with the error of each whom the reader rejects.
 
@@ -93,8 +93,8 @@ class Coalescer:
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout_s
-        group = Group(feature_set, principal)
-        part_size = max(1, self._max_batch_size // 2)
+        group = Group(feature_set, authorization)
+        part_size = max(1, self._max_read_users // 2)
         served: list[Served | RejectedUpstreamError] = []
         for start in range(0, len(user_ids), part_size):
             left_s = deadline - loop.time()
@@ -137,7 +137,7 @@ class Coalescer:
         slots = self._slots()
         if len(self._reading) < slots:
             return
-        reads_before = max(self._queue.groups_beside(group), len(self._queue) // self._max_batch_size)
+        reads_before = max(self._queue.groups_beside(group), len(self._queue) // self._max_read_users)
         # The one under way, those that wait and have no room for the call, and the call's own. Admitting more has calls
         # leave for a read that ends after their deadlines, which is then a read for nobody.
         wait_s = self._service_time_s * (reads_before / slots + 2)
@@ -171,7 +171,7 @@ class Coalescer:
         """Start reads for as long as calls wait and slots are free; return whether any was."""
         any_started = False
         while self._queue and len(self._reading) < self._slots():
-            batch = self._queue.take_batch(self._max_batch_size, now)
+            batch = self._queue.take_batch(self._max_read_users, now)
             self._reading.add(batch)
             self._batches.add(batch)
             batch.task = asyncio.create_task(self._run(batch))
@@ -231,7 +231,7 @@ class Coalescer:
             raise DeadlineExceededError("The deadline passed before the feature server was asked.")
         try:
             rows, report = await self._reader.read_rows(
-                batch.group.feature_set, user_ids, principal=batch.group.principal, timeout_s=timeout_s
+                batch.group.feature_set, user_ids, authorization=batch.group.authorization, timeout_s=timeout_s
             )
         except GatewayError:
             self._observer.read_ended(loop.time() - started, answered=False)

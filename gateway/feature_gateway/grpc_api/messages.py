@@ -40,14 +40,14 @@ _VALUE_FIELDS: Mapping[str, str] = {
 }
 
 
-def query_of(request: AnyRequest, *, principal: str) -> Query:
+def query_of(request: AnyRequest, *, authorization: str) -> Query:
     """Return what a request asks; raise MaxAgeInvalidError or StalenessPolicyUnknownError."""
     return Query(
         _selection(request),
         contract_hash=request.contract_hash,
         max_age_s=_max_age_s(request.max_age) if request.HasField("max_age") else None,
         staleness_policy=_policy(request.staleness_policy),
-        principal=principal,
+        authorization=authorization,
     )
 
 

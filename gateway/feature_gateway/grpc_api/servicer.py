@@ -40,7 +40,7 @@ class UserFeatureServicer(UserFeatureServiceServicer):
         self, request: user_feature_service_pb2.GetUserFeaturesRequest, context: "_ServicerContext"
     ) -> user_feature_service_pb2.GetUserFeaturesResponse:
         """Return one user's features."""
-        query = query_of(request, principal=_principal(context))
+        query = query_of(request, authorization=_authorization(context))
         answer = await self._lookup.user_features(request.user_id, query, remaining_s=context.time_remaining())
         response = user_feature_service_pb2.GetUserFeaturesResponse()
         fill_response(response, answer, serving_info=request.include_serving_info)
@@ -50,7 +50,7 @@ class UserFeatureServicer(UserFeatureServiceServicer):
         self, request: user_feature_service_pb2.BatchGetUserFeaturesRequest, context: "_ServicerContext"
     ) -> user_feature_service_pb2.BatchGetUserFeaturesResponse:
         """Return several users' features."""
-        query = query_of(request, principal=_principal(context))
+        query = query_of(request, authorization=_authorization(context))
         contract_hash = self._lookup.contract.hash
         answers = await self._lookup.batch_user_features(request.user_ids, query, remaining_s=context.time_remaining())
         response = user_feature_service_pb2.BatchGetUserFeaturesResponse(contract_hash=contract_hash)
@@ -70,7 +70,7 @@ class UserFeatureServicer(UserFeatureServiceServicer):
         answers = answer_all(
             request_iterator,
             self._lookup,
-            principal=_principal(context),
+            authorization=_authorization(context),
             remaining_s=context.time_remaining,
             max_in_flight=self._max_stream_in_flight,
             ending=self._ending,
@@ -105,7 +105,7 @@ class UserFeatureServicer(UserFeatureServiceServicer):
         return response
 
 
-def _principal(context: "_ServicerContext") -> str:
+def _authorization(context: "_ServicerContext") -> str:
     for key, value in context.invocation_metadata() or ():
         if key == "authorization":
             return value if isinstance(value, str) else value.decode(errors="replace")

@@ -24,7 +24,7 @@ async def answer_all(
     requests: AsyncIterator[_Request],
     lookup: Lookup,
     *,
-    principal: str,
+    authorization: str,
     remaining_s: Callable[[], float | None],
     max_in_flight: int,
     ending: asyncio.Event,
@@ -42,7 +42,7 @@ async def answer_all(
 
     async def answer(request: _Request) -> None:
         started = time.perf_counter()
-        response, code = await _answer(request, lookup, principal, remaining_s())
+        response, code = await _answer(request, lookup, authorization, remaining_s())
         observer.call_ended(_METHOD, code, time.perf_counter() - started)
         answers.put_nowait(response)
 
@@ -84,7 +84,7 @@ async def answer_all(
 
 
 async def _answer(
-    request: _Request, lookup: Lookup, principal: str, stream_left_s: float | None
+    request: _Request, lookup: Lookup, authorization: str, stream_left_s: float | None
 ) -> tuple[_Response, StatusCode]:
     response = _Response(request_id=request.request_id)
     try:
@@ -93,7 +93,7 @@ async def _answer(
             left_s = stream_left_s
         question = request.request
         features = await lookup.user_features(
-            question.user_id, query_of(question, principal=principal), remaining_s=left_s
+            question.user_id, query_of(question, authorization=authorization), remaining_s=left_s
         )
         fill_response(response.response, features, serving_info=question.include_serving_info)
     except Exception as error:  # noqa: BLE001  # the boundary of a message: every failure becomes its answer

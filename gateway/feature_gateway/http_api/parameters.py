@@ -55,7 +55,7 @@ def features_request(request: web.Request) -> FeaturesRequest:
         contract_hash=given.get(_CONTRACT_HASH, ""),
         max_age_s=_max_age_s(given.get(_MAX_AGE)),
         staleness_policy=_policy(given.get(_STALENESS_POLICY)),
-        principal=request.headers.get("Authorization", ""),
+        authorization=request.headers.get("Authorization", ""),
     )
     return FeaturesRequest(
         query,

@@ -30,11 +30,11 @@ class RememberedRow:
 
 
 class LastKnown:
-    """A bounded store of rows; the one read longest ago makes room.
+    """A bounded store of rows; the row read longest ago makes room.
 
-    A row is kept for the feature set, the principal and the user that it was read for, and given for no other. Feature
-    sets are told apart by identity, so a new contract's are others, whatever their features. Of a principal only a
-    digest is kept.
+    A row is kept for the feature set, the Authorization header and the user that it was read for, and returned for no
+    other. Feature sets are told apart by identity, so those of a new contract are others, whatever their features. Of a
+    header only a digest is kept.
     """
 
     def __init__(self, *, max_age_s: float, max_rows: int, now_s: Callable[[], float]) -> None:
@@ -51,10 +51,10 @@ class LastKnown:
     def __len__(self) -> int:
         return len(self._rows)
 
-    def remember(self, feature_set: FeatureSet, user_id: str, row: UserRow, *, principal: str) -> None:
+    def remember(self, feature_set: FeatureSet, user_id: str, row: UserRow, *, authorization: str) -> None:
         """Keep a row that has just been read, in place of the one that was read for the same before."""
         now_s = self._now_s()
-        key = self._key(feature_set, user_id, principal)
+        key = self._key(feature_set, user_id, authorization)
         self._rows[key] = now_s, _packed(row)
         self._rows.move_to_end(key)
         for _ in range(_MAX_FORGOTTEN_AT_ONCE):
@@ -63,25 +63,25 @@ class LastKnown:
                 break
             del self._rows[oldest]
 
-    def recall(self, feature_set: FeatureSet, user_id: str, *, principal: str) -> RememberedRow | None:
+    def recall(self, feature_set: FeatureSet, user_id: str, *, authorization: str) -> RememberedRow | None:
         """Return the row that was read last for just these; None if there is none, or it is older than the age."""
-        known = self._rows.get(self._key(feature_set, user_id, principal))
+        known = self._rows.get(self._key(feature_set, user_id, authorization))
         if known is None:
             return None
         read_s, packed = known
         age_s = self._now_s() - read_s
         return RememberedRow(_unpacked(packed), age_s) if age_s <= self._max_age_s else None
 
-    def forget(self, feature_set: FeatureSet, user_id: str, *, principal: str) -> None:
+    def forget(self, feature_set: FeatureSet, user_id: str, *, authorization: str) -> None:
         """Keep no row of these any more."""
-        self._rows.pop(self._key(feature_set, user_id, principal), None)
+        self._rows.pop(self._key(feature_set, user_id, authorization), None)
 
-    def _key(self, feature_set: FeatureSet, user_id: str, principal: str) -> bytes:
+    def _key(self, feature_set: FeatureSet, user_id: str, authorization: str) -> bytes:
         number = self._numbers.get(feature_set)
         if number is None:
             number = self._numbers[feature_set] = next(self._next_number).to_bytes(_NUMBER_BYTES, "big")
         # All but the user's id are of fixed length, so that no two keys run into one another.
-        return number + blake2b(_bytes(principal), digest_size=_DIGEST_BYTES).digest() + _bytes(user_id)
+        return number + blake2b(_bytes(authorization), digest_size=_DIGEST_BYTES).digest() + _bytes(user_id)
 
 
 def _bytes(text: str) -> bytes:

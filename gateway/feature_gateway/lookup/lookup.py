@@ -50,8 +50,8 @@ class Query:
 
     staleness_policy: StalenessPolicy = StalenessPolicy.FLAG
 
-    principal: str = ""
-    """The caller's credentials, an Authorization header; empty for none."""
+    authorization: str = ""
+    """The caller's Authorization header; empty for none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +124,7 @@ class Lookup:
         feature_set = self._checked(contract, query)
         self._check_user_id(contract, user_id)
         served = await self._reader.user_row(
-            feature_set, user_id, principal=query.principal, timeout_s=self._budget_s(remaining_s)
+            feature_set, user_id, authorization=query.authorization, timeout_s=self._budget_s(remaining_s)
         )
         return self._answer(contract, user_id, query, feature_set, served=served, started=started)
 
@@ -144,7 +144,7 @@ class Lookup:
         answers: dict[str, UserFeatures | UserFailure] = dict(failures)
         if asked:
             rows = await self._reader.user_rows(
-                feature_set, asked, principal=query.principal, timeout_s=self._budget_s(remaining_s)
+                feature_set, asked, authorization=query.authorization, timeout_s=self._budget_s(remaining_s)
             )
             for user_id, served in zip(asked, rows, strict=True):
                 try:

@@ -29,46 +29,46 @@ class StaleIfDown:
         self._reader = reader
         self._last_known = last_known
 
-    async def user_row(self, feature_set: FeatureSet, user_id: str, *, principal: str, timeout_s: float) -> Served:
+    async def user_row(self, feature_set: FeatureSet, user_id: str, *, authorization: str, timeout_s: float) -> Served:
         """Return one user's row, read or remembered; raise what the reader raises."""
         try:
-            served = await self._reader.user_row(feature_set, user_id, principal=principal, timeout_s=timeout_s)
+            served = await self._reader.user_row(feature_set, user_id, authorization=authorization, timeout_s=timeout_s)
         except CREDENTIALS_REFUSED:
-            self._last_known.forget(feature_set, user_id, principal=principal)
+            self._last_known.forget(feature_set, user_id, authorization=authorization)
             raise
         except _OUTAGES as error:
-            (remembered,) = self._instead_of(error, feature_set, [user_id], principal)
+            (remembered,) = self._instead_of(error, feature_set, [user_id], authorization)
             return remembered
-        self._last_known.remember(feature_set, user_id, served.row, principal=principal)
+        self._last_known.remember(feature_set, user_id, served.row, authorization=authorization)
         return served
 
     async def user_rows(
-        self, feature_set: FeatureSet, user_ids: Sequence[str], *, principal: str, timeout_s: float
+        self, feature_set: FeatureSet, user_ids: Sequence[str], *, authorization: str, timeout_s: float
     ) -> Sequence[Served | RejectedUpstreamError]:
         """Return the rows of many users, in order, all of them read or, if all are known, all remembered.
 
         Raises what the reader raises.
         """
         try:
-            rows = await self._reader.user_rows(feature_set, user_ids, principal=principal, timeout_s=timeout_s)
+            rows = await self._reader.user_rows(feature_set, user_ids, authorization=authorization, timeout_s=timeout_s)
         except CREDENTIALS_REFUSED:
             for user_id in user_ids:
-                self._last_known.forget(feature_set, user_id, principal=principal)
+                self._last_known.forget(feature_set, user_id, authorization=authorization)
             raise
         except _OUTAGES as error:
-            return self._instead_of(error, feature_set, user_ids, principal)
+            return self._instead_of(error, feature_set, user_ids, authorization)
         for user_id, served in zip(user_ids, rows, strict=True):
             if isinstance(served, Served):
-                self._last_known.remember(feature_set, user_id, served.row, principal=principal)
+                self._last_known.remember(feature_set, user_id, served.row, authorization=authorization)
         return rows
 
     def _instead_of(
-        self, error: Exception, feature_set: FeatureSet, user_ids: Sequence[str], principal: str
+        self, error: Exception, feature_set: FeatureSet, user_ids: Sequence[str], authorization: str
     ) -> list[Served]:
         """Return the remembered rows of all users; raise the error if any is not known."""
         served = []
         for user_id in user_ids:
-            known = self._last_known.recall(feature_set, user_id, principal=principal)
+            known = self._last_known.recall(feature_set, user_id, authorization=authorization)
             if known is None:
                 raise error
             served.append(Served(known.row, 0.0, 0.0, 0, _NOT_READ, stale_age_s=known.age_s))

@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from feature_gateway.contract.model import Contract, FeatureSet
-from feature_gateway.upstream.pool import ReplicaSet
+from feature_gateway.upstream.pool import ReplicaPool
 
 
 class Source(Protocol):
     """What a canary read reads from: one feature server, or the best of several."""
 
     def read_rows(
-        self, feature_set: FeatureSet, user_ids: Sequence[str], *, principal: str, timeout_s: float
+        self, feature_set: FeatureSet, user_ids: Sequence[str], *, authorization: str, timeout_s: float
     ) -> Awaitable[object]:
         """Read the user's rows; raise GatewayError."""
         ...
@@ -34,7 +34,7 @@ class CanaryRead:
     async def read(self, source: Source, contract: Contract) -> None:
         """Read as a call would; raise GatewayError."""
         feature_set = contract.feature_set_of_service(self.feature_service)
-        await source.read_rows(feature_set, (self.user_id,), principal=self.authorization, timeout_s=self.timeout_s)
+        await source.read_rows(feature_set, (self.user_id,), authorization=self.authorization, timeout_s=self.timeout_s)
 
 
 class Canary:
@@ -42,14 +42,14 @@ class Canary:
 
     def __init__(
         self,
-        replicas: ReplicaSet,
+        pool: ReplicaPool,
         canary_read: CanaryRead,
         *,
         start_trial_s: float,
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
         """Create a canary whose start is now; for `start_trial_s` every feature server has to answer."""
-        self._replicas = replicas
+        self._pool = pool
         self._canary_read = canary_read
         self._now_s = now_s
         self._trial_ends_s = now_s() + start_trial_s
@@ -61,19 +61,19 @@ class Canary:
         Right after new definitions were applied some of the servers know them and some do not yet.
         """
         tried = self._answered or self._now_s() >= self._trial_ends_s
-        if tried or self._replicas.set_aside == len(self._replicas.urls):
-            await self._canary_read.read(self._replicas, contract)
+        if tried or self._pool.ejected == len(self._pool.urls):
+            await self._canary_read.read(self._pool, contract)
         else:
             await self.try_out(contract)
         self._answered = True
 
     async def try_out(self, contract: Contract) -> None:
-        """Read each feature service from every server that is not set aside; raise the first GatewayError.
+        """Read each feature service from every server that is not ejected; raise the first GatewayError.
 
         Each server has a registry of its own, so one may know what another does not know yet.
         """
         canary = self._canary_read
         for feature_set in contract.services.values():
-            await self._replicas.read_from_each(
-                feature_set, (canary.user_id,), principal=canary.authorization, timeout_s=canary.timeout_s
+            await self._pool.read_from_each(
+                feature_set, (canary.user_id,), authorization=canary.authorization, timeout_s=canary.timeout_s
             )

@@ -37,15 +37,15 @@ class FeatureServer:
         self._session = session
 
     async def read_rows(
-        self, feature_set: FeatureSet, user_ids: Sequence[str], *, principal: str, timeout_s: float
+        self, feature_set: FeatureSet, user_ids: Sequence[str], *, authorization: str, timeout_s: float
     ) -> list[UserRow]:
         """Return one row a user, in order.
 
-        `principal` is sent on as the Authorization header unless it is empty. Raises DeadlineExceededError after
+        `authorization` is sent on as the Authorization header unless it is empty. Raises DeadlineExceededError after
         `timeout_s`, ServerUnreachableError, and what an unsuccessful answer means.
         """
         body = request_body(feature_set, self._join_key, user_ids)
-        headers = {"Authorization": principal} if principal else {}
+        headers = {"Authorization": authorization} if authorization else {}
         try:
             async with asyncio.timeout(timeout_s):
                 status, answer = await self._post(body, headers)

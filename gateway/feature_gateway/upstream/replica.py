@@ -1,67 +1,128 @@
-"""One feature server among several, and what is known of it."""
+"""One feature server of a pool: its load, its failures, and whether it is ejected."""
 
 import asyncio
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Sequence
 
+from feature_gateway.contract.model import FeatureSet
 from feature_gateway.errors import CREDENTIALS_REFUSED, DeadlineExceededError, GatewayError, RejectedUpstreamError
+from feature_gateway.observer import Observer
 from feature_gateway.upstream.failure_log import FailureLog
 from feature_gateway.upstream.feature_server import FeatureServer, ServerUnreachableError
+from feature_gateway.values import UserRow
 
-_TIMEOUTS_TO_SET_ASIDE = 3
+_TIMEOUTS_TO_EJECT = 3
+_PROBE_TIMEOUT_S = 0.25
+_FIRST_PROBE_S = 0.05
+_LONGEST_PROBE_S = 0.5
+
+FirstRead = Callable[[FeatureServer], Awaitable[object]]
+"""Reads from a server that is alive again; raises GatewayError."""
 
 
-@dataclass(eq=False)
 class Replica:
-    """A feature server, its load and its failures."""
+    """Reads from one feature server, and ejects it while it does not answer.
 
-    server: FeatureServer
-    in_flight: int = 0
-    reads: int = 0
+    A server whose connection fails is ejected at once; a server that runs out of time after three reads in a row,
+    because a frozen server refuses nothing. It returns when a probe finds that it is alive and `first_read` is
+    answered, or when it answers a caller's read.
+    """
 
-    timeouts: int = 0
-    """Reads in a row that ran out of time: a frozen server refuses nothing."""
+    def __init__(self, server: FeatureServer, *, first_read: FirstRead | None, observer: Observer) -> None:
+        """Create the replica of a server, in service and without load."""
+        self.server = server
+        self.in_flight = 0
+        self.reads = 0
+        self.probe: asyncio.Task[None] | None = None
+        """Set while the replica is ejected."""
 
-    probe: asyncio.Task[None] | None = None
-    """Set while it is set aside."""
+        self._first_read = first_read
+        self._observer = observer
+        self._timeouts = 0
+        """Reads in a row that ran out of time."""
 
-    _faults: FailureLog = field(init=False)
-    _callers_faults: FailureLog = field(init=False)
-    """Apart, so that no caller's texts keep an outage out of the log."""
-
-    def __post_init__(self) -> None:
-        self._faults = FailureLog(self.server.url)
-        self._callers_faults = FailureLog(self.server.url)
+        self._retired = False
+        self._faults = FailureLog(server.url)
+        # Apart, so that no caller's texts keep an outage out of the log.
+        self._callers_faults = FailureLog(server.url)
 
     @property
-    def aside(self) -> bool:
-        """Whether it is set aside."""
+    def ejected(self) -> bool:
+        """Whether other replicas are preferred."""
         return self.probe is not None
 
-    def back_in_service(self) -> None:
-        """Be set aside no longer."""
-        probe, self.probe, self.timeouts = self.probe, None, 0
+    async def read_rows(
+        self, feature_set: FeatureSet, user_ids: Sequence[str], *, authorization: str, timeout_s: float
+    ) -> list[UserRow]:
+        """Return one row a user, in order; raise what FeatureServer raises."""
+        was_ejected = self.ejected
+        self.in_flight += 1
+        self.reads += 1
+        try:
+            rows = await self.server.read_rows(feature_set, user_ids, authorization=authorization, timeout_s=timeout_s)
+        except GatewayError as error:
+            self._note_failure(error)
+            raise
+        finally:
+            self.in_flight -= 1
+        self._timeouts = 0
+        self._faults.succeeded()
+        self._callers_faults.succeeded()
+        if was_ejected:
+            self._restore()
+        return rows
+
+    def retire(self) -> None:
+        """Probe the server no more; reads in flight continue."""
+        self._retired = True
+        if self.probe is not None:
+            self.probe.cancel()
+
+    async def close(self) -> None:
+        """Retire, and wait until the probe has ended."""
+        self.retire()
+        if self.probe is not None:
+            await asyncio.gather(self.probe, return_exceptions=True)
+
+    def _note_failure(self, error: GatewayError) -> None:
+        """Log what is new, and eject the server if the failure is its own."""
+        if isinstance(error, (RejectedUpstreamError, *CREDENTIALS_REFUSED)):
+            self._callers_faults.failed(_said(error))
+            return
+        if isinstance(error, DeadlineExceededError):
+            self._timeouts += 1
+            if self._timeouts < _TIMEOUTS_TO_EJECT:
+                # As likely the caller's haste as the server's fault.
+                return
+        ejects = isinstance(error, DeadlineExceededError | ServerUnreachableError)
+        self._faults.failed(_said(error) + ("; ejected" if ejects else ""))
+        if ejects and not self.ejected and not self._retired:
+            self.probe = asyncio.create_task(self._probe_until_well())
+            self._observer.replica_ejected()
+
+    def _restore(self) -> None:
+        probe, self.probe, self._timeouts = self.probe, None, 0
         if probe is not None and probe is not asyncio.current_task():
             probe.cancel()
 
-    def answered(self) -> None:
-        """Note a read that succeeded."""
-        self.timeouts = 0
-        self._faults.succeeded()
-        self._callers_faults.succeeded()
+    async def _probe_until_well(self) -> None:
+        """Ask the server whether it is alive and reads, less and less often, until it does."""
+        pause_s = _FIRST_PROBE_S
+        while True:
+            await asyncio.sleep(pause_s)
+            if await self.server.alive(timeout_s=_PROBE_TIMEOUT_S) and await self._answers_first_read():
+                break
+            pause_s = min(2 * pause_s, _LONGEST_PROBE_S)
+        self._restore()
 
-    def failed(self, error: GatewayError) -> bool:
-        """Note a read that failed, and log what is new; return whether the server is to be set aside for it."""
-        if isinstance(error, (RejectedUpstreamError, *CREDENTIALS_REFUSED)):
-            self._callers_faults.failed(_said(error))
-            return False
-        if isinstance(error, DeadlineExceededError):
-            self.timeouts += 1
-            if self.timeouts < _TIMEOUTS_TO_SET_ASIDE:
-                # As likely the caller's haste as the server's fault.
-                return False
-        set_aside = isinstance(error, DeadlineExceededError | ServerUnreachableError)
-        self._faults.failed(_said(error) + ("; set aside" if set_aside else ""))
-        return set_aside
+    async def _answers_first_read(self) -> bool:
+        """Do the first read, and return whether it was answered; a failure that is not the server's is an answer."""
+        if self._first_read is None:
+            return True
+        try:
+            await self._first_read(self.server)
+        except GatewayError as error:
+            return not isinstance(error, DeadlineExceededError | ServerUnreachableError)
+        return True
 
 
 def _said(error: GatewayError) -> str:

@@ -30,8 +30,8 @@ def _set(name: str) -> FeatureSet:
 _A, _B = _set("a"), _set("b")
 
 
-def _row(user_id: str, principal: str, feature_set: FeatureSet) -> UserRow:
-    return UserRow((f"{user_id}/{principal}/{feature_set.features[0].name}",), (FeatureStatus.PRESENT,), (1,), True)
+def _row(user_id: str, authorization: str, feature_set: FeatureSet) -> UserRow:
+    return UserRow((f"{user_id}/{authorization}/{feature_set.features[0].name}",), (FeatureStatus.PRESENT,), (1,), True)
 
 
 @dataclass
@@ -40,7 +40,7 @@ class Read:
 
     feature_set: FeatureSet
     user_ids: list[str]
-    principal: str
+    authorization: str
     timeout_s: float
     done: "asyncio.Future[None]"
     cancelled: bool = False
@@ -65,9 +65,9 @@ class Reader:
     most_under_way: int = 0
 
     async def read_rows(
-        self, feature_set: FeatureSet, user_ids: Sequence[str], *, principal: str, timeout_s: float
+        self, feature_set: FeatureSet, user_ids: Sequence[str], *, authorization: str, timeout_s: float
     ) -> tuple[list[UserRow], ReadReport]:
-        read = Read(feature_set, list(user_ids), principal, timeout_s, asyncio.get_running_loop().create_future())
+        read = Read(feature_set, list(user_ids), authorization, timeout_s, asyncio.get_running_loop().create_future())
         self.reads.append(read)
         self.under_way += 1
         self.most_under_way = max(self.most_under_way, self.under_way)
@@ -83,11 +83,11 @@ class Reader:
             self.under_way -= 1
         if self.poison & set(user_ids):
             raise RejectedUpstreamError("poison")
-        return [_row(user_id, principal, feature_set) for user_id in user_ids], ReadReport()
+        return [_row(user_id, authorization, feature_set) for user_id in user_ids], ReadReport()
 
 
-def _coalescer(reader: Reader, *, slots: int = 1, max_batch_size: int = 4, max_queued: int = 100) -> Coalescer:
-    return Coalescer(reader, slots=lambda: slots, max_batch_size=max_batch_size, max_queued=max_queued)
+def _coalescer(reader: Reader, *, slots: int = 1, max_read_users: int = 4, max_queued: int = 100) -> Coalescer:
+    return Coalescer(reader, slots=lambda: slots, max_read_users=max_read_users, max_queued=max_queued)
 
 
 def _call(
@@ -95,10 +95,12 @@ def _call(
     user_id: str,
     *,
     feature_set: FeatureSet = _A,
-    principal: str = "p",
+    authorization: str = "p",
     timeout_s: float = _BOUND_S,
 ) -> "asyncio.Task[Served]":
-    return asyncio.create_task(coalescer.user_row(feature_set, user_id, principal=principal, timeout_s=timeout_s))
+    return asyncio.create_task(
+        coalescer.user_row(feature_set, user_id, authorization=authorization, timeout_s=timeout_s)
+    )
 
 
 async def _settle() -> None:
@@ -149,20 +151,20 @@ async def test_equal_users_are_asked_for_once() -> None:
     assert [read.user_ids for read in reader.reads] == [["0"], ["1", "2"]]
 
 
-async def test_sets_and_principals_are_never_mixed_and_leave_in_order_of_arrival() -> None:
+async def test_sets_and_authorizations_are_never_mixed_and_leave_in_order_of_arrival() -> None:
     reader = Reader()
     coalescer = _coalescer(reader)
     kinds = [(_A, "p"), (_A, "q"), (_B, "p"), (_A, "q"), (_A, "p")]
     calls = [_call(coalescer, "0")]
     calls += [
-        _call(coalescer, str(number), feature_set=feature_set, principal=principal)
-        for number, (feature_set, principal) in enumerate(kinds, start=1)
+        _call(coalescer, str(number), feature_set=feature_set, authorization=authorization)
+        for number, (feature_set, authorization) in enumerate(kinds, start=1)
     ]
     for position in range(4):
         await _settle()
         reader.reads[position].succeed()
     await asyncio.gather(*calls)
-    assert [(read.user_ids, read.feature_set, read.principal) for read in reader.reads[1:]] == [
+    assert [(read.user_ids, read.feature_set, read.authorization) for read in reader.reads[1:]] == [
         (["1", "5"], _A, "p"),
         (["2", "4"], _A, "q"),
         (["3"], _B, "p"),
@@ -171,7 +173,7 @@ async def test_sets_and_principals_are_never_mixed_and_leave_in_order_of_arrival
 
 async def test_a_group_that_does_not_fit_goes_on_behind_older_calls_of_others() -> None:
     reader = Reader()
-    coalescer = _coalescer(reader, max_batch_size=2)
+    coalescer = _coalescer(reader, max_read_users=2)
     calls = [_call(coalescer, "0")]
     calls += [_call(coalescer, user_id) for user_id in "12"]
     calls += [_call(coalescer, "b", feature_set=_B)]
@@ -185,7 +187,7 @@ async def test_a_group_that_does_not_fit_goes_on_behind_older_calls_of_others() 
 
 async def test_a_callers_bad_user_fails_that_caller_alone() -> None:
     reader = Reader(poison=frozenset({"bad"}), automatic=True)
-    coalescer = _coalescer(reader, max_batch_size=8)
+    coalescer = _coalescer(reader, max_read_users=8)
     calls = {user_id: _call(coalescer, user_id) for user_id in ("0", "1", "2", "bad", "3", "4")}
     results = await asyncio.gather(*calls.values(), return_exceptions=True)
     for user_id, result in zip(calls, results, strict=True):
@@ -312,7 +314,7 @@ async def test_a_full_queue_refuses_at_once_and_says_when_to_try_again() -> None
     calls = [_call(coalescer, user_id) for user_id in "012"]
     await _settle()
     with pytest.raises(OverloadedError) as raised:
-        await coalescer.user_row(_A, "3", principal="p", timeout_s=_BOUND_S)
+        await coalescer.user_row(_A, "3", authorization="p", timeout_s=_BOUND_S)
     assert raised.value.retry_after_s is not None
     assert raised.value.retry_after_s > 0
     reader.reads[0].succeed()
@@ -329,7 +331,7 @@ async def test_a_deadline_that_recent_reads_say_cannot_be_met_is_refused_at_once
     busy = _call(coalescer, "busy")
     await _settle()
     with pytest.raises(OverloadedError):
-        await coalescer.user_row(_A, "late", principal="p", timeout_s=0.01)
+        await coalescer.user_row(_A, "late", authorization="p", timeout_s=0.01)
     reader.reads[-1].succeed()
     await busy
     # With a slot free there is nothing to refuse for, however slow reads were.
@@ -341,7 +343,7 @@ async def test_a_deadline_that_recent_reads_say_cannot_be_met_is_refused_at_once
 
 async def test_a_call_is_not_refused_for_a_read_that_it_has_room_in() -> None:
     reader = Reader()
-    coalescer = _coalescer(reader, max_batch_size=2)
+    coalescer = _coalescer(reader, max_read_users=2)
     for number in range(10):
         await _slow_read(coalescer, reader, number)
     # Enough for the read under way and one more.
@@ -350,9 +352,9 @@ async def test_a_call_is_not_refused_for_a_read_that_it_has_room_in() -> None:
     await _settle()
     assert coalescer.queued == 2
     with pytest.raises(OverloadedError):
-        await coalescer.user_row(_A, "3", principal="p", timeout_s=timeout_s)
+        await coalescer.user_row(_A, "3", authorization="p", timeout_s=timeout_s)
     with pytest.raises(OverloadedError):
-        await coalescer.user_row(_B, "3", principal="p", timeout_s=timeout_s)
+        await coalescer.user_row(_B, "3", authorization="p", timeout_s=timeout_s)
     for call in calls:
         call.cancel()
     await asyncio.gather(*calls, return_exceptions=True)
@@ -403,19 +405,19 @@ _steps = st.lists(
 
 
 @settings(max_examples=300, deadline=None)
-@given(steps=_steps, slots=st.integers(1, 3), max_batch_size=st.integers(1, 4), max_queued=st.integers(1, 6))
+@given(steps=_steps, slots=st.integers(1, 3), max_read_users=st.integers(1, 4), max_queued=st.integers(1, 6))
 def test_whatever_happens_every_caller_gets_one_answer_and_its_own(
-    steps: list[tuple[object, ...]], slots: int, max_batch_size: int, max_queued: int
+    steps: list[tuple[object, ...]], slots: int, max_read_users: int, max_queued: int
 ) -> None:
-    asyncio.run(_any_history(steps, slots, max_batch_size, max_queued))
+    asyncio.run(_any_history(steps, slots, max_read_users, max_queued))
 
 
 _Calls = list[tuple[str, str, FeatureSet, "asyncio.Task[Served]"]]
 
 
-async def _any_history(steps: list[tuple[object, ...]], slots: int, max_batch_size: int, max_queued: int) -> None:
+async def _any_history(steps: list[tuple[object, ...]], slots: int, max_read_users: int, max_queued: int) -> None:
     reader = Reader(poison=frozenset({"bad"}))
-    coalescer = _coalescer(reader, slots=slots, max_batch_size=max_batch_size, max_queued=max_queued)
+    coalescer = _coalescer(reader, slots=slots, max_read_users=max_read_users, max_queued=max_queued)
     calls: _Calls = []
     for step in steps:
         await _take(step, coalescer, reader, calls)
@@ -428,21 +430,21 @@ async def _any_history(steps: list[tuple[object, ...]], slots: int, max_batch_si
             await _settle()
     cancels = any(step[0] == "cancel" for step in steps)
     failures = any(step[0] == "fail" for step in steps)
-    for user_id, principal, feature_set, task in calls:
-        _check_answer(task, user_id, principal, feature_set, cancels=cancels, failures=failures)
+    for user_id, authorization, feature_set, task in calls:
+        _check_answer(task, user_id, authorization, feature_set, cancels=cancels, failures=failures)
     await _settle()
     assert (coalescer.queued, coalescer.in_flight, reader.under_way) == (0, 0, 0)
     assert reader.most_under_way <= slots
     for read in reader.reads:
-        assert len(read.user_ids) == len(set(read.user_ids)) <= max_batch_size
+        assert len(read.user_ids) == len(set(read.user_ids)) <= max_read_users
 
 
 async def _take(step: tuple[object, ...], coalescer: Coalescer, reader: Reader, calls: _Calls) -> None:
     match step:
-        case ("call", str(user_id), str(principal), int(which)):
+        case ("call", str(user_id), str(authorization), int(which)):
             feature_set = (_A, _B)[which]
-            task = _call(coalescer, user_id, feature_set=feature_set, principal=principal)
-            calls.append((user_id, principal, feature_set, task))
+            task = _call(coalescer, user_id, feature_set=feature_set, authorization=authorization)
+            calls.append((user_id, authorization, feature_set, task))
         case ("cancel", int(position)) if calls:
             calls[position % len(calls)][3].cancel()
         case ("succeed", int(position)) if reader.reads:
@@ -456,7 +458,7 @@ async def _take(step: tuple[object, ...], coalescer: Coalescer, reader: Reader, 
 def _check_answer(
     task: "asyncio.Task[Served]",
     user_id: str,
-    principal: str,
+    authorization: str,
     feature_set: FeatureSet,
     *,
     cancels: bool,
@@ -468,7 +470,7 @@ def _check_answer(
     error = task.exception()
     if error is None:
         assert user_id != "bad"
-        assert task.result().row == _row(user_id, principal, feature_set)
+        assert task.result().row == _row(user_id, authorization, feature_set)
         return
     assert isinstance(error, GatewayError)
     if isinstance(error, RejectedUpstreamError):

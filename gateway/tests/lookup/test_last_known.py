@@ -37,72 +37,72 @@ def _store(clock: Clock, *, max_rows: int = 10) -> LastKnown:
 
 def test_a_row_is_given_with_its_age_up_to_the_maximum_age_and_not_beyond(clock: Clock) -> None:
     store = _store(clock)
-    store.remember(_SETS[0], "a", _row(1), principal="p")
+    store.remember(_SETS[0], "a", _row(1), authorization="p")
     clock.now_s += 60
-    assert store.recall(_SETS[0], "a", principal="p") == RememberedRow(_row(1), 60.0)
+    assert store.recall(_SETS[0], "a", authorization="p") == RememberedRow(_row(1), 60.0)
     clock.now_s += 0.001
-    assert store.recall(_SETS[0], "a", principal="p") is None
+    assert store.recall(_SETS[0], "a", authorization="p") is None
 
 
 def test_a_row_read_again_takes_the_place_of_the_one_before(clock: Clock) -> None:
     store = _store(clock)
-    store.remember(_SETS[0], "a", _row(1), principal="p")
+    store.remember(_SETS[0], "a", _row(1), authorization="p")
     clock.now_s += 50
-    store.remember(_SETS[0], "a", _row(2), principal="p")
+    store.remember(_SETS[0], "a", _row(2), authorization="p")
     clock.now_s += 50
-    assert store.recall(_SETS[0], "a", principal="p") == RememberedRow(_row(2), 50.0)
+    assert store.recall(_SETS[0], "a", authorization="p") == RememberedRow(_row(2), 50.0)
     assert len(store) == 1
 
 
 def test_the_row_read_longest_ago_makes_room(clock: Clock) -> None:
     store = _store(clock, max_rows=2)
     for value, user_id in enumerate(("a", "b", "a", "c")):
-        store.remember(_SETS[0], user_id, _row(value), principal="p")
-    assert store.recall(_SETS[0], "b", principal="p") is None
-    assert store.recall(_SETS[0], "a", principal="p") == RememberedRow(_row(2), 0.0)
-    assert store.recall(_SETS[0], "c", principal="p") == RememberedRow(_row(3), 0.0)
+        store.remember(_SETS[0], user_id, _row(value), authorization="p")
+    assert store.recall(_SETS[0], "b", authorization="p") is None
+    assert store.recall(_SETS[0], "a", authorization="p") == RememberedRow(_row(2), 0.0)
+    assert store.recall(_SETS[0], "c", authorization="p") == RememberedRow(_row(3), 0.0)
 
 
 @pytest.mark.parametrize(
-    ("feature_set", "user_id", "principal"),
+    ("feature_set", "user_id", "authorization"),
     [
         pytest.param(_SETS[1], "a", "p", id="another contract's"),
         pytest.param(_SETS[0], "b", "p", id="another user's"),
-        pytest.param(_SETS[0], "a", "q", id="another principal's"),
+        pytest.param(_SETS[0], "a", "q", id="another authorization's"),
         pytest.param(_SETS[0], "a", "", id="nobody's"),
         pytest.param(_SETS[0], "p", "a", id="exchanged"),
         pytest.param(_SETS[0], "", "pa", id="run together"),
     ],
 )
 def test_a_row_is_given_for_just_what_it_was_read_for(
-    clock: Clock, feature_set: FeatureSet, user_id: str, principal: str
+    clock: Clock, feature_set: FeatureSet, user_id: str, authorization: str
 ) -> None:
     store = _store(clock)
-    store.remember(_SETS[0], "a", _row(1), principal="p")
-    assert store.recall(feature_set, user_id, principal=principal) is None
+    store.remember(_SETS[0], "a", _row(1), authorization="p")
+    assert store.recall(feature_set, user_id, authorization=authorization) is None
 
 
 def test_rows_too_old_are_let_go_of_as_others_come(clock: Clock) -> None:
     store = _store(clock, max_rows=100)
     for number in range(100):
-        store.remember(_SETS[0], str(number), _row(number), principal="p")
+        store.remember(_SETS[0], str(number), _row(number), authorization="p")
     clock.now_s += 61
     for number in range(100):
-        store.remember(_SETS[0], f"new {number}", _row(number), principal="p")
+        store.remember(_SETS[0], f"new {number}", _row(number), authorization="p")
     assert len(store) == 100
     clock.now_s += 61
     for _ in range(100):
-        store.remember(_SETS[0], "one", _row(1), principal="p")
+        store.remember(_SETS[0], "one", _row(1), authorization="p")
     assert len(store) == 1
 
 
 def test_a_row_that_is_forgotten_is_given_no_more(clock: Clock) -> None:
     store = _store(clock)
-    store.remember(_SETS[0], "a", _row(1), principal="p")
-    store.forget(_SETS[0], "a", principal="q")
-    assert store.recall(_SETS[0], "a", principal="p") is not None
-    store.forget(_SETS[0], "a", principal="p")
-    assert store.recall(_SETS[0], "a", principal="p") is None
+    store.remember(_SETS[0], "a", _row(1), authorization="p")
+    store.forget(_SETS[0], "a", authorization="q")
+    assert store.recall(_SETS[0], "a", authorization="p") is not None
+    store.forget(_SETS[0], "a", authorization="p")
+    assert store.recall(_SETS[0], "a", authorization="p") is None
 
 
 _VALUES = st.one_of(
@@ -111,15 +111,19 @@ _VALUES = st.one_of(
 _FEATURE = st.tuples(_VALUES, st.sampled_from(FeatureStatus), st.none() | st.integers(0, 2**63))
 
 
-@given(features=st.lists(_FEATURE, max_size=20), user_known=st.booleans(), principal=st.text(), user_id=st.text())
+@given(features=st.lists(_FEATURE, max_size=20), user_known=st.booleans(), authorization=st.text(), user_id=st.text())
 def test_a_row_is_given_as_it_was_read(
-    features: list[tuple[FeatureValue, FeatureStatus, int | None]], principal: str, user_id: str, *, user_known: bool
+    features: list[tuple[FeatureValue, FeatureStatus, int | None]],
+    authorization: str,
+    user_id: str,
+    *,
+    user_known: bool,
 ) -> None:
     values, statuses, stamps_ns = zip(*features, strict=True) if features else ((), (), ())
     row = UserRow(values, statuses, stamps_ns, user_known)
     store = _store(Clock())
-    store.remember(_SETS[0], user_id, row, principal=principal)
-    remembered = store.recall(_SETS[0], user_id, principal=principal)
+    store.remember(_SETS[0], user_id, row, authorization=authorization)
+    remembered = store.recall(_SETS[0], user_id, authorization=authorization)
     assert remembered is not None
     # By their texts: NaN is not equal to itself, and True is equal to 1.
     assert repr(remembered.row) == repr(row)
@@ -142,20 +146,20 @@ def test_whatever_is_read_when_the_newest_rows_within_the_age_are_given_and_no_o
     newest: OrderedDict[_Key, tuple[float, UserRow]] = OrderedDict()
     for value, (action, key, pause_s) in enumerate(steps):
         clock.now_s += pause_s
-        feature_set, user_id, principal = key
+        feature_set, user_id, authorization = key
         newest.pop(key, None)
         if action == "forget":
-            store.forget(feature_set, user_id, principal=principal)
+            store.forget(feature_set, user_id, authorization=authorization)
         else:
-            store.remember(feature_set, user_id, _row(value), principal=principal)
+            store.remember(feature_set, user_id, _row(value), authorization=authorization)
             newest[key] = clock.now_s, _row(value)
         if len(newest) > max_rows:
             newest.popitem(last=False)
         assert len(store) <= max_rows
         for feature_set in _SETS:
             for user_id in "abcd":
-                for principal in ("", "p", "q"):
-                    read_s, row = newest.get((feature_set, user_id, principal), (0.0, _row(-1)))
+                for authorization in ("", "p", "q"):
+                    read_s, row = newest.get((feature_set, user_id, authorization), (0.0, _row(-1)))
                     age_s = clock.now_s - read_s
                     expected = RememberedRow(row, age_s) if age_s <= _MAX_AGE_S else None
-                    assert store.recall(feature_set, user_id, principal=principal) == expected
+                    assert store.recall(feature_set, user_id, authorization=authorization) == expected

@@ -143,7 +143,7 @@ async def test_canary_reads_and_calls_that_fail_alike_are_one_line_for_each_text
     ]
 
 
-async def test_a_server_that_is_gone_is_one_line_that_says_it_is_set_aside(
+async def test_a_server_that_is_gone_is_one_line_that_says_it_is_ejected(
     settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
     url = "http://127.0.0.1:1"
@@ -157,7 +157,7 @@ async def test_a_server_that_is_gone_is_one_line_that_says_it_is_set_aside(
                     await gateway.stub.GetUserFeatures(GetUserFeaturesRequest(user_id="3413-BMNZE"), timeout=_BOUND_S)
     (line,) = told
     assert line.startswith(f"feature server {url}: The feature server can't be reached (ClientConnectorError: ")
-    assert line.endswith("; set aside")
+    assert line.endswith("; ejected")
 
 
 async def test_a_frozen_server_that_says_it_lives_is_one_line(
@@ -169,7 +169,7 @@ async def test_a_frozen_server_that_says_it_lives_is_one_line(
     async def frozen(_request: web.Request) -> web.Response:
         nonlocal late
         late += 1
-        # Set aside, probed back in and set aside again in between.
+        # Ejected, probed back in and ejected again in between.
         if late == 12:
             enough.set()
         await asyncio.Event().wait()
@@ -183,7 +183,7 @@ async def test_a_frozen_server_that_says_it_lives_is_one_line(
         ):
             await enough.wait()
     assert told == [
-        f"feature server {feature_server.url}: The deadline passed before the feature server had answered; set aside"
+        f"feature server {feature_server.url}: The deadline passed before the feature server had answered; ejected"
     ]
 
 

@@ -9,7 +9,7 @@ from feature_gateway.contract.model import ContractFeature, FeatureSet
 from feature_gateway.errors import DeadlineExceededError, GatewayError, UpstreamMismatchError, UpstreamUnavailableError
 from feature_gateway.upstream.budget import Budget
 from feature_gateway.upstream.feature_server import FeatureServer, ServerUnreachableError
-from feature_gateway.upstream.pool import ReplicaSet
+from feature_gateway.upstream.pool import ReplicaPool
 from feature_gateway.values import FeatureStatus, UserRow
 
 _SET = FeatureSet((ContractFeature("f", "v", "f", "String", None),))
@@ -28,9 +28,9 @@ class FakeServer(FeatureServer):
     revived: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def read_rows(
-        self, feature_set: FeatureSet, user_ids: Sequence[str], *, principal: str, timeout_s: float
+        self, feature_set: FeatureSet, user_ids: Sequence[str], *, authorization: str, timeout_s: float
     ) -> list[UserRow]:
-        del feature_set, principal
+        del feature_set, authorization
         self.reads += 1
         if self.hangs:
             try:
@@ -51,13 +51,13 @@ class FakeServer(FeatureServer):
 
 @dataclass
 class Fleet:
-    """Fake servers behind a replica set."""
+    """Fake servers behind a pool."""
 
     servers: dict[str, FakeServer]
-    replicas: ReplicaSet
+    pool: ReplicaPool
 
     async def read(self, *, timeout_s: float = _BOUND_S) -> tuple[str, bool, bool]:
-        rows, report = await self.replicas.read_rows(_SET, ["u"], principal="", timeout_s=timeout_s)
+        rows, report = await self.pool.read_rows(_SET, ["u"], authorization="", timeout_s=timeout_s)
         return str(rows[0].values[0]), report.retried, report.hedged
 
 
@@ -68,13 +68,13 @@ def _fleet(*urls: str, hedge: bool = False) -> Fleet:
         servers[url] = FakeServer(url)
         return servers[url]
 
-    return Fleet(servers, ReplicaSet(urls, connect=connect, hedge=hedge))
+    return Fleet(servers, ReplicaPool(urls, connect=connect, hedge=hedge))
 
 
 def test_there_are_as_many_slots_as_the_servers_may_have_reads() -> None:
     servers = ["a", "b", "c"]
-    assert _fleet(*servers).replicas.slots == 3
-    twice = ReplicaSet(servers, connect=FakeServer, hedge=False, reads_per_server=2)
+    assert _fleet(*servers).pool.slots == 3
+    twice = ReplicaPool(servers, connect=FakeServer, hedge=False, reads_per_replica=2)
     assert twice.slots == 6
 
 
@@ -82,11 +82,11 @@ def test_there_are_as_many_slots_as_the_servers_may_have_reads() -> None:
 async def pair() -> AsyncIterator[Fleet]:
     fleet = _fleet("a", "b")
     yield fleet
-    await fleet.replicas.close()
+    await fleet.pool.close()
 
 
 async def test_reads_are_spread_over_the_servers(pair: Fleet) -> None:
-    assert pair.replicas.slots == 2
+    assert pair.pool.slots == 2
     assert sorted([(await pair.read())[0] for _ in range(4)]) == ["a", "a", "b", "b"]
 
 
@@ -109,9 +109,9 @@ async def test_a_read_that_breaks_is_tried_on_another_server_and_said_so(pair: F
     answers = [await pair.read() for _ in range(10)]
     assert {url for url, _, _ in answers} == {"b"}
     assert sum(retried for _, retried, _ in answers) == 1
-    # It is set aside: no read is spent on it, and it is no slot.
+    # The server is ejected: no read is spent on it, and it is no slot.
     assert pair.servers["a"].reads == 1
-    assert pair.replicas.slots == 1
+    assert pair.pool.slots == 1
 
 
 async def test_a_server_that_lives_again_is_probed_back_in(pair: Fleet) -> None:
@@ -125,11 +125,11 @@ async def test_a_server_that_lives_again_is_probed_back_in(pair: Fleet) -> None:
     # The probe goes on from there in the loop's next rounds.
     for _ in range(5):
         await asyncio.sleep(0)
-    assert pair.replicas.slots == 2
+    assert pair.pool.slots == 2
     assert {(await pair.read())[0] for _ in range(2)} == {"a", "b"}
 
 
-async def test_a_server_that_answers_nothing_in_time_is_set_aside_after_a_few(pair: Fleet) -> None:
+async def test_a_server_that_answers_nothing_in_time_is_ejected_after_a_few(pair: Fleet) -> None:
     frozen = pair.servers["a"]
     frozen.hangs, frozen.lives = True, False
     late = 0
@@ -139,10 +139,10 @@ async def test_a_server_that_answers_nothing_in_time_is_set_aside_after_a_few(pa
         except DeadlineExceededError:
             late += 1
     assert late == frozen.reads == 3
-    assert pair.replicas.slots == 1
+    assert pair.pool.slots == 1
 
 
-async def test_with_every_server_aside_reads_still_try() -> None:
+async def test_with_every_server_ejected_reads_still_try() -> None:
     fleet = _fleet("a")
     server = fleet.servers["a"]
     server.failure, server.lives = ServerUnreachableError("gone"), False
@@ -151,8 +151,8 @@ async def test_with_every_server_aside_reads_still_try() -> None:
             await fleet.read()
     server.failure = None
     assert (await fleet.read())[0] == "a"
-    assert fleet.replicas.slots == 1
-    await fleet.replicas.close()
+    assert fleet.pool.slots == 1
+    await fleet.pool.close()
 
 
 async def test_a_server_that_came_back_unnoticed_answers_for_one_that_goes(pair: Fleet) -> None:
@@ -160,16 +160,16 @@ async def test_a_server_that_came_back_unnoticed_answers_for_one_that_goes(pair:
     back.failure, back.lives = ServerUnreachableError("gone"), False
     while not back.reads:
         await pair.read()
-    assert pair.replicas.set_aside == 1
+    assert pair.pool.ejected == 1
     # Restarted in turn: the first lives again before any probe has seen it, and the second goes.
     back.failure, gone.failure, gone.lives = None, ServerUnreachableError("gone"), False
     assert [(await pair.read())[0] for _ in range(50)] == ["a"] * 50
     # What it answers brings it back in, so that none is tried on the other first any more.
     assert gone.reads <= 2
-    assert pair.replicas.set_aside == 1
+    assert pair.pool.ejected == 1
 
 
-async def test_reads_that_hang_on_a_server_set_aside_take_no_slot_of_the_others(pair: Fleet) -> None:
+async def test_reads_that_hang_on_an_ejected_server_take_no_slot_of_the_others(pair: Fleet) -> None:
     hanging, other = pair.servers["a"], pair.servers["b"]
     hanging.hangs = other.hangs = True
     stuck = [asyncio.create_task(pair.read()) for _ in range(4)]
@@ -178,12 +178,12 @@ async def test_reads_that_hang_on_a_server_set_aside_take_no_slot_of_the_others(
     hanging.hangs = other.hangs = False
     hanging.failure, hanging.lives = ServerUnreachableError("gone"), False
     assert await pair.read() == ("b", True, False)
-    assert pair.replicas.set_aside == 1
-    assert pair.replicas.slots == 1 + 2
+    assert pair.pool.ejected == 1
+    assert pair.pool.slots == 1 + 2
     for task in stuck:
         task.cancel()
     await asyncio.gather(*stuck, return_exceptions=True)
-    assert pair.replicas.slots == 1
+    assert pair.pool.slots == 1
 
 
 @pytest.mark.parametrize(
@@ -207,25 +207,25 @@ async def test_a_server_that_lives_again_is_first_read_from_by_no_caller(
         first_reads += 1
         probes.put_nowait(None)
         assert server.url == "a"
-        assert replicas.set_aside == 1
+        assert pool.ejected == 1
         if failures and (failed := failures.pop()):
             raise failed
 
     servers = {url: FakeServer(url) for url in ("a", "b")}
-    replicas = ReplicaSet(tuple(servers), connect=servers.__getitem__, hedge=False, first_read=first_read)
-    fleet = Fleet(servers, replicas)
+    pool = ReplicaPool(tuple(servers), connect=servers.__getitem__, hedge=False, first_read=first_read)
+    fleet = Fleet(servers, pool)
     servers["a"].failure = ServerUnreachableError("gone")
-    while not replicas.set_aside:
+    while not pool.ejected:
         await fleet.read()
     servers["a"].failure = None
     async with asyncio.timeout(_BOUND_S):
-        while replicas.set_aside:
+        while pool.ejected:
             await probes.get()
             # The probe goes on from there in the loop's next rounds.
             for _ in range(5):
                 await asyncio.sleep(0)
     assert first_reads == reads
-    await replicas.close()
+    await pool.close()
 
 
 async def test_a_store_that_is_down_is_not_the_servers_fault_and_retries_stay_within_budget(pair: Fleet) -> None:
@@ -234,7 +234,7 @@ async def test_a_store_that_is_down_is_not_the_servers_fault_and_retries_stay_wi
     for _ in range(200):
         with pytest.raises(UpstreamUnavailableError):
             await pair.read()
-    assert pair.replicas.slots == 2
+    assert pair.pool.slots == 2
     extra = sum(server.reads for server in pair.servers.values()) - 200
     # Ten saved up, then one for every ten reads.
     assert 10 < extra <= 10 + 20
@@ -248,9 +248,9 @@ async def test_what_no_server_can_help_is_not_tried_again(pair: Fleet) -> None:
     assert sum(server.reads for server in pair.servers.values()) == 1
 
 
-async def test_a_read_from_each_asks_every_server_that_is_not_set_aside_and_fails_with_any(pair: Fleet) -> None:
+async def test_a_read_from_each_asks_every_server_that_is_not_ejected_and_fails_with_any(pair: Fleet) -> None:
     async def read_from_each() -> None:
-        await pair.replicas.read_from_each(_SET, ["u"], principal="", timeout_s=_BOUND_S)
+        await pair.pool.read_from_each(_SET, ["u"], authorization="", timeout_s=_BOUND_S)
 
     await read_from_each()
     assert [server.reads for server in pair.servers.values()] == [1, 1]
@@ -266,15 +266,15 @@ async def test_a_read_from_each_asks_every_server_that_is_not_set_aside_and_fail
     for _ in range(2):
         with pytest.raises(UpstreamUnavailableError):
             await read_from_each()
-    # With none left nothing is tried: that all are set aside says enough.
+    # With none left nothing is tried: that all are ejected says enough.
     assert pair.servers["a"].reads == 5
 
 
 async def test_servers_come_and_go(pair: Fleet) -> None:
-    pair.replicas.set_urls(["b", "c"])
-    assert pair.replicas.urls == ["b", "c"]
+    pair.pool.set_urls(["b", "c"])
+    assert pair.pool.urls == ["b", "c"]
     assert {(await pair.read())[0] for _ in range(4)} == {"b", "c"}
-    pair.replicas.set_urls([])
+    pair.pool.set_urls([])
     with pytest.raises(UpstreamUnavailableError, match="No feature server"):
         await pair.read()
 
@@ -287,7 +287,7 @@ async def test_a_slow_read_is_hedged_and_the_first_answer_wins() -> None:
     answers = [await fleet.read() for _ in range(4)]
     assert {url for url, _, _ in answers} == {"b"}
     assert any(hedged for _, _, hedged in answers)
-    await fleet.replicas.close()
+    await fleet.pool.close()
 
 
 async def test_hedging_is_off_unless_asked_for(pair: Fleet) -> None:
