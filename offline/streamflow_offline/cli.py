@@ -1,38 +1,30 @@
 """`offline`: the jobs on StreamFlow's month data, as commands."""
 
 import os
-import signal
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 from streamflow_repo.errors import SettingError
 from streamflow_repo.runtime_checks import leave_out_runtime_checks
 from streamflow_repo.settings.connections import urls_from_environment
 
+from streamflow_offline.console import out as _out
+from streamflow_offline.console import progress_out, tell
 from streamflow_offline.errors import JobError
+from streamflow_offline.export.command import export
 from streamflow_offline.json_file import refuse_unwritable
-from streamflow_offline.training_set import (
-    DEFAULT_CHUNK_ROWS,
-    OutputFormat,
-    TrainingSetRequest,
-    build_training_set,
-)
+from streamflow_offline.training_set.command import training_set
 
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     help="Jobs on StreamFlow's month data. Connections come from POSTGRES_URL and REDIS_URL.",
 )
-
-# Wide enough for every table where no terminal sets the width.
-_out = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
-_progress_out = Console(stderr=True, highlight=False)
 
 
 @app.command()
@@ -64,7 +56,7 @@ def ingest(
     from streamflow_offline.ingest import ingest as load  # noqa: PLC0415  # commands load what they use
 
     postgres_url, _ = urls_from_environment(os.environ)
-    reports = load(path, postgres_url=postgres_url, on_progress=_tell)
+    reports = load(path, postgres_url=postgres_url, on_progress=tell)
     table = Table("as_of", "table", "rows", "inserted", "updated", "removed", "unchanged", box=None)
     for month in reports:
         for entry in month.tables:
@@ -79,7 +71,7 @@ def sample() -> None:
     from streamflow_offline.sample import load_sample  # noqa: PLC0415  # commands load what they use
 
     postgres_url, _ = urls_from_environment(os.environ)
-    _out.print("loaded" if load_sample(postgres_url, on_progress=_tell) else "PostgreSQL has months already")
+    _out.print("loaded" if load_sample(postgres_url, on_progress=tell) else "PostgreSQL has months already")
 
 
 @app.command()
@@ -139,7 +131,7 @@ def materialize(
             end=end.replace(tzinfo=UTC) if end else None,
             incremental=incremental,
             views=view or (),
-            on_progress=_tell,
+            on_progress=tell,
         )
     except FreshnessError as error:
         reports, different = list(error.reports), error
@@ -150,65 +142,8 @@ def materialize(
         raise different
 
 
-@app.command()
-def export(
-    out: Annotated[str, typer.Option(envvar="FEAST_SPARK_DATA", help="The folder of the Parquet that Spark reads.")],
-) -> None:
-    """Write the snapshots as Parquet, for FEAST_OFFLINE_STORE=spark."""
-    from streamflow_offline.export import export_snapshots  # noqa: PLC0415  # commands load what they use
-
-    postgres_url, _ = urls_from_environment(os.environ)
-    table = Table("table", "months", "rows", box=None)
-    for entry in export_snapshots(out, postgres_url=postgres_url, on_progress=_tell):
-        table.add_row(entry.name, f"{entry.months:,}", f"{entry.rows:,}")
-    _out.print(table)
-
-
-@app.command("training-set")
-def training_set(
-    *,
-    out: Annotated[Path, typer.Option(help="The folder of a Parquet dataset, or a CSV file named *.csv.")],
-    service: Annotated[str, typer.Option(help="The feature service.")] = "churn_v1",
-    as_of: Annotated[
-        list[datetime] | None,
-        typer.Option(formats=["%Y-%m-%d"], help="A day of label snapshots; may be repeated. Default: all."),
-    ] = None,
-    entities: Annotated[
-        Path | None, typer.Option(help="A CSV file of entity rows of your own: user_id, as_of or timestamp, and more.")
-    ] = None,
-    entity_query: Annotated[str | None, typer.Option(help="An SQL query of entity rows of your own.")] = None,
-    output_format: Annotated[
-        OutputFormat | None, typer.Option("--format", help="Default: csv for *.csv, else parquet.")
-    ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Put it in the place of an earlier one.")] = False,
-    chunk_rows: Annotated[int, typer.Option(help="How many rows are read and written at a time.")] = DEFAULT_CHUNK_ROWS,
-) -> None:
-    """Build a training set: features as they were at each row's time, joined to the label of that month."""
-    # A container is stopped by SIGTERM: as with Ctrl-C, the job says what is kept.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    postgres_url, redis_url = urls_from_environment(os.environ)
-    report = build_training_set(
-        TrainingSetRequest(
-            service=service,
-            out=out,
-            as_of=tuple(day.date() for day in as_of or ()),
-            entities=entities,
-            entity_query=entity_query,
-            output_format=output_format,
-            overwrite=overwrite,
-            chunk_rows=chunk_rows,
-        ),
-        postgres_url=postgres_url,
-        redis_url=redis_url,
-        on_progress=_tell,
-    )
-    table = Table("as_of", "rows", "label rate", box=None)
-    for day in report.manifest["dates"]:
-        rate = "-" if day["label_rate"] is None else f"{day['label_rate']:.4f}"
-        table.add_row(day["as_of"], f"{day['rows']:,}", rate)
-    _out.print(table)
-    _out.print(f"{report.out}  {report.manifest['content_hash']}", soft_wrap=True, markup=False)
-    _out.print(f"manifest  {report.manifest_path}", soft_wrap=True, markup=False)
+app.command()(export)
+app.command("training-set")(training_set)
 
 
 @app.command("audit-skew")
@@ -237,7 +172,7 @@ def audit_skew(
         seed=seed,
         timeout_s=timeout_s,
     )
-    raise typer.Exit(run(request, json_file=json_file, out=_out, tell=_tell))
+    raise typer.Exit(run(request, json_file=json_file, out=_out, tell=tell))
 
 
 def main() -> None:
@@ -249,10 +184,6 @@ def main() -> None:
         sys.exit(f"error: {error}")
 
 
-def _tell(text: str) -> None:
-    _progress_out.print(text, markup=False)
-
-
 def _bar() -> Progress:
     return Progress(
         TextColumn("{task.description}"),
@@ -260,7 +191,7 @@ def _bar() -> Progress:
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
-        console=_progress_out,
+        console=progress_out,
     )
 
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 from streamflow_offline.errors import JobError
-from streamflow_offline.export import export_snapshots
+from streamflow_offline.export.job import export_snapshots
 from streamflow_offline.ingest import ingest
 from training_sets import execute
 

@@ -25,7 +25,7 @@ from spark_histories import START, TABLES, TICK, TTL, histories, views_over
 from spark_runs import chosen_spark, definitions
 from streamflow_local import postgres
 from streamflow_offline.errors import JobError
-from streamflow_offline.export import export_snapshots
+from streamflow_offline.export.job import export_snapshots
 from streamflow_offline.feast_store import open_store
 from streamflow_offline.generate import generate_months
 from streamflow_offline.ingest import ingest

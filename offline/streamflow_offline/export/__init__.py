@@ -1,0 +1,1 @@
+"""The snapshots as Parquet, for Spark."""
