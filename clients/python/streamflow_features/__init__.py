@@ -1,4 +1,4 @@
-"""The client of StreamFlow feature serving: one user's features as a mapping of names to Python values."""
+"""The Python client of StreamFlow feature serving: returns users' features as mappings of names to Python values."""
 
 from streamflow_features._async_client import AsyncFeatureClient
 from streamflow_features._authorization import Authorization

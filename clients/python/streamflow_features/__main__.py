@@ -10,14 +10,21 @@ from streamflow_features._text import as_lines
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print one user's features, one line each; return 0, or 1 with the reason on standard error."""
+    """Print one user's features, one line for each; return 0. On failure print the reason to stderr and return 1."""
     parser = argparse.ArgumentParser(prog="python -m streamflow_features", description="Print one user's features.")
-    parser.add_argument("user_id", help="such as 3413-BMNZE")
+    parser.add_argument("user_id", help="the user's id, such as 3413-BMNZE")
     parser.add_argument("--target", default=DEFAULT_TARGET, help="the gateway's address (%(default)s)")
-    parser.add_argument("--timeout-s", type=float, default=DEFAULT_TIMEOUT_S, help="the deadline (%(default)s)")
+    parser.add_argument(
+        "--timeout-s", type=float, default=DEFAULT_TIMEOUT_S, help="the call's deadline in seconds (%(default)s)"
+    )
     selection = parser.add_mutually_exclusive_group()
     selection.add_argument("--feature-service", help="all features of this service")
-    selection.add_argument("--feature", action="append", dest="features", help="a reference, view:feature; repeatable")
+    selection.add_argument(
+        "--feature",
+        action="append",
+        dest="features",
+        help="a feature reference, view:feature; repeat the option for more",
+    )
     options = parser.parse_args(arguments)
     with FeatureClient(options.target, timeout_s=options.timeout_s) as client:
         try:

@@ -27,7 +27,10 @@ _Response = TypeVar("_Response")
 
 
 class AsyncFeatureClient:
-    """FeatureClient for asyncio, and streams; for use within the event loop that it was made in."""
+    """Reads users' features from gateways over one gRPC channel, for asyncio: FeatureClient's calls, and streams.
+
+    Use the client only in the event loop that created it.
+    """
 
     def __init__(
         self,
@@ -38,7 +41,7 @@ class AsyncFeatureClient:
         credentials: grpc.ChannelCredentials | None = None,
         authorization: Authorization | None = None,
     ) -> None:
-        """Take what FeatureClient takes."""
+        """Creates a client for `target`. The parameters are the same as FeatureClient's."""
         self._timeout_s = timeout_s
         self._metadata = call_metadata(authorization)
         options = channel_options(follow_health=follow_health)
@@ -52,7 +55,7 @@ class AsyncFeatureClient:
     async def get_user_features(
         self, user_id: str, *, timeout_s: float | None = None, **options: Unpack[QueryOptions]
     ) -> UserFeatures:
-        """Return one user's features, as FeatureClient's does."""
+        """Return one user's features, as `FeatureClient.get_user_features` does."""
         request = user_request(user_id, **options)
         call = self._stub.GetUserFeatures(request, timeout=self._within_s(timeout_s), metadata=self._metadata())
         return user_features(await _answered(call))
@@ -60,7 +63,7 @@ class AsyncFeatureClient:
     async def batch_get_user_features(
         self, user_ids: Iterable[str], *, timeout_s: float | None = None, **options: Unpack[QueryOptions]
     ) -> UserFeaturesBatch:
-        """Return the same features of several users, as FeatureClient's does."""
+        """Return several users' features, as `FeatureClient.batch_get_user_features` does."""
         request = batch_request(user_ids, **options)
         call = self._stub.BatchGetUserFeatures(request, timeout=self._within_s(timeout_s), metadata=self._metadata())
         return UserFeaturesBatch(await _answered(call))
@@ -72,11 +75,12 @@ class AsyncFeatureClient:
         timeout_s: float | None = None,
         max_in_flight: int = DEFAULT_MAX_IN_FLIGHT,
     ) -> AsyncGenerator[Answer, None]:
-        """Yield one answer for each question, in the order in which they get ready: features, or an error.
+        """Yield one answer for each question, features or an error, in the order in which the answers arrive.
 
-        `timeout_s` is each question's deadline in place of the client's, from when it is taken. At most `max_in_flight`
-        have been taken and not yet been answered to the caller. When a gateway ends, what it has not answered is asked
-        once more on another. Raises only what `questions` raises.
+        `timeout_s` is the deadline of each question, counted from when the client takes the question from `questions`.
+        Not given, the client's timeout applies. The client takes at most `max_in_flight` questions whose answers the
+        caller has not taken. When a gateway shuts down, the client asks its unanswered questions once more on another
+        gateway. Raises only what `questions` raises.
         """
         return answers_of(
             questions,
@@ -86,23 +90,23 @@ class AsyncFeatureClient:
         )
 
     async def get_feature_service(self, name: str, *, timeout_s: float | None = None) -> FeatureService:
-        """Return what the gateway's contract says of a feature service; raise NotFound for an unknown one."""
+        """Return the contract's description of a feature service. Raises NotFound for an unknown name."""
         request = GetFeatureServiceRequest(name=name)
         call = self._stub.GetFeatureService(request, timeout=self._within_s(timeout_s), metadata=self._metadata())
         return feature_service(await _answered(call))
 
     async def list_feature_services(self, *, timeout_s: float | None = None) -> list[FeatureService]:
-        """Return what the gateway's contract says of all feature services, by name."""
+        """Return the contract's descriptions of all feature services, in the order of their names."""
         request = ListFeatureServicesRequest()
         call = self._stub.ListFeatureServices(request, timeout=self._within_s(timeout_s), metadata=self._metadata())
         return feature_services(await _answered(call))
 
     async def close(self) -> None:
-        """Close the channel; calls in flight end."""
+        """Close the channel. Calls in flight fail."""
         await self._channel.close()
 
     async def __aenter__(self) -> Self:
-        """Return the client, which the block's end closes."""
+        """Return the client. The end of the block closes the client."""
         return self
 
     async def __aexit__(

@@ -1,15 +1,20 @@
-"""What a call says of who makes it."""
+"""The credentials that a call carries."""
 
 from collections.abc import Callable
 
 Authorization = str | Callable[[], str]
-"""The value of the `authorization` metadata, such as "Bearer …", or what returns it, asked before each call."""
+"""The value of the `authorization` metadata, such as "Bearer …", or a function that returns the value. The client calls
+the function before each call."""
 
 _Metadata = tuple[tuple[str, str], ...]
 
 
 def call_metadata(authorization: Authorization | None) -> Callable[[], _Metadata]:
-    """Return what returns a call's metadata; that raises ValueError for a value that is no header's."""
+    """Return a function that returns a call's metadata.
+
+    Raises ValueError for a value that can't be a header: at once, or in the returned function when the value comes from
+    a function.
+    """
     if authorization is None:
         return _none
     if callable(authorization):
@@ -24,7 +29,7 @@ def _none() -> _Metadata:
 
 
 def _metadata(authorization: str) -> _Metadata:
-    # gRPC's own refusal shows the value, which is a secret, and comes as an error of the channel's.
+    # gRPC's own error message contains the value, which is a secret, and blames the channel.
     if not authorization or not (authorization.isascii() and authorization.isprintable()):
         raise ValueError("the authorization is empty, or not printable ASCII on one line")
     return (("authorization", authorization),)

@@ -1,4 +1,4 @@
-"""The results of a batch, one a user."""
+"""The results of a batch, one for each user."""
 
 from collections.abc import Iterator, Sequence
 from typing import overload
@@ -10,15 +10,17 @@ from streamflow_features._features import ServingInfo, UserFeatures, serving_inf
 
 
 class UserFeaturesBatch(Sequence[UserFeatures | FeatureServingError]):
-    """One result for each user id, in the order asked: the features, or the error that a call for that user alone
-    would have raised."""  # noqa: D205, D209  # one sentence
+    """One result for each user id, in the order of the request.
+
+    A result is the user's features, or the error that a call for that user alone would have raised.
+    """
 
     def __init__(self, response: user_feature_service_pb2.BatchGetUserFeaturesResponse) -> None:
-        """Take the results out of a reply."""
+        """Creates the results of a reply."""
         self.contract_hash: str = response.contract_hash
-        """The hash of the contract that the gateway answered by."""
+        """The hash of the gateway's contract."""
         self.serving_info: ServingInfo | None = serving_info_of(response)
-        """How the batch was served: the largest of each time and size. None unless asked for."""
+        """How the batch was served: the maxima of times and sizes. None unless the call has include_serving_info."""
         self._results = [_result(result, response.contract_hash) for result in response.results]
 
     @overload

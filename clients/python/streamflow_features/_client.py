@@ -24,10 +24,10 @@ _Response = TypeVar("_Response")
 
 
 class FeatureClient:
-    """Asks gateways for users' features over one gRPC channel; safe to share between threads.
+    """Reads users' features from gateways over one gRPC channel. Threads can share a client.
 
-    Every method raises FeatureServingError, by its subclass, and takes a `timeout_s`, the call's deadline in place of
-    the client's.
+    Every method takes `timeout_s`, the call's deadline in seconds. Not given, the client's timeout applies. A failed
+    call raises FeatureServingError or the code's subclass.
     """
 
     def __init__(
@@ -39,15 +39,17 @@ class FeatureClient:
         credentials: grpc.ChannelCredentials | None = None,
         authorization: Authorization | None = None,
     ) -> None:
-        """Take where the gateways are, and each call's deadline. Connects on the first call.
+        """Creates a client for `target`. The client connects on the first call.
 
-        `target` is `host:port`, `dns:///name:port` or several addresses, `ipv4:10.0.0.1:50051,10.0.0.2:50051`; calls
-        are spread over all addresses. A gateway whose health says that it is not ready is left out; without
-        `follow_health` it is asked all the same, to hear from itself what is wrong.
+        `target` is `host:port`, `dns:///name:port` or several addresses, `ipv4:10.0.0.1:50051,10.0.0.2:50051`. The
+        client spreads calls over all addresses. `timeout_s` is the deadline of each call in seconds. With
+        `follow_health` the client skips gateways whose gRPC health is not SERVING. Without, the client calls them too,
+        and their errors say what is wrong.
 
-        With `credentials`, such as `grpc.ssl_channel_credentials()`, connections are over TLS, without they are not.
-        `authorization` goes with every call and is handed on to Feast: "Bearer …", or a function without arguments that
-        returns it, called before each call, so that it can be renewed. Raises ValueError for one that is no header's.
+        With `credentials`, such as `grpc.ssl_channel_credentials()`, connections use TLS. Without, connections are not
+        encrypted. The gateway passes `authorization` on to Feast. `authorization` is "Bearer …", or a function without
+        arguments that returns the value; the client calls the function before each call, so a token can be renewed.
+        Raises ValueError for an `authorization` that can't be a header.
         """
         self._timeout_s = timeout_s
         self._metadata = call_metadata(authorization)
@@ -62,32 +64,32 @@ class FeatureClient:
     def get_user_features(
         self, user_id: str, *, timeout_s: float | None = None, **options: Unpack[QueryOptions]
     ) -> UserFeatures:
-        """Return one user's features: of a feature service, of references such as "subs_profile_fv:monthly_fee", or,
-        with neither, of the gateway's default feature service.
+        """Return one user's features.
 
-        `options` are those of QueryOptions. A user whom nobody knows is no error: every status is then NOT_FOUND.
-        Raises ValueError for both a service and references.
-        """  # noqa: D205  # the effect needs its three cases
+        `options` are the keywords of QueryOptions. They select a feature service, or references such as
+        "subs_profile_fv:monthly_fee"; with neither, the gateway's default feature service. An unknown user is not an
+        error: every status is then NOT_FOUND. Raises ValueError when a service and references are given.
+        """
         return user_features(self._call(self._stub.GetUserFeatures, user_request(user_id, **options), timeout_s))
 
     def batch_get_user_features(
         self, user_ids: Iterable[str], *, timeout_s: float | None = None, **options: Unpack[QueryOptions]
     ) -> UserFeaturesBatch:
-        """Return the same features of several users: one result for each id, in their order.
+        """Return the same features of several users: one result for each user id, in the order of the ids.
 
-        What is wrong with one user's id or features is that user's result, not raised. `options` are those of
-        QueryOptions. A gateway takes 1,000 users by default.
+        An error of one user is that user's result and is not raised. `options` are the keywords of QueryOptions. A
+        gateway accepts 1,000 users by default.
         """
         request = batch_request(user_ids, **options)
         return UserFeaturesBatch(self._call(self._stub.BatchGetUserFeatures, request, timeout_s))
 
     def get_feature_service(self, name: str, *, timeout_s: float | None = None) -> FeatureService:
-        """Return what the gateway's contract says of a feature service; raise NotFound for an unknown one."""
+        """Return the contract's description of a feature service. Raises NotFound for an unknown name."""
         request = GetFeatureServiceRequest(name=name)
         return feature_service(self._call(self._stub.GetFeatureService, request, timeout_s))
 
     def list_feature_services(self, *, timeout_s: float | None = None) -> list[FeatureService]:
-        """Return what the gateway's contract says of all feature services, by name."""
+        """Return the contract's descriptions of all feature services, in the order of their names."""
         return feature_services(self._call(self._stub.ListFeatureServices, ListFeatureServicesRequest(), timeout_s))
 
     def _call(
@@ -101,11 +103,11 @@ class FeatureClient:
             raise from_rpc_error(error) from error
 
     def close(self) -> None:
-        """Close the channel; calls in flight end with UNAVAILABLE or CANCELLED."""
+        """Close the channel. Calls in flight fail with UNAVAILABLE or CANCELLED."""
         self._channel.close()
 
     def __enter__(self) -> Self:
-        """Return the client, which the block's end closes."""
+        """Return the client. The end of the block closes the client."""
         return self
 
     def __exit__(

@@ -1,4 +1,4 @@
-"""What a call can fail with, made from gRPC's errors in one place."""
+"""The exceptions of a failed call. Only this module reads gRPC's errors."""
 
 from collections.abc import Mapping
 
@@ -10,7 +10,7 @@ from streamflow.features.v1.user_feature_service_pb2 import CallError
 
 
 class FeatureServingError(Exception):
-    """A call failed."""
+    """A call failed. Each gRPC code below has a subclass; other codes raise this class."""
 
     def __init__(
         self,
@@ -21,40 +21,40 @@ class FeatureServingError(Exception):
         metadata: Mapping[str, str] | None = None,
         retry_after_s: float | None = None,
     ) -> None:
-        """Take what the gateway said."""
+        """Creates an error with the gateway's message."""
         super().__init__(message)
         self.code = code
         """The gRPC status code."""
         self.reason = reason
-        """The name of an ErrorReason; None when the answer was not the gateway's."""
+        """The name of an ErrorReason. None when the error does not come from the gateway."""
         self.metadata: Mapping[str, str] = metadata or {}
-        """What the reason is about, such as `feature_service`."""
+        """The subject of the reason, such as `feature_service`."""
         self.retry_after_s = retry_after_s
-        """When the gateway says to try again; None when there is nothing to wait for."""
+        """How many seconds to wait before a retry. None when waiting does not help."""
 
 
 class InvalidArgument(FeatureServingError):  # noqa: N818  # gRPC's name for it
-    """The request can't be answered as it is; the message says what to change."""
+    """The request is wrong. The message says what to change."""
 
 
 class NotFound(FeatureServingError):  # noqa: N818  # gRPC's name for it
-    """There is no such feature service, view or feature. An unknown user is not an error."""
+    """The feature service, feature view or feature does not exist. An unknown user is not an error."""
 
 
 class FailedPrecondition(FeatureServingError):  # noqa: N818  # gRPC's name for it
-    """The gateway answers by another contract, or features are too old for the call's policy."""
+    """The gateway uses a different contract, or features are too old for the call's staleness policy."""
 
 
 class ResourceExhausted(FeatureServingError):  # noqa: N818  # gRPC's name for it
-    """The gateway has too many calls waiting, or can't meet the deadline; `retry_after_s` says when it may."""
+    """The gateway has too many waiting calls, or can't meet the deadline. Retry after `retry_after_s`."""
 
 
 class Unavailable(FeatureServingError):  # noqa: N818  # gRPC's name for it
-    """The gateway, or what is behind it, can't be reached; worth a retry."""
+    """The gateway, a feature server or the online store can't be reached. A retry can succeed."""
 
 
 class DeadlineExceeded(FeatureServingError):  # noqa: N818  # gRPC's name for it
-    """The answer did not come in time."""
+    """The answer did not arrive before the deadline."""
 
 
 _CLASSES: Mapping[grpc.StatusCode, type[FeatureServingError]] = {
@@ -71,13 +71,13 @@ _CODES: Mapping[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.St
 
 
 def from_rpc_error(error: grpc.RpcError) -> FeatureServingError:
-    """Return the exception that a failed call means; one of a code without a class of its own is the base class."""
+    """Return the exception for a failed call: the code's subclass, or the base class."""
     if not isinstance(error, grpc.Call | grpc.aio.AioRpcError):
         return FeatureServingError(str(error), code=grpc.StatusCode.UNKNOWN)
     info, retry = error_details_pb2.ErrorInfo(), error_details_pb2.RetryInfo()
-    status = rpc_status.from_call(error)  # type: ignore[arg-type]  # its annotation forgets grpc.aio
+    status = rpc_status.from_call(error)  # type: ignore[arg-type]  # its annotation omits grpc.aio
     for detail in status.details if status else ():
-        # Each takes what is of its own type.
+        # Unpack does nothing for a detail of another type.
         detail.Unpack(info)
         detail.Unpack(retry)
     return error_of(
@@ -90,7 +90,7 @@ def from_rpc_error(error: grpc.RpcError) -> FeatureServingError:
 
 
 def from_call_error(error: CallError) -> FeatureServingError:
-    """Return the exception that a failed part of a call means."""
+    """Return the exception for a failed part of a call."""
     known = error.reason in ErrorReason.values()
     return error_of(
         _CODES.get(error.code, grpc.StatusCode.UNKNOWN),
@@ -109,7 +109,7 @@ def error_of(
     metadata: Mapping[str, str] | None = None,
     retry_after_s: float | None = None,
 ) -> FeatureServingError:
-    """Return the exception of a status code."""
+    """Return the exception for a status code."""
     return _CLASSES.get(code, FeatureServingError)(
         message, code=code, reason=reason, metadata=metadata, retry_after_s=retry_after_s
     )

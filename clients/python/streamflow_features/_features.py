@@ -10,55 +10,55 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from streamflow.features.v1 import feature_pb2, user_feature_service_pb2
 
 Value = bool | int | float | str | bytes | datetime | None
-"""A feature's value; None where its status is NULL_VALUE or NOT_FOUND, and where an old value was left out."""
+"""A feature's value. None when the status is NULL_VALUE or NOT_FOUND, and when an old value was left out."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class FeatureStatus(IntEnum):
-    """What is known about a value."""
+    """Whether a value is there, and how old it is."""
 
     PRESENT = feature_pb2.FEATURE_STATUS_PRESENT
-    """The value is there and within its maximum age."""
+    """The value is there, and not older than the maximum age."""
 
     NULL_VALUE = feature_pb2.FEATURE_STATUS_NULL_VALUE
-    """The user's row is there and holds null."""
+    """The feature view has a row for the user, and the row holds null."""
 
     NOT_FOUND = feature_pb2.FEATURE_STATUS_NOT_FOUND
-    """The feature view holds no row of the user."""
+    """The feature view has no row for the user."""
 
     OUTSIDE_MAX_AGE = feature_pb2.FEATURE_STATUS_OUTSIDE_MAX_AGE
-    """The value is there and older than its maximum age."""
+    """The value is there, and older than the maximum age."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServingInfo:
-    """How a call was served: where its time went, and what it shared with others."""
+    """How a call was served: how long each part took, and how many users shared the read."""
 
     gateway_time_s: float
-    """From the request's arrival in the gateway until the reply was ready."""
+    """The time from the request's arrival in the gateway until the reply was ready."""
 
     queue_time_s: float
-    """How much of it was spent waiting for a place in a read."""
+    """The part of gateway_time_s in which the call waited for a read to start."""
 
     upstream_time_s: float
-    """How much of it the feature server took, retries included."""
+    """The part of gateway_time_s that the feature server took, retries included."""
 
     batch_size: int
-    """How many users the read had."""
+    """The number of users in the read."""
 
     retried: bool
-    """Whether the read was tried again on another feature server."""
+    """Whether the gateway retried the read on another feature server."""
 
     hedged: bool
-    """Whether a second feature server was asked because the first was slow."""
+    """Whether the gateway sent the read to a second feature server because the first was slow."""
 
 
 class UserFeatures(Mapping[str, Value]):
-    """One user's features by name, in the order of the feature service, or of the references asked for.
+    """One user's features: a mapping of names to values, in the order of the feature service or of the references.
 
-    A mapping of names to values: `list(features.values())` has them in that order, and `dict(features)` and
-    `[features[name] for name in names]` work. `statuses` and `event_timestamps` have the same names.
+    `list(features.values())` has the values in that order. `dict(features)` and `[features[name] for name in names]`
+    work too. `statuses` and `event_timestamps` have the same names.
     """
 
     def __init__(
@@ -69,29 +69,29 @@ class UserFeatures(Mapping[str, Value]):
         serving_info: ServingInfo | None = None,
         stale_age_s: float | None = None,
     ) -> None:
-        """Take the values out of a reply's part."""
+        """Creates the features of one user from a reply."""
         self.user_id: str = user.user_id
-        """The id that was asked for."""
+        """The user id of the request."""
         self.user_known: bool = user.user_known
-        """Whether any feature view that was read holds a row of the user."""
+        """Whether at least one feature view that was read has a row for the user."""
         self.contract_hash = contract_hash
-        """The hash of the contract that the gateway answered by."""
+        """The hash of the gateway's contract."""
         self.serving_info = serving_info
-        """How the call was served; None unless asked for."""
+        """How the call was served. None unless the call has include_serving_info."""
         self.stale_age_s = stale_age_s
-        """How long ago the features were read, when the gateway could not read them now; None when it could."""
+        """How many seconds ago the features were read, when the gateway answered from an earlier read; else None."""
         self._values = {feature.name: _value(feature) for feature in user.features}
         self.statuses: Mapping[str, FeatureStatus] = MappingProxyType(
             {feature.name: FeatureStatus(feature.status) for feature in user.features}
         )
-        """What is known about each value."""
+        """Whether each value is there, and how old it is."""
         self.event_timestamps: Mapping[str, datetime | None] = MappingProxyType(
             {
                 feature.name: _datetime(feature.event_timestamp) if feature.HasField("event_timestamp") else None
                 for feature in user.features
             }
         )
-        """When each value was true, in UTC, to the microsecond; None where the status is NOT_FOUND."""
+        """The event timestamp of each value, in UTC, to the microsecond. None when the status is NOT_FOUND."""
 
     def __getitem__(self, name: str) -> Value:
         return self._values[name]
@@ -107,7 +107,7 @@ class UserFeatures(Mapping[str, Value]):
 
 
 def user_features(response: user_feature_service_pb2.GetUserFeaturesResponse) -> UserFeatures:
-    """Return the features of a reply about one user."""
+    """Return the features of a reply for one user."""
     return UserFeatures(
         response.user_features,
         contract_hash=response.contract_hash,
@@ -119,7 +119,7 @@ def user_features(response: user_feature_service_pb2.GetUserFeaturesResponse) ->
 def serving_info_of(
     response: user_feature_service_pb2.GetUserFeaturesResponse | user_feature_service_pb2.BatchGetUserFeaturesResponse,
 ) -> ServingInfo | None:
-    """Return how a reply was served; None when it does not say so."""
+    """Return how a reply was served. None when the reply has no serving_info."""
     if not response.HasField("serving_info"):
         return None
     info = response.serving_info
@@ -136,7 +136,7 @@ def serving_info_of(
 def stale_age_s_of(
     reply: user_feature_service_pb2.GetUserFeaturesResponse | user_feature_service_pb2.UserResult,
 ) -> float | None:
-    """Return how long ago the features of a reply were read; None when that was for this call."""
+    """Return how many seconds ago the features were read. None when they were read for this call."""
     return reply.stale_age.ToTimedelta().total_seconds() if reply.HasField("stale_age") else None
 
 

@@ -1,4 +1,4 @@
-"""What is asked, as the API's messages."""
+"""Builds the API's request messages."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -20,33 +20,33 @@ class StalenessPolicy(IntEnum):
     """What happens to a value older than its maximum age."""
 
     FLAG = user_feature_service_pb2.STALENESS_POLICY_FLAG
-    """It is kept, with the status OUTSIDE_MAX_AGE."""
+    """The value is kept, with the status OUTSIDE_MAX_AGE."""
 
     OMIT = user_feature_service_pb2.STALENESS_POLICY_OMIT
-    """It is left out, with the status OUTSIDE_MAX_AGE."""
+    """The value is left out, with the status OUTSIDE_MAX_AGE."""
 
     FAIL = user_feature_service_pb2.STALENESS_POLICY_FAIL
-    """The call is FailedPrecondition, with the features and their ages in its metadata."""
+    """The call raises FailedPrecondition. The error's metadata has the features and their ages."""
 
 
 class QueryOptions(TypedDict, total=False):
-    """What may be asked for beside the user: keywords of all calls for users' features, each optional."""
+    """The optional keywords of all calls for users' features."""
 
     feature_service: str | None
     """All features of this service."""
 
     features: Sequence[str] | None
-    """Feature references, such as "subs_profile_fv:monthly_fee", in the order of the reply; not beside feature_service.
-    With neither, the gateway's default feature service is asked for."""
+    """Feature references, such as "subs_profile_fv:monthly_fee", in the order of the reply. Not together with
+    feature_service. With neither, the gateway's default feature service is selected."""
 
     max_age_s: float | None
-    """The age from which a value is too old, in place of each feature view's own."""
+    """The age in seconds from which a value is too old. Replaces the maximum age of every feature view."""
 
     staleness_policy: StalenessPolicy
-    """What happens to a value that is too old; FLAG unless given."""
+    """What happens to a value that is too old. The default is FLAG."""
 
     contract_hash: str | None
-    """The contract that the caller was built for: FailedPrecondition when the gateway answers by another."""
+    """The hash of the contract that the caller was built for. Another contract raises FailedPrecondition."""
 
     include_serving_info: bool
     """Whether the result has a serving_info."""
@@ -56,11 +56,14 @@ class Question:
     """One question of a stream."""
 
     def __init__(self, user_id: str, *, timeout_s: float | None = None, **options: Unpack[QueryOptions]) -> None:
-        """Take what `get_user_features` takes. Raises ValueError for both a service and references."""
+        """Creates a question with the parameters of `get_user_features`.
+
+        Raises ValueError when a service and references are given.
+        """
         self.user_id = user_id
-        """Whom it is about."""
+        """The user's id."""
         self.timeout_s = timeout_s
-        """Its deadline in place of the stream's."""
+        """The question's deadline in seconds. None: the stream's."""
         self._request = user_request(user_id, **options)
 
     def message(self, request_id: int, *, timeout_s: float) -> StreamUserFeaturesRequest:
@@ -74,14 +77,14 @@ class Question:
 
 
 def user_request(user_id: str, **options: Unpack[QueryOptions]) -> GetUserFeaturesRequest:
-    """Return the request for one user's features. Raises ValueError for both a service and references."""
+    """Return the request for one user's features. Raises ValueError when a service and references are given."""
     request = GetUserFeaturesRequest(user_id=user_id)
     _fill(request, **options)
     return request
 
 
 def batch_request(user_ids: Iterable[str], **options: Unpack[QueryOptions]) -> BatchGetUserFeaturesRequest:
-    """Return the request for several users' features. Raises ValueError for both a service and references."""
+    """Return the request for several users' features. Raises ValueError when a service and references are given."""
     _refuse_one_text("user_ids", user_ids)
     request = BatchGetUserFeaturesRequest(user_ids=user_ids)
     _fill(request, **options)
@@ -114,9 +117,9 @@ def _fill(
 
 
 def _refuse_one_text(name: str, texts: Iterable[str]) -> None:
-    # It would be taken for a list of its characters.
+    # A text is an iterable of its characters.
     if isinstance(texts, str):
-        raise TypeError(f"{name} is one text; give a list of them")
+        raise TypeError(f"{name} is one text; give a list of texts")
 
 
 def _duration(seconds: float, *, name: str) -> Duration:

@@ -1,4 +1,4 @@
-"""What the contract says of feature services."""
+"""The contract's descriptions of feature services."""
 
 from dataclasses import dataclass
 
@@ -10,16 +10,16 @@ class FeatureDescription:
     """One feature of a feature service."""
 
     name: str
-    """The name that results give it."""
+    """The feature's name in results."""
 
     feature_reference: str
     """Feast's feature reference, `view:feature`."""
 
     dtype: str
-    """Feast's name of its type: Bool, Int32, Int64, Float32, Float64, String, Bytes or UnixTimestamp."""
+    """Feast's name of the feature's type: Bool, Int32, Int64, Float32, Float64, String, Bytes or UnixTimestamp."""
 
     max_age_s: float | None
-    """The age from which its values are OUTSIDE_MAX_AGE; None when there is none."""
+    """The age in seconds from which values are OUTSIDE_MAX_AGE. None: no maximum age."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +29,13 @@ class FeatureService:
     name: str
 
     features: tuple[FeatureDescription, ...]
-    """In the order of results."""
+    """The features, in the order of results."""
 
     join_key: str
-    """The name of the join key that user ids are values of."""
+    """The name of the join key. User ids are values of the join key."""
 
     contract_hash: str
-    """The hash of the contract that it is of."""
+    """The hash of the gateway's contract."""
 
 
 def feature_service(response: user_feature_service_pb2.GetFeatureServiceResponse) -> FeatureService:
@@ -44,7 +44,7 @@ def feature_service(response: user_feature_service_pb2.GetFeatureServiceResponse
 
 
 def feature_services(response: user_feature_service_pb2.ListFeatureServicesResponse) -> list[FeatureService]:
-    """Return the feature services of a reply, in its order."""
+    """Return the feature services of a reply, in the order of the reply."""
     return [
         _feature_service(message, response.join_key, response.contract_hash) for message in response.feature_services
     ]

@@ -1,4 +1,4 @@
-"""The questions of a stream, matched with their answers, over as many calls as it takes."""
+"""Matches a stream's questions with their answers, over one or more calls."""
 
 import asyncio
 import itertools
@@ -20,10 +20,10 @@ _MAX_ASKED = 2
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came of a question."""
+    """The answer to a question."""
 
     question: Question
-    """The very object that was asked."""
+    """The same object that was passed in."""
 
     result: UserFeatures | FeatureServingError
 
@@ -32,20 +32,21 @@ class Answer:
 class _Asked:
     question: Question
     deadline: float
-    """By the event loop's clock."""
+    """On the event loop's clock."""
     timer: asyncio.TimerHandle
     times: int = 0
     call: Call | None = None
-    """Over which it was asked last."""
+    """The call that last asked the question."""
 
 
 async def answers_of(
     questions: AsyncIterable[Question], open_call: Callable[[], Call], *, timeout_s: float, max_in_flight: int
 ) -> AsyncGenerator[Answer, None]:
-    """Yield one answer for each question, as they come; at most `max_in_flight` are not yet yielded at any time.
+    """Yield one answer for each question, in the order of arrival. At most `max_in_flight` answers are outstanding.
 
-    A question without an answer by its deadline, or `timeout_s`, is answered with DeadlineExceeded. When a call ends
-    before all is answered, the rest is asked once more over a new one. Raises what `questions` raises.
+    A question that has no answer by its deadline is answered with DeadlineExceeded; `timeout_s` is the deadline of a
+    question without its own. When a call ends early, the unanswered questions are asked once more over a new call.
+    Raises what `questions` raises.
     """
     conversation = _Conversation(open_call, timeout_s=timeout_s, max_in_flight=max_in_flight)
     conversation.begin(questions)
@@ -83,7 +84,7 @@ class _Conversation:
         return answer
 
     def answer_taken(self) -> None:
-        # Only now, so that a caller who takes no answers is not run over.
+        # Only now: a caller who takes no answers must get no more.
         self._room.release()
 
     async def end(self) -> None:
@@ -143,11 +144,11 @@ class _Conversation:
             try:
                 await call.write(message)
             except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
-                # Whoever reads from the call learns why, and what becomes of its questions.
+                # _read gets the reason and decides about the call's questions.
                 continue
 
     async def _read(self, call: Call) -> None:
-        failure = error_of(grpc.StatusCode.UNAVAILABLE, "The gateway ended the stream before all was answered.")
+        failure = error_of(grpc.StatusCode.UNAVAILABLE, "The gateway ended the stream with unanswered questions.")
         try:
             async for response in call:
                 self._answer(response.request_id, _result(response))
@@ -165,11 +166,11 @@ class _Conversation:
                 self._answer(request_id, failure)
 
     def _run_out(self, request_id: int) -> None:
-        self._answer(request_id, error_of(grpc.StatusCode.DEADLINE_EXCEEDED, "No answer came in time."))
+        self._answer(request_id, error_of(grpc.StatusCode.DEADLINE_EXCEEDED, "No answer arrived before the deadline."))
 
     def _answer(self, request_id: int, result: UserFeatures | FeatureServingError) -> None:
         asked = self._unanswered.pop(request_id, None)
-        # None when its time had run out before.
+        # None: the deadline has passed.
         if asked is not None:
             asked.timer.cancel()
             self._answers.put_nowait(Answer(asked.question, result))
@@ -181,8 +182,8 @@ class _Conversation:
 
 
 def _worth_another_call(failure: FeatureServingError) -> bool:
-    # Without a reason it is not the gateway's word: CANCELLED when it was cut off, and INTERNAL in place of what it
-    # said when the end met a write (https://github.com/grpc/grpc/issues/36066).
+    # An error without a reason does not come from the gateway: CANCELLED when the connection was cut, and INTERNAL when
+    # the end of the stream met a write (https://github.com/grpc/grpc/issues/36066).
     return failure.code is grpc.StatusCode.UNAVAILABLE or failure.reason is None
 
 

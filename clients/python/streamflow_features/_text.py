@@ -1,10 +1,10 @@
-"""A user's features as text, one line a feature."""
+"""A user's features as text, one line for each feature."""
 
 from streamflow_features._features import UserFeatures
 
 
 def as_lines(features: UserFeatures) -> list[str]:
-    """Return a line a feature, in columns: name, value, status, event timestamp."""
+    """Return one line for each feature, in columns: name, value, status, event timestamp."""
     rows = [
         (
             name,
