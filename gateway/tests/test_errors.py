@@ -1,27 +1,14 @@
-"""Every error class has its row in the table."""
+"""Every reason of the API has its statuses, and an error that is caught by its class has one reason."""
 
 import grpc
 import pytest
 from feature_gateway import errors
-from feature_gateway.errors import ERROR_TABLE, GatewayError
+from feature_gateway.errors import CODES, HTTP_STATUSES, GatewayError, as_gateway_error
 from streamflow.features.v1.error_reason_pb2 import ErrorReason
 
 
-def _error_classes() -> list[type[GatewayError]]:
-    return [
-        value
-        for value in vars(errors).values()
-        if isinstance(value, type) and issubclass(value, GatewayError) and value is not GatewayError
-    ]
-
-
-def test_every_error_class_is_in_the_table_and_no_other() -> None:
-    assert set(_error_classes()) == set(ERROR_TABLE)
-
-
-def test_every_reason_of_the_api_is_given_by_exactly_one_class() -> None:
-    reasons = [entry.reason for entry in ERROR_TABLE.values()]
-    assert sorted(reasons) == sorted(set(ErrorReason.values()) - {ErrorReason.ERROR_REASON_UNSPECIFIED})
+def test_every_reason_of_the_api_is_in_the_table_and_no_other() -> None:
+    assert sorted(CODES) == sorted(set(ErrorReason.values()) - {ErrorReason.ERROR_REASON_UNSPECIFIED})
 
 
 _HTTP_STATUSES = {
@@ -37,7 +24,26 @@ _HTTP_STATUSES = {
 }
 
 
-@pytest.mark.parametrize("error", _error_classes(), ids=lambda error: error.__name__)
-def test_http_says_what_grpc_says(error: type[GatewayError]) -> None:
-    entry = ERROR_TABLE[error]
-    assert entry.http_status == _HTTP_STATUSES[entry.code]
+@pytest.mark.parametrize("reason", CODES, ids=ErrorReason.Name)
+def test_http_says_what_grpc_says(reason: ErrorReason.ValueType) -> None:
+    error = GatewayError(reason, "failed")
+    assert error.code is CODES[reason]
+    assert error.http_status == _HTTP_STATUSES[error.code]
+
+
+def test_no_code_and_no_http_status_is_there_for_nothing() -> None:
+    assert set(HTTP_STATUSES) == set(CODES.values())
+    assert len(set(HTTP_STATUSES.values())) == len(HTTP_STATUSES)
+
+
+def test_each_class_that_is_caught_has_a_reason_of_its_own() -> None:
+    reasons = [kind("failed").reason for kind in errors._OneReasonError.__subclasses__()]
+    assert len(reasons) == 4
+    assert sorted(reasons) == sorted(set(reasons))
+
+
+def test_an_unforeseen_exception_says_nothing_of_itself() -> None:
+    error = as_gateway_error(ValueError("secret"))
+    assert (error.reason, error.message) == (ErrorReason.ERROR_REASON_INTERNAL, errors.INTERNAL_MESSAGE)
+    known = GatewayError(ErrorReason.ERROR_REASON_USER_ID_EMPTY, "user_id is empty")
+    assert as_gateway_error(known) is known

@@ -6,15 +6,13 @@ import urllib.request
 from typing import Any
 
 import pytest
-from feature_gateway.errors import (
-    GatewayError,
-    RejectedUpstreamError,
-    UpstreamMismatchError,
-    UpstreamUnavailableError,
-)
+from feature_gateway.errors import GatewayError, RejectedUpstreamError, UpstreamUnavailableError
 from feature_gateway.upstream.feast_errors import failure_of
 from stack_under_test import CANARY, Stack
+from streamflow.features.v1.error_reason_pb2 import ErrorReason
 
+_MISMATCH = (GatewayError, ErrorReason.ERROR_REASON_UPSTREAM_MISMATCH)
+_REJECTED = (RejectedUpstreamError, ErrorReason.ERROR_REASON_REJECTED_UPSTREAM)
 _FEATURES = ["subs_profile_fv:months_active"]
 _USERS = {"user_id": [CANARY]}
 
@@ -34,30 +32,27 @@ def _failed(stack: Stack, body: dict[str, Any]) -> tuple[int, bytes]:
 @pytest.mark.parametrize(
     ("body", "error"),
     [
-        pytest.param({"features": ["nope_fv:x"], "entities": _USERS}, UpstreamMismatchError, id="unknown view"),
-        pytest.param(
-            {"features": ["subs_profile_fv:nope"], "entities": _USERS}, UpstreamMismatchError, id="unknown feature"
-        ),
-        pytest.param({"feature_service": "nope", "entities": _USERS}, UpstreamMismatchError, id="unknown service"),
-        pytest.param({"features": ["nope"], "entities": _USERS}, UpstreamMismatchError, id="malformed reference"),
-        pytest.param({"features": [], "entities": _USERS}, UpstreamMismatchError, id="no features"),
-        pytest.param({"features": 1, "entities": _USERS}, UpstreamMismatchError, id="another schema"),
-        pytest.param({"features": _FEATURES, "entities": {}}, RejectedUpstreamError, id="no join key"),
-        pytest.param(
-            {"features": _FEATURES, "entities": {"device": ["1"]}}, RejectedUpstreamError, id="another join key"
-        ),
-        pytest.param({"features": _FEATURES, "entities": {"user_id": [None]}}, RejectedUpstreamError, id="a null id"),
+        pytest.param({"features": ["nope_fv:x"], "entities": _USERS}, _MISMATCH, id="unknown view"),
+        pytest.param({"features": ["subs_profile_fv:nope"], "entities": _USERS}, _MISMATCH, id="unknown feature"),
+        pytest.param({"feature_service": "nope", "entities": _USERS}, _MISMATCH, id="unknown service"),
+        pytest.param({"features": ["nope"], "entities": _USERS}, _MISMATCH, id="malformed reference"),
+        pytest.param({"features": [], "entities": _USERS}, _MISMATCH, id="no features"),
+        pytest.param({"features": 1, "entities": _USERS}, _MISMATCH, id="another schema"),
+        pytest.param({"features": _FEATURES, "entities": {}}, _REJECTED, id="no join key"),
+        pytest.param({"features": _FEATURES, "entities": {"device": ["1"]}}, _REJECTED, id="another join key"),
+        pytest.param({"features": _FEATURES, "entities": {"user_id": [None]}}, _REJECTED, id="a null id"),
         pytest.param(
             {"features": _FEATURES, "entities": {"user_id": [CANARY, None]}},
-            RejectedUpstreamError,
+            _REJECTED,
             id="a null id among others",
         ),
     ],
 )
 def test_a_failure_of_live_feast_is_taken_for_what_it_is(
-    own_servers_stack: Stack, body: dict[str, Any], error: type[GatewayError]
+    own_servers_stack: Stack, body: dict[str, Any], error: tuple[type[GatewayError], ErrorReason.ValueType]
 ) -> None:
-    assert type(failure_of(*_failed(own_servers_stack, body))) is error
+    failure = failure_of(*_failed(own_servers_stack, body))
+    assert (type(failure), failure.reason) == error
 
 
 @pytest.mark.parametrize(

@@ -12,16 +12,12 @@ from functools import partial
 from math import ceil
 from statistics import median
 
+from streamflow.features.v1.error_reason_pb2 import ErrorReason
+
 from feature_gateway.coalescing.batch import Batch, Group, Rows, Waiter
 from feature_gateway.coalescing.call_queue import CallQueue
 from feature_gateway.contract.model import FeatureSet
-from feature_gateway.errors import (
-    DeadlineExceededError,
-    GatewayError,
-    OverloadedError,
-    RejectedUpstreamError,
-    UpstreamUnavailableError,
-)
+from feature_gateway.errors import DeadlineExceededError, GatewayError, RejectedUpstreamError, UpstreamUnavailableError
 from feature_gateway.observer import Observer
 from feature_gateway.reads import Reader, Served
 
@@ -74,9 +70,9 @@ class Coalescer:
     async def user_row(self, feature_set: FeatureSet, user_id: str, *, authorization: str, timeout_s: float) -> Served:
         """Return one user's row.
 
-        Raises DeadlineExceededError after `timeout_s`, OverloadedError at once when the queue is full or the deadline
-        can't be met judging by recent reads, and what the reader raises. A read that nobody waits for any more is
-        cancelled.
+        Raises DeadlineExceededError after `timeout_s`, and what the reader raises. Raises GatewayError (OVERLOADED) at
+        once if the queue is full, or if recent reads say that the deadline can't be met. A read that nobody waits for
+        any more is cancelled.
         """
         group = Group(feature_set, authorization)
         self._refuse_overload(group, timeout_s)
@@ -143,7 +139,8 @@ class Coalescer:
         wait_s = self._service_time_s * (reads_before / slots + 2)
         if len(self._queue) >= self._max_queued or wait_s > timeout_s:
             self._observer.call_refused()
-            raise OverloadedError(
+            raise GatewayError(
+                ErrorReason.ERROR_REASON_OVERLOADED,
                 "The gateway has more calls than it can answer in time; try again later.",
                 # In whole steps, so that refusals are alike and need not be made one by one.
                 retry_after_s=max(ceil(wait_s / _RETRY_AFTER_STEP_S), 1) * _RETRY_AFTER_STEP_S,

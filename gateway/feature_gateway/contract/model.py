@@ -6,16 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from feature_gateway.errors import (
-    FeatureReferenceDuplicateError,
-    FeatureReferenceMalformedError,
-    FeatureReferencesEmptyError,
-    FeatureReferencesTooManyError,
-    FeatureServiceEmptyError,
-    FeatureServiceUnknownError,
-    FeatureUnknownError,
-    FeatureViewUnknownError,
-)
+from streamflow.features.v1.error_reason_pb2 import ErrorReason
+
+from feature_gateway.errors import GatewayError
 
 _MAX_REMEMBERED_SETS = 1024
 _SERVICE_FIELD = "feature_service"
@@ -103,13 +96,16 @@ class Contract:
         return sum(len(features) for features in self.views.values())
 
     def feature_set_of_service(self, name: str) -> FeatureSet:
-        """Return a feature service's features; raise FeatureServiceEmptyError or FeatureServiceUnknownError."""
+        """Return a feature service's features; raise GatewayError if there is none."""
         if not name:
-            raise FeatureServiceEmptyError(
-                "feature_service is empty; name one, or leave the selection out for the default", field=_SERVICE_FIELD
+            raise GatewayError(
+                ErrorReason.ERROR_REASON_FEATURE_SERVICE_EMPTY,
+                "feature_service is empty; name one, or leave the selection out for the default",
+                field=_SERVICE_FIELD,
             )
         if name not in self.services:
-            raise FeatureServiceUnknownError(
+            raise GatewayError(
+                ErrorReason.ERROR_REASON_FEATURE_SERVICE_UNKNOWN,
                 f"There is no feature service {_shown(name)}; there are {', '.join(sorted(self.services))}.",
                 field=_SERVICE_FIELD,
                 metadata={"feature_service": _clipped(name)},
@@ -117,7 +113,7 @@ class Contract:
         return self.services[name]
 
     def feature_set_of_references(self, references: Sequence[str]) -> FeatureSet:
-        """Return the referenced features in the order given; raise one of the FeatureReference… or …UnknownErrors.
+        """Return the referenced features in the order given; raise GatewayError for one that is malformed or unknown.
 
         The same references give the same object for as long as they are asked for, so that their reads can be merged.
         """
@@ -133,13 +129,15 @@ class Contract:
 
     def _checked_set(self, references: tuple[str, ...]) -> FeatureSet:
         if not references:
-            raise FeatureReferencesEmptyError(
+            raise GatewayError(
+                ErrorReason.ERROR_REASON_FEATURE_REFERENCES_EMPTY,
                 'feature_references is empty; list references such as "subs_profile_fv:monthly_fee", '
                 "or leave the selection out for the default",
                 field=_REFERENCES_FIELD,
             )
         if len(references) > self.feature_count:
-            raise FeatureReferencesTooManyError(
+            raise GatewayError(
+                ErrorReason.ERROR_REASON_FEATURE_REFERENCES_TOO_MANY,
                 f"There are {len(references)} references, and {self.feature_count} features in all.",
                 field=_REFERENCES_FIELD,
                 metadata={"max_references": str(self.feature_count)},
@@ -147,7 +145,8 @@ class Contract:
         seen: set[str] = set()
         for position, reference in enumerate(references):
             if reference in seen:
-                raise FeatureReferenceDuplicateError(
+                raise GatewayError(
+                    ErrorReason.ERROR_REASON_FEATURE_REFERENCE_DUPLICATE,
                     f"The reference {_shown(reference)} is given twice; once is enough.",
                     field=f"{_REFERENCES_FIELD}[{position}]",
                     metadata={"feature_reference": _clipped(reference)},
@@ -159,21 +158,24 @@ class Contract:
         at = f"{_REFERENCES_FIELD}[{position}]"
         view, colon, name = reference.partition(":")
         if not (view and colon and name) or ":" in name:
-            raise FeatureReferenceMalformedError(
+            raise GatewayError(
+                ErrorReason.ERROR_REASON_FEATURE_REFERENCE_MALFORMED,
                 f'{_shown(reference)} is not a feature reference; write "feature_view:feature".',
                 field=at,
                 metadata={"feature_reference": _clipped(reference)},
             )
         features = self.views.get(view)
         if features is None:
-            raise FeatureViewUnknownError(
+            raise GatewayError(
+                ErrorReason.ERROR_REASON_FEATURE_VIEW_UNKNOWN,
                 f"There is no feature view {_shown(view)}; there are {', '.join(sorted(self.views))}.",
                 field=at,
                 metadata={"feature_reference": _clipped(reference), "feature_view": _clipped(view)},
             )
         feature = features.get(name)
         if feature is None:
-            raise FeatureUnknownError(
+            raise GatewayError(
+                ErrorReason.ERROR_REASON_FEATURE_UNKNOWN,
                 f"The feature view {view} has no feature {_shown(name)}; it has {', '.join(features)}.",
                 field=at,
                 metadata={

@@ -30,7 +30,7 @@ class ContractHolder:
         self._stamp = _stamp(path)
         self._current = self._load()
         self._pending: Contract | None = None
-        self._told: set[type[Exception]] = set()
+        self._told: set[tuple[type[Exception], int]] = set()
         """Why the contract is pending, as far as it has been logged."""
         self.accepted = 0
         """Contracts that have come into service since the start."""
@@ -86,9 +86,9 @@ class ContractHolder:
             await try_out(contract)
         except Exception as error:  # noqa: BLE001  # whatever it was, no call would have been answered
             self._pending = contract
-            if type(error) not in self._told:
-                self._told.add(type(error))
-                failure = as_gateway_error(error)
+            failure = as_gateway_error(error)
+            if (why := (type(error), failure.reason)) not in self._told:
+                self._told.add(why)
                 if failure is not error:
                     _log.exception("unforeseen failure of a contract's trial")
                 _log.warning("contract pending: %s, %s stays in service: %s", contract.hash, before, failure.message)

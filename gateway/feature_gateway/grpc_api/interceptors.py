@@ -16,13 +16,7 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
 from streamflow.features.v1.error_reason_pb2 import ErrorReason
 
-from feature_gateway.errors import (
-    ERROR_DOMAIN,
-    GatewayError,
-    RequestMalformedError,
-    as_gateway_error,
-    entry_of,
-)
+from feature_gateway.errors import ERROR_DOMAIN, GatewayError, as_gateway_error
 from feature_gateway.observer import Observer
 
 _log = logging.getLogger(__name__)
@@ -79,7 +73,7 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
                 tell(_code_of_cancelled(context))
                 raise
             except Exception as error:  # noqa: BLE001  # the boundary: every failure becomes a status
-                tell(entry_of(as_gateway_error(error)).code)
+                tell(as_gateway_error(error).code)
                 await _abort(context, error, full_method)
             else:
                 tell(grpc.StatusCode.OK)
@@ -122,30 +116,30 @@ async def _abort(context: grpc.aio.ServicerContext[Any, Any], error: Exception, 
 
 def _status_of(failure: GatewayError) -> Any:
     if failure.field is None and not failure.metadata:
-        # mypy takes the class of an exception for one that can't be hashed.
-        return _plain_status(type(failure), failure.message, failure.retry_after_s)  # type: ignore[arg-type]
+        return _plain_status(failure.reason, failure.message, failure.retry_after_s)
     return rpc_status.to_status(rich_status(failure))
 
 
-# Under overload most calls end with the same few: making one anew is a sixth of what a refusal costs.
+# Under overload most calls end with the same few statuses: making one is a sixth of what a refusal costs.
 @lru_cache(maxsize=256)
-def _plain_status(kind: type[GatewayError], message: str, retry_after_s: float | None) -> Any:
-    return rpc_status.to_status(rich_status(kind(message, retry_after_s=retry_after_s)))
+def _plain_status(reason: ErrorReason.ValueType, message: str, retry_after_s: float | None) -> Any:
+    return rpc_status.to_status(rich_status(GatewayError(reason, message, retry_after_s=retry_after_s)))
 
 
 def _deserialized(request: bytes, deserialize: Callable[[bytes], Any]) -> Any:
     try:
         return deserialize(request)
     except DecodeError as error:
-        raise RequestMalformedError("The request is not a message of the method's type.") from error
+        raise GatewayError(
+            ErrorReason.ERROR_REASON_REQUEST_MALFORMED, "The request is not a message of the method's type."
+        ) from error
 
 
 def rich_status(error: GatewayError) -> status_pb2.Status:
     """Return an error as google.rpc.Status with ErrorInfo, and BadRequest when a request field is at fault."""
-    entry = entry_of(error)
-    status = status_pb2.Status(code=code_pb2.Code.Value(entry.code.name), message=error.message)
+    status = status_pb2.Status(code=code_pb2.Code.Value(error.code.name), message=error.message)
     info = error_details_pb2.ErrorInfo(
-        reason=ErrorReason.Name(entry.reason), domain=ERROR_DOMAIN, metadata=error.metadata
+        reason=ErrorReason.Name(error.reason), domain=ERROR_DOMAIN, metadata=error.metadata
     )
     _attach(status, info)
     if error.retry_after_s is not None:

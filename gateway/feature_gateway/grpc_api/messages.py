@@ -7,15 +7,10 @@ from functools import lru_cache
 from google.protobuf.duration_pb2 import Duration
 from google.rpc import code_pb2
 from streamflow.features.v1 import feature_pb2, user_feature_service_pb2
+from streamflow.features.v1.error_reason_pb2 import ErrorReason
 
 from feature_gateway.contract.model import FeatureSet
-from feature_gateway.errors import (
-    GatewayError,
-    MaxAgeInvalidError,
-    StalenessPolicyUnknownError,
-    TimeoutInvalidError,
-    entry_of,
-)
+from feature_gateway.errors import GatewayError
 from feature_gateway.lookup.freshness import StalenessPolicy
 from feature_gateway.lookup.lookup import Query, Selection, UserFailure, UserFeatures
 from feature_gateway.values import FeatureStatus
@@ -41,7 +36,7 @@ _VALUE_FIELDS: Mapping[str, str] = {
 
 
 def query_of(request: AnyRequest, *, authorization: str) -> Query:
-    """Return what a request asks; raise MaxAgeInvalidError or StalenessPolicyUnknownError."""
+    """Return what a request asks; raise GatewayError when it is malformed."""
     return Query(
         _selection(request),
         contract_hash=request.contract_hash,
@@ -52,9 +47,10 @@ def query_of(request: AnyRequest, *, authorization: str) -> Query:
 
 
 def timeout_s_of(timeout: Duration) -> float:
-    """Return a message's timeout in seconds; raise TimeoutInvalidError."""
+    """Return a message's timeout in seconds; raise GatewayError (TIMEOUT_INVALID)."""
     if not _in_range(timeout) or (timeout.seconds, timeout.nanos) == (0, 0):
-        raise TimeoutInvalidError(
+        raise GatewayError(
+            ErrorReason.ERROR_REASON_TIMEOUT_INVALID,
             f"timeout is {timeout.seconds} s and {timeout.nanos} ns; it takes from 1 ns to {_MAX_DURATION_S} s.",
             field="timeout",
         )
@@ -86,9 +82,8 @@ def fill_result(result: user_feature_service_pb2.UserResult, answer: UserFeature
 
 def fill_error(message: user_feature_service_pb2.CallError, error: GatewayError) -> None:
     """Write an error into a part of a reply: what the status of a call of its own would have been."""
-    entry = entry_of(error)
-    message.code = code_pb2.Code.Value(entry.code.name)
-    message.reason = entry.reason
+    message.code = code_pb2.Code.Value(error.code.name)
+    message.reason = error.reason
     message.message = error.message
     message.metadata.update(error.metadata)
     if error.retry_after_s is not None:
@@ -131,7 +126,8 @@ def _in_range(duration: Duration) -> bool:
 
 def _max_age_s(max_age: Duration) -> float:
     if not _in_range(max_age):
-        raise MaxAgeInvalidError(
+        raise GatewayError(
+            ErrorReason.ERROR_REASON_MAX_AGE_INVALID,
             f"max_age is {max_age.seconds} s and {max_age.nanos} ns; it takes from 0 to {_MAX_DURATION_S} s.",
             field="max_age",
         )
@@ -144,7 +140,8 @@ def _policy(number: int) -> StalenessPolicy:
     try:
         return StalenessPolicy(number)
     except ValueError as error:
-        raise StalenessPolicyUnknownError(
+        raise GatewayError(
+            ErrorReason.ERROR_REASON_STALENESS_POLICY_UNKNOWN,
             f"staleness_policy is {number}; the gateway knows {', '.join(policy.name for policy in StalenessPolicy)}.",
             field="staleness_policy",
         ) from error

@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator, Callable
 
 from grpc import StatusCode
 from streamflow.features.v1 import user_feature_service_pb2
+from streamflow.features.v1.error_reason_pb2 import ErrorReason
 
-from feature_gateway.errors import GatewayError, ShuttingDownError, as_gateway_error, entry_of
+from feature_gateway.errors import GatewayError, as_gateway_error
 from feature_gateway.grpc_api.messages import fill_error, fill_response, query_of, timeout_s_of
 from feature_gateway.lookup.lookup import Lookup
 from feature_gateway.observer import Observer
@@ -30,12 +31,12 @@ async def answer_all(
     ending: asyncio.Event,
     observer: Observer,
 ) -> AsyncIterator[_Response]:
-    """Yield the answer of each request, in the order in which they get ready, until all have been answered.
+    """Yield the answer of each request as soon as it is ready, until all requests are answered.
 
-    At most `max_in_flight` requests are unanswered: further ones are left unread, so that a caller who takes no answers
-    is slowed down by gRPC's flow control. A request's failure is its answer. Each ends for the observer as a call does.
-    Once `ending` is set no more are read; raises ShuttingDownError when those that were have been answered, unless they
-    were all. Cancelled with its consumer.
+    At most `max_in_flight` requests are unanswered. Further requests are left unread, so that gRPC's flow control slows
+    down a caller who takes no answers. A request's failure is its answer, and the observer counts each request as a
+    call. Once `ending` is set, no more requests are read: those that were read are answered, and then, unless the
+    stream was at its end, GatewayError (SHUTTING_DOWN) is raised. Cancelled with its consumer.
     """
     room = asyncio.Semaphore(max_in_flight)
     answers: asyncio.Queue[_Response | None] = asyncio.Queue()
@@ -74,7 +75,10 @@ async def answer_all(
             room.release()
         await finisher
         if reader.cancelled() and ending.is_set():
-            raise ShuttingDownError("The gateway is ending; ask what it has not answered on another connection.")
+            raise GatewayError(
+                ErrorReason.ERROR_REASON_SHUTTING_DOWN,
+                "The gateway is ending; ask what it has not answered on another connection.",
+            )
         await reader
     finally:
         everything = (finisher, reader, ended, *tasks)
@@ -101,5 +105,5 @@ async def _answer(
         if not isinstance(error, GatewayError):
             _log.exception("unforeseen failure of a message")
         fill_error(response.error, failure)
-        return response, entry_of(failure).code
+        return response, failure.code
     return response, StatusCode.OK

@@ -14,7 +14,7 @@ from aiohttp import web
 from grpc import StatusCode
 from streamflow.features.v1.error_reason_pb2 import ErrorReason
 
-from feature_gateway.errors import ERROR_DOMAIN, ERROR_TABLE, GatewayError, as_gateway_error, entry_of
+from feature_gateway.errors import ERROR_DOMAIN, HTTP_STATUSES, GatewayError, as_gateway_error
 from feature_gateway.http_api.parameters import features_request
 from feature_gateway.lookup.lookup import Lookup, UserFeatures
 from feature_gateway.metrics import CONTENT_TYPE, Metrics
@@ -32,7 +32,7 @@ _METRICS: web.AppKey[Metrics] = web.AppKey("metrics", Metrics)
 FEATURES_METHOD = "http:/features"
 """The method that a request for features is counted as."""
 
-_CODES = {200: StatusCode.OK} | {entry.http_status.value: entry.code for entry in ERROR_TABLE.values()}
+_CODES = {200: StatusCode.OK} | {status.value: code for code, status in HTTP_STATUSES.items()}
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -154,12 +154,11 @@ async def _problems(request: web.Request, handler: _Handler) -> web.StreamRespon
 
 
 def _gateway_problem(error: GatewayError) -> web.Response:
-    entry = entry_of(error)
     response = _problem(
-        entry.http_status,
+        error.http_status,
         error.message,
-        code=entry.code.name,
-        reason=ErrorReason.Name(entry.reason),
+        code=error.code.name,
+        reason=ErrorReason.Name(error.reason),
         domain=ERROR_DOMAIN,
         metadata=error.metadata,
     )

@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from aiohttp import web
+from streamflow.features.v1.error_reason_pb2 import ErrorReason
 
-from feature_gateway.errors import MaxAgeInvalidError, StalenessPolicyUnknownError, TimeoutInvalidError
+from feature_gateway.errors import GatewayError
 from feature_gateway.lookup.freshness import StalenessPolicy
 from feature_gateway.lookup.lookup import Query, Selection
 
@@ -43,7 +44,7 @@ class FeaturesRequest:
 def features_request(request: web.Request) -> FeaturesRequest:
     """Return what a request's parameters and credentials ask.
 
-    Raises MaxAgeInvalidError, StalenessPolicyUnknownError, TimeoutInvalidError; aiohttp's HTTPBadRequest for a
+    Raises GatewayError for a value that gRPC refuses too; aiohttp's HTTPBadRequest for a
     parameter that is unknown, given more than once, against another, or neither true nor false.
     """
     values = {name: request.query.getall(name) for name in request.query}
@@ -86,8 +87,10 @@ def _max_age_s(text: str | None) -> float | None:
         return None
     max_age_s = _seconds(text)
     if max_age_s is None:
-        raise MaxAgeInvalidError(
-            f"{_MAX_AGE} is {_shown(text)!r}; it takes a number of seconds from 0 to {_MAX_S}.", field=_MAX_AGE
+        raise GatewayError(
+            ErrorReason.ERROR_REASON_MAX_AGE_INVALID,
+            f"{_MAX_AGE} is {_shown(text)!r}; it takes a number of seconds from 0 to {_MAX_S}.",
+            field=_MAX_AGE,
         )
     return max_age_s
 
@@ -97,8 +100,10 @@ def _timeout_s(text: str | None) -> float | None:
         return None
     timeout_s = _seconds(text)
     if not timeout_s:
-        raise TimeoutInvalidError(
-            f"{_TIMEOUT} is {_shown(text)!r}; it takes a number of seconds above 0, up to {_MAX_S}.", field=_TIMEOUT
+        raise GatewayError(
+            ErrorReason.ERROR_REASON_TIMEOUT_INVALID,
+            f"{_TIMEOUT} is {_shown(text)!r}; it takes a number of seconds above 0, up to {_MAX_S}.",
+            field=_TIMEOUT,
         )
     return timeout_s
 
@@ -109,7 +114,8 @@ def _policy(text: str | None) -> StalenessPolicy:
     policies = {policy.name.lower(): policy for policy in StalenessPolicy}
     policy = policies.get(text.lower())
     if policy is None:
-        raise StalenessPolicyUnknownError(
+        raise GatewayError(
+            ErrorReason.ERROR_REASON_STALENESS_POLICY_UNKNOWN,
             f"{_STALENESS_POLICY} is {_shown(text)!r}; the gateway knows {', '.join(policies)}.",
             field=_STALENESS_POLICY,
         )

@@ -5,20 +5,11 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from streamflow.features.v1.error_reason_pb2 import ErrorReason
+
 from feature_gateway.contract.model import Contract, FeatureSet
 from feature_gateway.contract.reload import ContractHolder
-from feature_gateway.errors import (
-    ContractMismatchError,
-    DeadlineExceededError,
-    FeaturesTooOldError,
-    GatewayError,
-    RejectedUpstreamError,
-    UserIdEmptyError,
-    UserIdMalformedError,
-    UserIdsEmptyError,
-    UserIdsTooManyError,
-    UserIdTooLongError,
-)
+from feature_gateway.errors import DeadlineExceededError, FeaturesTooOldError, GatewayError, RejectedUpstreamError
 from feature_gateway.lookup.freshness import StalenessPolicy, judged
 from feature_gateway.observer import Observer
 from feature_gateway.reads import Served, UserReader
@@ -160,7 +151,8 @@ class Lookup:
     def _checked(self, contract: Contract, query: Query) -> FeatureSet:
         """Return what a query selects, once all but its user is found to be right."""
         if query.contract_hash and query.contract_hash != contract.hash:
-            raise ContractMismatchError(
+            raise GatewayError(
+                ErrorReason.ERROR_REASON_CONTRACT_MISMATCH,
                 "The request was built for another contract than the gateway answers by.",
                 metadata={"requested_hash": query.contract_hash[:100], "contract_hash": contract.hash},
             )
@@ -173,10 +165,15 @@ class Lookup:
 
     def _check_count(self, user_ids: Sequence[str]) -> None:
         if not user_ids:
-            raise UserIdsEmptyError("user_ids is empty; give the ids of the users.", field=_USER_IDS_FIELD)
+            raise GatewayError(
+                ErrorReason.ERROR_REASON_USER_IDS_EMPTY,
+                "user_ids is empty; give the ids of the users.",
+                field=_USER_IDS_FIELD,
+            )
         limit = self._max_batch_users
         if len(user_ids) > limit:
-            raise UserIdsTooManyError(
+            raise GatewayError(
+                ErrorReason.ERROR_REASON_USER_IDS_TOO_MANY,
                 f"There are {len(user_ids)} user ids, and a batch takes {limit}; send several batches.",
                 field=_USER_IDS_FIELD,
                 metadata={"max_users": str(limit)},
@@ -191,15 +188,21 @@ class Lookup:
 
     def _check_user_id(self, contract: Contract, user_id: str) -> None:
         if not user_id:
-            raise UserIdEmptyError("user_id is empty; give the id of a user.", field=_USER_ID_FIELD)
+            raise GatewayError(
+                ErrorReason.ERROR_REASON_USER_ID_EMPTY, "user_id is empty; give the id of a user.", field=_USER_ID_FIELD
+            )
         limit = self._max_user_id_bytes
         if len(user_id.encode(errors="surrogatepass")) > limit:
-            raise UserIdTooLongError(
-                f"user_id is longer than {limit} bytes.", field=_USER_ID_FIELD, metadata={"max_bytes": str(limit)}
+            raise GatewayError(
+                ErrorReason.ERROR_REASON_USER_ID_TOO_LONG,
+                f"user_id is longer than {limit} bytes.",
+                field=_USER_ID_FIELD,
+                metadata={"max_bytes": str(limit)},
             )
         pattern = contract.user_id_pattern
         if pattern is not None and not pattern.fullmatch(user_id):
-            raise UserIdMalformedError(
+            raise GatewayError(
+                ErrorReason.ERROR_REASON_USER_ID_MALFORMED,
                 f"user_id {user_id!r} is not of the form {pattern.pattern}.",
                 field=_USER_ID_FIELD,
                 metadata={"pattern": pattern.pattern},

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from feature_gateway.contract.model import FeatureSet
 from feature_gateway.errors import (
-    CREDENTIALS_REFUSED,
+    CredentialsRefusedError,
     DeadlineExceededError,
     RejectedUpstreamError,
     UpstreamUnavailableError,
@@ -21,7 +21,7 @@ class StaleIfDown:
     """Reads through another reader and remembers; a read that ends for an outage is answered by what is remembered.
 
     An outage is an UpstreamUnavailableError or a DeadlineExceededError. Credentials that the feature server refuses are
-    none, and their rows are forgotten; nor is an OverloadedError, which tells the caller to come again later.
+    none, and their rows are forgotten; nor is OVERLOADED, which tells the caller to come again later.
     """
 
     def __init__(self, reader: UserReader, last_known: LastKnown) -> None:
@@ -33,7 +33,7 @@ class StaleIfDown:
         """Return one user's row, read or remembered; raise what the reader raises."""
         try:
             served = await self._reader.user_row(feature_set, user_id, authorization=authorization, timeout_s=timeout_s)
-        except CREDENTIALS_REFUSED:
+        except CredentialsRefusedError:
             self._last_known.forget(feature_set, user_id, authorization=authorization)
             raise
         except _OUTAGES as error:
@@ -51,7 +51,7 @@ class StaleIfDown:
         """
         try:
             rows = await self._reader.user_rows(feature_set, user_ids, authorization=authorization, timeout_s=timeout_s)
-        except CREDENTIALS_REFUSED:
+        except CredentialsRefusedError:
             for user_id in user_ids:
                 self._last_known.forget(feature_set, user_id, authorization=authorization)
             raise

@@ -9,14 +9,12 @@ import re
 from http import HTTPStatus
 
 import orjson
+from streamflow.features.v1.error_reason_pb2 import ErrorReason
 
 from feature_gateway.errors import (
-    CredentialsInvalidError,
-    FeatureViewNotReadyError,
+    CredentialsRefusedError,
     GatewayError,
-    PermissionDeniedError,
     RejectedUpstreamError,
-    UpstreamMismatchError,
     UpstreamUnavailableError,
 )
 
@@ -35,24 +33,31 @@ def failure_of(status: int, body: bytes) -> GatewayError:
     """Return the error that an answer other than 200 means.
 
     The gateway has checked the request against the contract, so an unknown view or feature means other definitions
-    there: UpstreamMismatchError. RejectedUpstreamError is for one user's id alone. What is not recognised is the
+    there: UPSTREAM_MISMATCH. RejectedUpstreamError is for one user's id alone. What is not recognised is the
     server's own fault: UpstreamUnavailableError.
     """
     text = _text(body)
     not_ready = _NOT_READY.search(text)
     if not_ready:
-        return FeatureViewNotReadyError(
+        return GatewayError(
+            ErrorReason.ERROR_REASON_FEATURE_VIEW_NOT_READY,
             f"The feature view {not_ready[1]} can't be served yet; try again.",
             metadata={"feature_view": not_ready[1]},
             retry_after_s=_NOT_READY_RETRY_S,
         )
     if status == HTTPStatus.UNAUTHORIZED:
-        return CredentialsInvalidError("The feature server does not take the call's authorization.")
+        return CredentialsRefusedError(
+            ErrorReason.ERROR_REASON_CREDENTIALS_INVALID, "The feature server does not take the call's authorization."
+        )
     if status == HTTPStatus.FORBIDDEN:
-        return PermissionDeniedError("The feature server does not let these credentials read the features.")
+        return CredentialsRefusedError(
+            ErrorReason.ERROR_REASON_PERMISSION_DENIED,
+            "The feature server does not let these credentials read the features.",
+        )
     if status in {HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY} or _MISMATCH.search(text):
-        return UpstreamMismatchError(
-            "The feature server does not know what the contract has: apply the definitions and restart it."
+        return GatewayError(
+            ErrorReason.ERROR_REASON_UPSTREAM_MISMATCH,
+            "The feature server does not know what the contract has: apply the definitions and restart it.",
         )
     if _REJECTED.search(text):
         return RejectedUpstreamError("The feature server can't read the features of this user id.")

@@ -14,9 +14,10 @@ from types import NoneType
 from typing import Any
 
 import orjson
+from streamflow.features.v1.error_reason_pb2 import ErrorReason
 
 from feature_gateway.contract.model import FeatureSet
-from feature_gateway.errors import UpstreamMismatchError
+from feature_gateway.errors import GatewayError
 from feature_gateway.values import FeatureStatus, FeatureValue, UserRow
 
 _NS_PER_S = 1_000_000_000
@@ -40,8 +41,8 @@ def request_body(feature_set: FeatureSet, join_key: str, user_ids: Sequence[str]
 def parse_rows(body: bytes, feature_set: FeatureSet, user_count: int) -> list[UserRow]:
     """Return one row a user, in the order asked, features in the order of the feature set.
 
-    Raises UpstreamMismatchError when the body is not an answer to that request: a feature is missing, a column is too
-    short or too long, a value is not of its contract's type.
+    Raises GatewayError (UPSTREAM_MISMATCH) if the body does not answer that request: a feature is missing, a column is
+    too short or too long, or a value is not of its contract's type.
     """
     columns = [
         _column(result, feature.dtype, feature.reference, user_count)
@@ -58,8 +59,9 @@ def _results(body: bytes, feature_set: FeatureSet) -> list[Mapping[str, Any]]:
         by_name = dict(zip(answer["metadata"]["feature_names"], answer["results"], strict=True))
         return [by_name[feature.full_name] for feature in feature_set.features]
     except (KeyError, TypeError, ValueError) as error:
-        raise UpstreamMismatchError(
-            f"The feature server's answer does not hold the features asked for ({type(error).__name__}: {error})."
+        raise GatewayError(
+            ErrorReason.ERROR_REASON_UPSTREAM_MISMATCH,
+            f"The feature server's answer does not hold the features asked for ({type(error).__name__}: {error}).",
         ) from error
 
 
@@ -69,14 +71,16 @@ def _column(
     try:
         values, stamps = result["values"], result["event_timestamps"]
         if len(values) != user_count or len(stamps) != user_count:
-            raise UpstreamMismatchError(
-                f"The feature server answered with {len(values)} values of {reference} for {user_count} users."
+            raise GatewayError(
+                ErrorReason.ERROR_REASON_UPSTREAM_MISMATCH,
+                f"The feature server answered with {len(values)} values of {reference} for {user_count} users.",
             )
         return _typed(values, dtype), _stamps_ns(stamps)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise UpstreamMismatchError(
+        raise GatewayError(
+            ErrorReason.ERROR_REASON_UPSTREAM_MISMATCH,
             f"The feature server's value of {reference} is not {dtype} ({error}): "
-            "feature server and gateway are not on the same definitions."
+            "feature server and gateway are not on the same definitions.",
         ) from error
 
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
 from feature_gateway.contract.model import FeatureSet
-from feature_gateway.errors import CREDENTIALS_REFUSED, DeadlineExceededError, GatewayError, RejectedUpstreamError
+from feature_gateway.errors import CredentialsRefusedError, DeadlineExceededError, GatewayError, RejectedUpstreamError
 from feature_gateway.observer import Observer
 from feature_gateway.upstream.failure_log import FailureLog
 from feature_gateway.upstream.feature_server import FeatureServer, ServerUnreachableError
@@ -85,7 +85,7 @@ class Replica:
 
     def _note_failure(self, error: GatewayError) -> None:
         """Log what is new, and eject the server if the failure is its own."""
-        if isinstance(error, (RejectedUpstreamError, *CREDENTIALS_REFUSED)):
+        if isinstance(error, RejectedUpstreamError | CredentialsRefusedError):
             self._callers_faults.failed(_said(error))
             return
         if isinstance(error, DeadlineExceededError):

@@ -15,11 +15,12 @@ import pytest
 from aiohttp import web
 from feature_gateway.contract.model import Contract
 from feature_gateway.contract.reload import ContractHolder, TryOut, keep_current
-from feature_gateway.errors import DeadlineExceededError, UpstreamMismatchError, UpstreamUnavailableError
+from feature_gateway.errors import DeadlineExceededError, GatewayError, UpstreamUnavailableError
 from feature_gateway.server import Controls, running_gateway
 from feature_gateway.settings import Settings
 from gateway_fakes import FakeFeatureServer, contract_content, feast_answer, with_hash
 from gateway_process import TIMEOUT_S, gateway_process
+from streamflow.features.v1.error_reason_pb2 import ErrorReason
 from streamflow.features.v1.user_feature_service_pb2 import GetUserFeaturesRequest
 from streamflow.features.v1.user_feature_service_pb2_grpc import UserFeatureServiceStub
 
@@ -190,7 +191,10 @@ async def test_a_reload_that_is_asked_for_reads_an_unchanged_file_too(
 @pytest.mark.parametrize(
     ("failure", "message"),
     [
-        (UpstreamMismatchError("The feature server does not know it."), "The feature server does not know it."),
+        (
+            GatewayError(ErrorReason.ERROR_REASON_UPSTREAM_MISMATCH, "The feature server does not know it."),
+            "The feature server does not know it.",
+        ),
         (UpstreamUnavailableError("The feature server is gone."), "The feature server is gone."),
         (DeadlineExceededError("The feature server is late."), "The feature server is late."),
         (ZeroDivisionError("secret"), "The gateway failed on this call; its log has the cause."),
@@ -232,7 +236,10 @@ async def test_another_reason_to_wait_is_told_too(
 ) -> None:
     _put(contract_path, _one_feature_more)
     for _ in range(2):
-        for failure in (UpstreamUnavailableError("gone"), UpstreamMismatchError("unknown")):
+        for failure in (
+            UpstreamUnavailableError("gone"),
+            GatewayError(ErrorReason.ERROR_REASON_UPSTREAM_MISMATCH, "unknown"),
+        ):
             servers.failure = failure
             await holder.check(servers.try_out)
     assert [message.rpartition(": ")[2] for message in caplog.messages] == ["gone", "unknown"]
@@ -256,7 +263,7 @@ async def test_a_contract_that_waits_is_given_up_when_the_file_changes(
     refused: int,
 ) -> None:
     given_up = _put(contract_path, _one_feature_more)
-    servers.failure = UpstreamMismatchError("unknown")
+    servers.failure = GatewayError(ErrorReason.ERROR_REASON_UPSTREAM_MISMATCH, "unknown")
     await holder.check(servers.try_out)
     change(contract_path)
     servers.failure = None
@@ -272,7 +279,7 @@ async def test_a_reload_that_is_asked_for_tries_a_contract_that_waits(
     holder: ContractHolder, servers: Servers, contract_path: Path
 ) -> None:
     new_hash = _put(contract_path, _one_feature_more)
-    servers.failure = UpstreamMismatchError("unknown")
+    servers.failure = GatewayError(ErrorReason.ERROR_REASON_UPSTREAM_MISMATCH, "unknown")
     await holder.reload(servers.try_out)
     assert holder.pending
     servers.failure = None
