@@ -1,37 +1,5 @@
-"""A gateway on free ports in front of a feature server that answers as a test tells it to."""
+"""The fixtures of this folder's tests."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
+from gateway_fixtures import contract_path, feature_server, gateway, settings
 
-import pytest
-from feature_gateway.settings import Settings
-from gateway_fakes import (
-    FakeFeatureServer,
-    Gateway,
-    gateway_settings,
-    running_feature_server,
-    serving,
-    written_contract,
-)
-
-
-@pytest.fixture
-def contract_path(tmp_path: Path) -> Path:
-    return written_contract(tmp_path)
-
-
-@pytest.fixture
-async def feature_server() -> AsyncIterator[FakeFeatureServer]:
-    async with running_feature_server() as running:
-        yield running
-
-
-@pytest.fixture
-def settings(contract_path: Path, feature_server: FakeFeatureServer) -> Settings:
-    return gateway_settings(feature_server, contract_path)
-
-
-@pytest.fixture
-async def gateway(settings: Settings) -> AsyncIterator[Gateway]:
-    async with serving(settings) as running:
-        yield running
+__all__ = ["contract_path", "feature_server", "gateway", "settings"]

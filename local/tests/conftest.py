@@ -1,56 +1,5 @@
-"""The stack that the tests of this folder share."""
+"""The fixtures of this folder's tests."""
 
-import os
-from collections.abc import Iterator
-from pathlib import Path
+from stack_fixtures import months, own_servers_stack, stack
 
-import pytest
-from stack_under_test import CANARY, CHECKOUT, Stack, stack_environment
-from streamflow_local import postgres
-from streamflow_offline.generate import generate_months
-
-
-@pytest.fixture(scope="session")
-def months(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Real customers if any are at hand (STREAMFLOW_DATA, or shared/streamflow beside the checkout), else generated."""
-    real = Path(os.environ.get("STREAMFLOW_DATA") or CHECKOUT.parent / "shared" / "streamflow")
-    if real.is_dir():
-        return real
-    generated = tmp_path_factory.mktemp("generated") / "months"
-    generate_months(generated)
-    return generated
-
-
-@pytest.fixture(scope="session")
-def own_servers_stack(postgres_socket_dir: Path, redis_url: str, state_dir: Path, months: Path) -> Iterator[Stack]:
-    """A stack on servers of the team's own, with the generated data of a first start."""
-    postgres.create_database(postgres_socket_dir, "own")
-    running = Stack(
-        {
-            **stack_environment(state_dir / "own"),
-            "POSTGRES_URL": postgres.url(postgres_socket_dir, "own"),
-            "REDIS_URL": f"{redis_url}/3",
-            "FEATURE_SERVER_REPLICAS": "1",
-        },
-        months,
-    )
-    result = running.local("up")
-    try:
-        assert result.returncode == 0, result.stdout + result.stderr
-        assert "generating two months of sample data" in result.stdout
-        yield running
-    finally:
-        running.local("down")
-
-
-@pytest.fixture(scope="session")
-def stack(state_dir: Path, months: Path) -> Iterator[Stack]:
-    running = Stack(stack_environment(state_dir / "stack"), months)
-    result = running.local("up", "--data", str(months))
-    try:
-        assert result.returncode == 0, result.stdout + result.stderr
-        assert f"GetUserFeatures({CANARY}) answered:" in result.stdout
-        assert sum("PRESENT" in line for line in result.stdout.splitlines()) == 14
-        yield running
-    finally:
-        running.local("down")
+__all__ = ["months", "own_servers_stack", "stack"]

@@ -24,6 +24,7 @@ from pyspark.sql import SparkSession
 from spark_histories import START, TABLES, TICK, TTL, histories, views_over
 from spark_runs import chosen_spark, definitions
 from streamflow_local import postgres
+from streamflow_local.testing import copied_database
 from streamflow_offline.errors import JobError
 from streamflow_offline.export.job import export_snapshots
 from streamflow_offline.feast_store import open_store
@@ -33,7 +34,7 @@ from streamflow_offline.training_set.chunks import Chunk
 from streamflow_offline.training_set.spark.reader import SparkReader
 from streamflow_repo.contract import repo_contract
 from streamflow_repo.definitions.entities import user
-from training_sets import UNUSED_REDIS_URL, apply_objects, build, copied_database, execute, file_bytes, read_rows
+from training_sets import UNUSED_REDIS_URL, apply_objects, build, execute, file_bytes, read_rows
 
 if TYPE_CHECKING:
     from feast.data_source import DataSource

@@ -13,10 +13,11 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from streamflow_local.testing import copied_database
 from streamflow_offline.generate import generate_months
 from streamflow_offline.ingest import ingest
 from streamflow_repo import CONTRACT_PATH
-from training_sets import build, copied_database, execute, file_bytes, query, read_rows, read_schema
+from training_sets import build, execute, file_bytes, query, read_rows, read_schema
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 JANUARY, FEBRUARY, MARCH = date(2024, 1, 31), date(2024, 2, 29), date(2024, 3, 31)

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from streamflow_local.testing import copied_database
 from streamflow_offline.errors import JobError
 from streamflow_offline.ingest import ingest
-from training_sets import build, copied_database, database_made_once, database_name, execute, read_rows, read_schema
+from training_sets import build, database_made_once, database_name, execute, read_rows, read_schema
 
 WriteMonth = Callable[..., Path]
 A, B, C = "0001-AAAAA", "0002-BBBBB", "0003-CCCCC"

@@ -14,6 +14,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from streamflow_local.testing import copied_database
 from streamflow_local.waiting import wait_until
 from streamflow_offline.cli import app
 from streamflow_offline.errors import JobError
@@ -22,7 +23,7 @@ from streamflow_offline.ingest import ingest
 from streamflow_offline.training_set import durable
 from streamflow_offline.training_set.files import CsvWriter, ParquetWriter
 from streamflow_offline.training_set.reading import PostgresReader
-from training_sets import UNUSED_REDIS_URL, build, copied_database, execute, file_bytes, query, read_rows
+from training_sets import UNUSED_REDIS_URL, build, execute, file_bytes, query, read_rows
 from typer.testing import CliRunner
 
 OFFLINE = Path(sys.executable).with_name("offline")

@@ -89,8 +89,7 @@ def stack_environment(state: Path) -> dict[str, str]:
     variables = ("GATEWAY_GRPC_PORT", "GATEWAY_HTTP_PORT", "REDIS_PORT")
     inherited.pop("POSTGRES_URL", None)
     inherited.pop("REDIS_URL", None)
-    first = ports.free_ports_in_a_row(2)
-    others = [port for port in ports.free_ports(len(variables) + 2) if port not in {first, first + 1}]
-    free = {name: str(port) for name, port in zip(variables, others, strict=False)}
+    first, _, *others = ports.free_ports(len(variables) + 2)
+    free = {name: str(port) for name, port in zip(variables, others, strict=True)}
     free["FEATURE_SERVER_PORT"] = str(first)
     return {**inherited, "STREAMFLOW_STATE": str(state), **free}

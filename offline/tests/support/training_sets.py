@@ -1,7 +1,6 @@
 """Databases with definitions applied, and training sets built and read back."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -25,25 +24,14 @@ def apply_objects(url: str, objects: Sequence[Any]) -> None:
         store.apply(list(objects))
 
 
-@contextmanager
-def copied_database(socket_dir: Path, name: str, *, template: str) -> Iterator[str]:
-    """Yield the URL of a copy of a database, which is dropped at the end."""
-    with psycopg.connect(postgres.url(socket_dir, "postgres"), autocommit=True) as connection:
-        connection.execute(
-            sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template))
-        )
-        try:
-            yield postgres.url(socket_dir, name)
-        finally:
-            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
-
-
 def database_made_once(socket_dir: Path, name: str, *, template: str, fill: Callable[[str], object]) -> str:
     """Return the URL of a copy of a database, filled when a test first asks for it; for tests that only read it."""
     with psycopg.connect(postgres.url(socket_dir, "postgres"), autocommit=True) as connection:
         if connection.execute("SELECT FROM pg_database WHERE datname = %s", (name,)).fetchone() is None:
             connection.execute(
-                sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template))
+                sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY").format(
+                    sql.Identifier(name), sql.Identifier(template)
+                )
             )
             fill(postgres.url(socket_dir, name))
     return postgres.url(socket_dir, name)
