@@ -7,8 +7,12 @@ UV_VERSION := 0.13.9
 CODEGEN_GRPCIO_TOOLS_VERSION := 1.76.0
 CODEGEN_MYPY_PROTOBUF_VERSION := 5.1.0
 
+# PYTHON=3.13 or a path: another Python than python3, in an environment of its own.
+PYTHON :=
+VENV := $(if $(PYTHON),.local/venv-$(notdir $(PYTHON)),.venv)
 export UV_PYTHON_DOWNLOADS := never
-export UV_PROJECT_ENVIRONMENT := .venv
+export UV_PROJECT_ENVIRONMENT := $(VENV)
+$(if $(PYTHON),$(eval export UV_PYTHON := $(PYTHON)))
 UV := .local/tools/bin/uv
 RUN := $(UV) run --locked --quiet
 PROTOS := $(sort $(wildcard protos/streamflow/features/v1/*.proto))
@@ -26,7 +30,7 @@ $(UV):
 
 .PHONY: install
 install: $(UV) ## Install everything of the lock into .venv
-	@test -x .venv/bin/python || { echo "installing the packages of uv.lock into .venv"; $(UV) sync --locked; }
+	@test -x $(VENV)/bin/python || { echo "installing the packages of uv.lock into $(VENV)"; $(UV) sync --locked; }
 	@$(UV) sync --locked --quiet
 
 .PHONY: up
@@ -60,9 +64,16 @@ secrets: ## Write random passwords for docker-compose.yml into .local/secrets, w
 		chmod 444 .local/secrets/$$name; \
 	done
 
+# One process for each of two cores; streamflow_local.testing_order says which tests share one.
+PYTEST := $(RUN) pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder
+
 .PHONY: test
-test: check ## All that CI checks
-	@$(RUN) pytest
+test: lint ## Lint, types and all tests that are not slow; PYTHON=3.13 for another Python
+	@$(PYTEST) $(ARGS)
+
+.PHONY: test-slow
+test-slow: install ## The slow tests: drill, soak, Redis Cluster, Spark, manifests as processes, containers
+	@$(PYTEST) -m slow $(ARGS)
 
 .PHONY: bench
 bench: install ## Measure the gateway beside Feast's own servers; ARGS=--quick for a short run
@@ -82,11 +93,13 @@ soak: install ## Load a stack of its own for 30 minutes while replicas are repla
 	@$(RUN) soak $(ARGS)
 
 .PHONY: check
-check: install ## Format, lint, types, import contracts, protos, generated code, contract
+check: lint ## Lint and types, without the tests
+	@$(RUN) mypy --no-error-summary
+
+.PHONY: lint
+lint: install ## Format, lint, import contracts, protos, generated code, contract
 	@$(RUN) ruff format --check --quiet
 	@$(RUN) ruff check --quiet
-	@# Folder by folder: each has a conftest of its own.
-	@for folder in protos feature_repo gateway clients offline local loadtests k8s; do $(RUN) mypy --no-error-summary $$folder || exit 1; done
 	@$(RUN) lint-imports --no-logo --cache-dir .local/import-linter >.local/import-linter.log || { cat .local/import-linter.log; exit 1; }
 	@$(RUN) python -m streamflow_repo.contract --check
 	@$(RUN) buf lint protos
