@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from feature_gateway.contract.model import Contract, ContractFeature, FeatureSet
+from feature_gateway.dtypes import DTYPES
 
 CONTRACT_VERSION = 1
-DTYPES = frozenset({"Bool", "Int32", "Int64", "Float32", "Float64", "String", "Bytes", "UnixTimestamp"})
 
 
 class ContractError(ValueError):

@@ -1,8 +1,9 @@
 """Between the API's messages and the gateway's own types; pure."""
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from datetime import timedelta
 from functools import lru_cache
+from typing import Any
 
 from google.protobuf.duration_pb2 import Duration
 from google.rpc import code_pb2
@@ -10,6 +11,7 @@ from streamflow.features.v1 import feature_pb2, user_feature_service_pb2
 from streamflow.features.v1.error_reason_pb2 import ErrorReason
 
 from feature_gateway.contract.model import FeatureSet
+from feature_gateway.dtypes import DTYPES
 from feature_gateway.errors import GatewayError
 from feature_gateway.lookup.freshness import StalenessPolicy
 from feature_gateway.lookup.lookup import Query, Selection, UserFailure, UserFeatures
@@ -22,17 +24,6 @@ _NS_PER_S = 1_000_000_000
 _MAX_DURATION_S = 315_576_000_000
 # A month's snapshot stamps all its users alike, so few frames are ever in use at once.
 _MAX_REMEMBERED = 1024
-_TIMESTAMP_FIELD = "timestamp_value"
-_VALUE_FIELDS: Mapping[str, str] = {
-    "Bool": "bool_value",
-    "Int32": "int32_value",
-    "Int64": "int64_value",
-    "Float32": "float_value",
-    "Float64": "double_value",
-    "String": "string_value",
-    "Bytes": "bytes_value",
-    "UnixTimestamp": _TIMESTAMP_FIELD,
-}
 
 
 def query_of(request: AnyRequest, *, authorization: str) -> Query:
@@ -153,13 +144,13 @@ def _fill_user_features(message: feature_pb2.UserFeatures, answer: UserFeatures)
     message.MergeFromString(_frame(answer.feature_set, row.statuses, row.event_timestamps_ns))
     message.user_id = answer.user_id
     message.user_known = row.user_known
-    for entry, field, value in zip(message.features, _value_fields(answer.feature_set), row.values, strict=True):
+    for entry, (field, fill), value in zip(message.features, _fields(answer.feature_set), row.values, strict=True):
         if value is None:
             continue
-        if field == _TIMESTAMP_FIELD and isinstance(value, int):
-            entry.timestamp_value.seconds, entry.timestamp_value.nanos = divmod(value, _NS_PER_S)
-        else:
+        if fill is None:
             setattr(entry, field, value)
+        else:
+            fill(getattr(entry, field), value)
 
 
 @lru_cache(maxsize=_MAX_REMEMBERED)
@@ -174,5 +165,7 @@ def _frame(feature_set: FeatureSet, statuses: tuple[FeatureStatus, ...], stamps_
 
 
 @lru_cache(maxsize=_MAX_REMEMBERED)
-def _value_fields(feature_set: FeatureSet) -> tuple[str, ...]:
-    return tuple(_VALUE_FIELDS[feature.dtype] for feature in feature_set.features)
+def _fields(feature_set: FeatureSet) -> tuple[tuple[str, Callable[[Any, Any], None] | None], ...]:
+    """Return the field of each feature's value, and what writes the value into a field that is a message."""
+    dtypes = [DTYPES[feature.dtype] for feature in feature_set.features]
+    return tuple((dtype.proto_field, dtype.fill_proto) for dtype in dtypes)

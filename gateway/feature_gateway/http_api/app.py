@@ -1,11 +1,9 @@
 """The same lookup over HTTP and JSON, for curl, probes and dashboards."""
 
-import base64
 import logging
 import math
 import time
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import Any
 
@@ -14,17 +12,15 @@ from aiohttp import web
 from grpc import StatusCode
 from streamflow.features.v1.error_reason_pb2 import ErrorReason
 
+from feature_gateway.dtypes import DTYPES, rfc3339
 from feature_gateway.errors import ERROR_DOMAIN, HTTP_STATUSES, GatewayError, as_gateway_error
 from feature_gateway.http_api.parameters import features_request
 from feature_gateway.lookup.lookup import Lookup, UserFeatures
 from feature_gateway.metrics import CONTENT_TYPE, Metrics
 from feature_gateway.readiness.readiness import Readiness
-from feature_gateway.values import FeatureValue
 
 _log = logging.getLogger(__name__)
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_NS_PER_US = 1000
 _LOOKUP: web.AppKey[Lookup] = web.AppKey("lookup", Lookup)
 _READINESS: web.AppKey[Readiness] = web.AppKey("readiness", Readiness)
 _METRICS: web.AppKey[Metrics] = web.AppKey("metrics", Metrics)
@@ -83,11 +79,12 @@ def _body(answer: UserFeatures) -> dict[str, Any]:
         "user_id": answer.user_id,
         "user_known": row.user_known,
         "features": {
-            feature.name: _json_value(value, feature.dtype) for feature, value in zip(features, row.values, strict=True)
+            feature.name: None if value is None else DTYPES[feature.dtype].to_json(value)
+            for feature, value in zip(features, row.values, strict=True)
         },
         "statuses": {name: status.name for name, status in zip(names, row.statuses, strict=True)},
         "event_timestamps": {
-            name: None if stamp is None else _rfc3339(stamp)
+            name: None if stamp is None else rfc3339(stamp)
             for name, stamp in zip(names, row.event_timestamps_ns, strict=True)
         },
         "contract_hash": answer.contract_hash,
@@ -105,22 +102,6 @@ def _serving_info(answer: UserFeatures) -> dict[str, Any]:
         "retried": served.report.retried,
         "hedged": served.report.hedged,
     }
-
-
-def _json_value(value: FeatureValue, dtype: str) -> FeatureValue:
-    """Return a value as protobuf's JSON mapping has it, but Int64 as a number."""
-    if isinstance(value, bytes):
-        return base64.b64encode(value).decode()
-    if isinstance(value, float) and not math.isfinite(value):
-        return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
-    if dtype == "UnixTimestamp" and isinstance(value, int):
-        return _rfc3339(value)
-    return value
-
-
-def _rfc3339(stamp_ns: int) -> str:
-    moment = _EPOCH + timedelta(microseconds=stamp_ns // _NS_PER_US)
-    return moment.isoformat().replace("+00:00", "Z")
 
 
 @web.middleware

@@ -5,9 +5,7 @@ from process to process. Feast 0.67 on Redis calls every value PRESENT (its `_po
 its statuses are not read: a user whom a view does not know is told by a null at the epoch in each column of the view.
 """
 
-import base64
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 from types import NoneType
@@ -17,14 +15,11 @@ import orjson
 from streamflow.features.v1.error_reason_pb2 import ErrorReason
 
 from feature_gateway.contract.model import FeatureSet
+from feature_gateway.dtypes import DTYPES
 from feature_gateway.errors import GatewayError
 from feature_gateway.values import FeatureStatus, FeatureValue, UserRow
 
 _NS_PER_S = 1_000_000_000
-_INT32_LIMIT = 2**31
-_INT64_LIMIT = 2**63
-# Feast's names for what JSON has no number for (its feature_server_utils).
-_FLOAT_NAMES = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
 def request_body(feature_set: FeatureSet, join_key: str, user_ids: Sequence[str]) -> bytes:
@@ -85,10 +80,11 @@ def _column(
 
 
 def _typed(values: list[Any], dtype: str) -> list[FeatureValue]:
-    # A column that JSON already gave the right type is taken as it is, without a call for each of its values.
-    if {*map(type, values)} <= _AS_JSON_HAS_IT.get(dtype, _NOTHING):
+    kind = DTYPES[dtype]
+    # A column that JSON already gave the right type is returned as it is, without a call for each value.
+    if kind.json_is_typed and {*map(type, values)} <= {kind.python_type, NoneType}:
         return values
-    convert = _CONVERTERS[dtype]
+    convert = kind.from_feast_json
     return [None if value is None else convert(value) for value in values]
 
 
@@ -122,58 +118,3 @@ def _timestamp_ns(text: str) -> int:
     seconds, _, fraction = text.removesuffix("Z").partition(".")
     whole = int(datetime.fromisoformat(f"{seconds}+00:00").timestamp())
     return whole * _NS_PER_S + int(fraction.ljust(9, "0")[:9] or 0)
-
-
-def _to_bool(value: Any) -> bool:
-    if value is not True and value is not False:
-        raise TypeError(f"got {value!r}")
-    return value
-
-
-def _to_int(limit: int) -> Callable[[Any], int]:
-    def convert(value: Any) -> int:
-        if type(value) is not int or not -limit <= value < limit:
-            raise TypeError(f"got {value!r}")
-        return value
-
-    return convert
-
-
-def _to_float(value: Any) -> float:
-    if isinstance(value, str) and value in _FLOAT_NAMES:
-        return _FLOAT_NAMES[value]
-    if type(value) not in {int, float}:
-        raise TypeError(f"got {value!r}")
-    return float(value)
-
-
-def _to_text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"got {value!r}")
-    return value
-
-
-def _to_bytes(value: Any) -> bytes:
-    return base64.b64decode(_to_text(value), validate=True)
-
-
-def _to_timestamp_ns(value: Any) -> int:
-    return _to_int(_INT64_LIMIT // _NS_PER_S)(value) * _NS_PER_S
-
-
-_NOTHING: frozenset[type] = frozenset()
-_AS_JSON_HAS_IT: Mapping[str, frozenset[type]] = {
-    "Bool": frozenset({bool, NoneType}),
-    "Float32": frozenset({float, NoneType}),
-    "Float64": frozenset({float, NoneType}),
-}
-_CONVERTERS: Mapping[str, Callable[[Any], FeatureValue]] = {
-    "Bool": _to_bool,
-    "Int32": _to_int(_INT32_LIMIT),
-    "Int64": _to_int(_INT64_LIMIT),
-    "Float32": _to_float,
-    "Float64": _to_float,
-    "String": _to_text,
-    "Bytes": _to_bytes,
-    "UnixTimestamp": _to_timestamp_ns,
-}
