@@ -1,4 +1,4 @@
-"""What the capacity model says of rates that were not measured."""
+"""What a rate takes by what was measured."""
 
 import json
 import subprocess
@@ -7,11 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from streamflow_loadtests.capacity.costs import MAX_BATCH_SIZE, Costs, CostsError
-from streamflow_loadtests.capacity.queueing import play
-from streamflow_loadtests.capacity.replicas import BUSY_LIMIT, P99_ALLOWANCE, UnreachableError, per_pair, plan
+from streamflow_loadtests.capacity.costs import Costs, CostsError, Measured, Point
+from streamflow_loadtests.capacity.replicas import UnreachableError, per_pair, replicas
 
 _COSTS = Costs(
     features=14,
@@ -22,7 +19,6 @@ _COSTS = Costs(
     store_user_s=0.00001,
     read_time_s=0.0012,
     read_time_user_s=0.00012,
-    call_time_s=0.0003,
     gateway_rss_mb=50,
     feature_server_rss_mb=250,
     store_user_bytes=400,
@@ -30,61 +26,51 @@ _COSTS = Costs(
 )
 
 
-def test_a_call_alone_takes_what_its_parts_take() -> None:
-    played = play(_COSTS, 1)
-    parts_s = 0.0003 + 0.0005 + 0.0012 + 0.00012 + 0.0003
-    assert played.p50_s == pytest.approx(parts_s)
-    assert played.users_a_read == pytest.approx(1, abs=0.01)
-    assert played.gateway_cores == pytest.approx(0.0008, rel=0.01)
+def _point(calls_per_s: float, *, p99_ms: float = 5, cores: float = 0.5, void: bool = False) -> Point:
+    return Point(
+        calls_per_s=calls_per_s,
+        p50_s=0.002,
+        p99_s=p99_ms / 1000,
+        users_a_read=2,
+        gateway_cores=cores,
+        feature_server_cores=0.4,
+        late_s=0.001,
+        void=void,
+    )
 
 
-def test_calls_gather_as_the_rate_grows_and_each_then_costs_less() -> None:
-    slow, fast = play(_COSTS, 300), play(_COSTS, 2000)
-    assert slow.users_a_read < 2 < fast.users_a_read < MAX_BATCH_SIZE
-    assert fast.feature_server_cores / 2000 < slow.feature_server_cores / 300
-    assert slow.p99_s < fast.p99_s
+_MEASURED = Measured(costs=_COSTS, points=(_point(500), _point(1500, p99_ms=15, cores=0.7), _point(2000, cores=0.8)))
 
 
-def test_every_call_is_answered_at_a_rate_that_no_read_without_gathering_could_carry() -> None:
-    # A read of one user takes 1.3 ms: 757 a second.
-    assert play(_COSTS, 2500).p99_s < 0.05
+def test_a_pair_is_loaded_as_far_as_it_was_measured_to_keep_to_its_time_and_its_core() -> None:
+    assert per_pair(_MEASURED.points, p99_ms=14).calls_per_s == 500
+    assert per_pair(_MEASURED.points, p99_ms=1000).calls_per_s == 1500
+    assert per_pair((_point(500), _point(600, void=True)), p99_ms=1000).calls_per_s == 500
 
 
-@settings(deadline=None, max_examples=20)
-@given(rate=st.floats(50, 2500), seed=st.integers(0, 1000))
-def test_no_call_takes_less_than_its_own_work(rate: float, seed: int) -> None:
-    played = play(_COSTS, rate, calls=2000, seed=seed)
-    assert played.p99_s >= played.p50_s >= 0.0003 + 0.0012 + 0.00012 + 0.0003
-    assert 1 <= played.users_a_read <= MAX_BATCH_SIZE
-
-
-def test_a_pair_is_loaded_as_far_as_its_time_and_its_core_allow() -> None:
-    strict, played = per_pair(_COSTS, p99_ms=6 * P99_ALLOWANCE)
-    easy, busy = per_pair(_COSTS, p99_ms=1000)
-    assert strict < easy
-    assert played.p99_s <= 0.006
-    assert busy.gateway_cores == pytest.approx(BUSY_LIMIT, rel=0.05)
-
-
-def test_a_time_that_a_call_takes_by_itself_is_refused() -> None:
-    with pytest.raises(UnreachableError, match="7 ms can't be kept"):
-        per_pair(_COSTS, p99_ms=7)
+def test_a_time_that_no_measurement_kept_is_refused_with_what_was_measured() -> None:
+    with pytest.raises(UnreachableError, match=r"^4 ms can't be kept .*: 500 calls/s: p99 5\.0 ms, 50% of a core; 1"):
+        per_pair(_MEASURED.points, p99_ms=4)
+    with pytest.raises(UnreachableError, match=r"50% of a core, void$"):
+        per_pair((_point(500, void=True),), p99_ms=1000)
 
 
 def test_a_plan_has_a_pair_to_spare_and_as_many_stores_as_their_cores_need() -> None:
-    found = plan(_COSTS, calls_per_s=100_000, p99_ms=20, users=10_000_000)
-    assert (found.pairs - 2) * found.calls_per_s_a_pair < 100_000 <= (found.pairs - 1) * found.calls_per_s_a_pair
+    found = replicas(_MEASURED, calls_per_s=100_000, p99_ms=20, users=10_000_000)
+    assert (found.pairs - 2) * found.pair.calls_per_s < 100_000 <= (found.pairs - 1) * found.pair.calls_per_s
     assert found.store_primaries == 2
     assert found.store_gb == pytest.approx(4)
     assert found.memory_gb == pytest.approx(found.pairs * 0.3)
-    twice = plan(replace(_COSTS, store_user_s=0.00002), calls_per_s=100_000, p99_ms=20, users=1)
+    assert found.cores == pytest.approx(100_000 / 1500 * 1.1)
+    dearer = replace(_MEASURED, costs=replace(_COSTS, store_user_s=0.00002))
+    twice = replicas(dearer, calls_per_s=100_000, p99_ms=20, users=1)
     assert twice.store_primaries == 3
 
 
 def test_costs_are_read_as_they_were_written(tmp_path: Path) -> None:
     path = tmp_path / "costs.json"
-    path.write_text(json.dumps({"costs": _COSTS.as_json()}))
-    assert Costs.of_file(path) == _COSTS
+    path.write_text(json.dumps({"machine": {}, **_MEASURED.as_json()}))
+    assert Measured.of_file(path) == _MEASURED
 
 
 @pytest.mark.parametrize("content", ["", "{}", '{"costs": {"features": 14}}', None])
@@ -93,17 +79,20 @@ def test_a_file_without_costs_is_refused_with_what_to_do(tmp_path: Path, content
     if content is not None:
         path.write_text(content)
     with pytest.raises(CostsError, match="capacity measure --json"):
-        Costs.of_file(path)
+        Measured.of_file(path)
 
 
 @pytest.mark.slow
 def test_costs_are_measured_and_planned_with(tmp_path: Path) -> None:
     path = tmp_path / "costs.json"
     _capacity("measure", "--duration", "1", "--json", str(path))
-    costs = Costs.of_file(path)
+    measured = Measured.of_file(path)
+    costs = measured.costs
     assert costs.features == 14
     assert costs.gateway_call_s > 0
-    assert len(json.loads(path.read_text())["points"]) == 3
+    assert len(json.loads(path.read_text())["points"]) == 7
+    # Which rates a busy machine keeps to is not what is tried.
+    path.write_text(json.dumps(replace(measured, points=_MEASURED.points).as_json()))
     assert "10,000" in _capacity("plan", "--costs", str(path), "--rate", "10000", "--p99-ms", "1000")
 
 

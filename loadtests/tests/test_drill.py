@@ -4,7 +4,9 @@ import asyncio
 import json
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import psutil
@@ -15,6 +17,7 @@ from streamflow_loadtests.callers.open_loop import NOT_FOUND, OK, WRONG, Call, O
 from streamflow_loadtests.drill import outcome as run
 from streamflow_loadtests.drill import overload
 from streamflow_loadtests.drill.catalogue import FAULTS, Fault
+from streamflow_loadtests.measuring.lateness import Lateness
 
 _DRILL = Path(sys.executable).parent / "drill"
 _README = Path(__file__).parents[1] / "README.md"
@@ -67,9 +70,35 @@ def test_overload_is_judged_by_goodput_refusals_and_memory() -> None:
 
 def test_the_clients_own_lateness_is_not_held_against_the_calls() -> None:
     calls = [Call(9.0, 0.30, "DEADLINE_EXCEEDED")]
-    judged = run.outcome_of(_OUTAGE, calls, over_s=10.0, timeout_s=0.25, client_late_s=0.04)
+    lateness = Lateness()
+    for late_ms in (*[1] * 99, 40):
+        lateness.begun.add(late_ms)
+    judged = run.outcome_of(_OUTAGE, calls, over_s=10.0, timeout_s=0.25, lateness=lateness)
     assert judged.complaints == []
     assert judged.client_late_ms == pytest.approx(40)
+    # Nor does the drill count as passed.
+    assert judged.verdict == "void: the limit was exceeded by 30 ms, and the load client stalled for 40 ms"
+
+
+async def test_a_call_is_timed_from_when_it_was_due() -> None:
+    ended, calls = asyncio.Event(), list[Call]()
+
+    def note(call: Call) -> None:
+        calls.append(call)
+        if len(calls) == 1:
+            # The client stalls while some ten calls fall due.
+            time.sleep(0.1)
+        elif len(calls) == 20:
+            ended.set()
+
+    load = OpenLoop(caller=FakeCaller(_told()), answers={"u": _RIGHT}, calls_per_s=100, timeout_s=0.25, note=note)
+    async with asyncio.timeout(20):
+        await load.run(ended)
+    due_s = [call.due_s for call in calls]
+    assert [late - early for early, late in pairwise(due_s)] == pytest.approx([0.01] * (len(due_s) - 1))
+    assert max(call.elapsed_s for call in calls) > 0.08
+    assert load.lateness.begun.max_ms > 80
+    assert load.lateness.often
 
 
 @dataclass

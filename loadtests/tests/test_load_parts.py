@@ -15,12 +15,14 @@ from feast.protos.feast.types.Value_pb2 import Value
 from streamflow_loadtests.load import briefing as plan
 from streamflow_loadtests.load import plot, store
 from streamflow_loadtests.load.options import Options
-from streamflow_loadtests.load.pace import Lateness, Schedule
+from streamflow_loadtests.load.pace import Schedule
 from streamflow_loadtests.load.questions import Draw, Population, Question
-from streamflow_loadtests.load.recorder import Durations, Recorder
+from streamflow_loadtests.load.recorder import Recorder
 from streamflow_loadtests.load.report import report_of
 from streamflow_loadtests.load.scenarios import SCENARIOS, Kind
 from streamflow_loadtests.load.targets import Features, GatewayGrpc
+from streamflow_loadtests.measuring.durations import Durations
+from streamflow_loadtests.measuring.lateness import Lateness
 
 _FEATURES = Features(service="churn_v1", join_key="user_id", references=("a_fv:x", "b_fv:y"))
 _USERS = [f"{number:04}-ABCDE" for number in range(200)]

@@ -11,18 +11,28 @@ from pathlib import Path
 import psutil
 import pytest
 from streamflow_loadtests.callers.open_loop import OK, Call
+from streamflow_loadtests.measuring.lateness import Lateness
 from streamflow_loadtests.measuring.memory import at_times
 from streamflow_loadtests.soak.run import SoakResult, Tally, result_of
 
 
-def _result(tally: Tally, *, memory_mb: Mapping[str, Sequence[float]] | None = None) -> SoakResult:
+def _late(*late_ms: float) -> Lateness:
+    lateness = Lateness()
+    for each_ms in late_ms:
+        lateness.begun.add(each_ms)
+    return lateness
+
+
+def _result(
+    tally: Tally, *, memory_mb: Mapping[str, Sequence[float]] | None = None, lateness: Lateness | None = None
+) -> SoakResult:
     return result_of(
         tally,
         capacity_per_s=100.0,
         calls_per_s=60.0,
         began_s=1000.0,
         recycled=[(1010.0, "gateway-2"), (1020.0, "feature-server-2")],
-        client_late_s=0.01,
+        lateness=lateness or _late(*[1] * 99, 10),
         memory_mb=memory_mb or {"gateway": [100, 105, 109]},
         steady=["gateway"],
     )
@@ -53,6 +63,19 @@ def test_failures_a_long_call_and_growth_are_complained_of() -> None:
         "gateway grew from 100 to 111 MB",
     ]
     assert [call.after for call in result.longest] == ["none"] * 3
+
+
+def test_a_long_call_while_the_client_itself_stalled_as_long_voids_the_soak() -> None:
+    tally = _tally(*(Call(1000 + second, 0.1, OK) for second in range(100)), Call(1101, 0.3, OK))
+    result = _result(tally, lateness=_late(*[1] * 99, 60))
+    assert (result.complaints, result.verdict) == (
+        [],
+        "void: the limit was exceeded by 50 ms, and the load client stalled for 60 ms",
+    )
+    often = _result(_tally(Call(1000, 0.1, OK)), lateness=_late(*[1] * 90, *[11] * 10))
+    assert often.verdict == "void: the load client began 10 of 100 calls more than 10 ms late"
+    failed = _result(_tally(Call(1000, 0.1, "UNAVAILABLE")), lateness=_late(11))
+    assert failed.verdict == "1 calls UNAVAILABLE"
 
 
 def test_a_tally_takes_little_memory() -> None:

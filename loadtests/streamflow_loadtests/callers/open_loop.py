@@ -8,8 +8,12 @@ from dataclasses import dataclass, field
 
 from streamflow_loadtests.bed.data import Values
 from streamflow_loadtests.callers.gateway import CallFailedError, TimedCaller, Told
+from streamflow_loadtests.measuring.lateness import Lateness
 
-_TICK_S = 0.002
+# The event loop rounds shorter pauses to none, and would not pause at all.
+_SHORTEST_PAUSE_S = 0.001
+# After a stall, calls that are overdue begin in bursts with the event loop's turns between them.
+_BURST = 10
 OK = "OK"
 WRONG = "WRONG"
 """The outcome of a call that was answered, but not with what PostgreSQL has."""
@@ -22,8 +26,9 @@ NOT_FOUND = "NOT_FOUND"
 class Call:
     """One call that has ended; times are `time.perf_counter`'s."""
 
-    began_s: float
+    due_s: float
     elapsed_s: float
+    """From when the call was due."""
 
     outcome: str
     """OK, WRONG, NOT_FOUND or the name of a gRPC status code."""
@@ -31,7 +36,7 @@ class Call:
     @property
     def ended_s(self) -> float:
         """When its answer had come."""
-        return self.began_s + self.elapsed_s
+        return self.due_s + self.elapsed_s
 
 
 @dataclass(kw_only=True)
@@ -53,35 +58,37 @@ class OpenLoop:
     answers_too: Mapping[str, Values] | None = None
     """What a right reply may hold instead, while values change."""
 
-    late_s: float = field(default=0.0, init=False)
-    """The longest that this process was late to begin calls: what of any call's length may be its own."""
+    lateness: Lateness = field(default_factory=Lateness, init=False)
+    """How late this process began its calls; every call's duration includes that."""
 
     async def run(self, ended: asyncio.Event) -> None:
         """Begin calls until `ended` is set, then wait for those in flight."""
         drawn = random.Random(self.seed)  # noqa: S311  # repeatable draws, not secrets
         users = list(self.answers)
-        began = last_s = time.perf_counter()
+        began_s = time.perf_counter()
         begun = 0
         async with asyncio.TaskGroup() as tasks:
             while not ended.is_set():
-                now_s = time.perf_counter()
-                self.late_s = max(self.late_s, now_s - last_s - _TICK_S)
-                last_s = now_s
-                due = int((now_s - began) * self.calls_per_s)
-                for _ in range(due - begun):
-                    tasks.create_task(self._call(drawn.choice(users)))
-                begun = due
-                await asyncio.sleep(_TICK_S)
+                due_s = began_s + begun / self.calls_per_s
+                pause_s = due_s - time.perf_counter()
+                if pause_s > 0:
+                    await asyncio.sleep(max(pause_s, _SHORTEST_PAUSE_S))
+                    continue
+                tasks.create_task(self._call(drawn.choice(users), due_s))
+                begun += 1
+                if begun % _BURST == 0:
+                    await asyncio.sleep(0)
 
-    async def _call(self, user_id: str) -> None:
+    async def _call(self, user_id: str, due_s: float) -> None:
         began_s = time.perf_counter()
+        self.lateness.begun.add((began_s - due_s) * 1000)
         try:
             message = await self.caller.ask(user_id, timeout_s=self.timeout_s)
         except CallFailedError as error:
-            self.note(Call(began_s, time.perf_counter() - began_s, error.code))
+            self.note(Call(due_s, time.perf_counter() - due_s, error.code))
             return
-        elapsed_s = time.perf_counter() - began_s
-        self.note(Call(began_s, elapsed_s, self._outcome(self.caller.read(message), user_id)))
+        elapsed_s = time.perf_counter() - due_s
+        self.note(Call(due_s, elapsed_s, self._outcome(self.caller.read(message), user_id)))
 
     def _outcome(self, told: Told, user_id: str) -> str:
         right = [self.answers[user_id], *([] if self.answers_too is None else [self.answers_too[user_id]])]

@@ -16,10 +16,9 @@ from rich.console import Console
 from streamflow_offline.errors import JobError
 
 from streamflow_loadtests.bed.bed import Bed, DrillError, bed
-from streamflow_loadtests.capacity.costs import Costs, CostsError
-from streamflow_loadtests.capacity.measurement import Measurement, Point
-from streamflow_loadtests.capacity.queueing import play
-from streamflow_loadtests.capacity.replicas import Plan, UnreachableError, plan
+from streamflow_loadtests.capacity.costs import Costs, CostsError, Measured, Point
+from streamflow_loadtests.capacity.measurement import Measurement
+from streamflow_loadtests.capacity.replicas import Replicas, UnreachableError, replicas
 from streamflow_loadtests.measuring.machine import Machine
 
 _out = Console(highlight=False, width=160)
@@ -31,11 +30,11 @@ app = typer.Typer(add_completion=False)
 @app.command("measure")
 def measure_costs(
     *,
-    duration: Annotated[float, typer.Option(min=0.5, max=120, help="Seconds of each of the eleven loads.")] = 8.0,
+    duration: Annotated[float, typer.Option(min=0.5, max=120, help="Seconds of each load.")] = 8.0,
     data: Annotated[Path | None, typer.Option(exists=True, help="Month folders of your own.")] = None,
     as_json: Annotated[Path | None, typer.Option("--json", help="Write what was measured to this file.")] = None,
 ) -> None:
-    """Measure what calls cost on this machine, and hold the model to what they meet with at three rates."""
+    """Measure what calls cost on this machine, and what calls at several rates meet."""
     machine = Machine.here()
     with (
         tempfile.TemporaryDirectory(prefix="streamflow-capacity-", ignore_cleanup_errors=True) as work,
@@ -43,13 +42,12 @@ def measure_costs(
     ):
         costs, few, points = uvloop.run(_measured(found, duration_s=duration))
     _show_costs(few, costs)
-    _show_points(costs, points)
+    _show_points(points)
     if as_json is not None:
         content = {
             "machine": asdict(machine),
-            "costs": costs.as_json(),
-            "costs_of_few_features": few.as_json(),
-            "points": [asdict(point) for point in points],
+            **Measured(costs=costs, points=tuple(points)).as_json(),
+            "costs_of_few_features": asdict(few),
         }
         as_json.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
@@ -57,14 +55,14 @@ def measure_costs(
 @app.command("plan")
 def plan_replicas(
     *,
-    costs: Annotated[Path, typer.Option(help="What `capacity measure --json` has written.")],
+    costs: Annotated[Path, typer.Option(help="What `capacity measure --json` wrote.")],
     rate: Annotated[list[float], typer.Option(min=1, help="Calls of one user a second; once for each target.")],
-    p99_ms: Annotated[float, typer.Option(min=0.1, help="Within which 99 % of calls are to be answered.")] = 20.0,
+    p99_ms: Annotated[float, typer.Option(min=0.1, help="Use only rates whose measured p99 was at most this.")] = 20.0,
     users: Annotated[int, typer.Option(min=1, help="How many users the online store holds.")] = 1_000_000,
 ) -> None:
-    """Print the replicas that each rate takes."""
-    known = Costs.of_file(costs)
-    _show_plans([plan(known, calls_per_s=calls_per_s, p99_ms=p99_ms, users=users) for calls_per_s in rate])
+    """Print the replicas that each rate takes, by the highest measured rate that keeps to the limits."""
+    measured = Measured.of_file(costs)
+    _show_replicas([replicas(measured, calls_per_s=calls_per_s, p99_ms=p99_ms, users=users) for calls_per_s in rate])
 
 
 def main() -> None:
@@ -85,7 +83,7 @@ async def _measured(bed: Bed, *, duration_s: float) -> tuple[Costs, Costs, Seque
     costs = await measurement.costs(features=references)
     _say(f"measuring costs of {_FEW_FEATURES} features")
     few = await measurement.costs(features=references[:_FEW_FEATURES])
-    _say("loading it at three rates")
+    _say("measuring calls at several rates")
     return costs, few, await measurement.points(costs)
 
 
@@ -103,7 +101,7 @@ def _table(*header: str) -> rich.table.Table:
 
 def _show_costs(*measured: Costs) -> None:
     table = _table("ms unless it says otherwise", *(f"{costs.features} features" for costs in measured))
-    rows = [costs.as_json() for costs in measured]
+    rows = [asdict(costs) for costs in measured]
     for name in rows[0]:
         if name != "features":
             scale = 1000 if name.endswith("_s") else 1
@@ -112,28 +110,27 @@ def _show_costs(*measured: Costs) -> None:
     _out.print(table)
 
 
-def _show_points(costs: Costs, points: Sequence[Point]) -> None:
-    table = _table("calls/s", "", "p50 ms", "p99 ms", "users a read", "gateway cores", "feature server cores")
+def _show_points(points: Sequence[Point]) -> None:
+    table = _table("calls/s", "p50 ms", "p99 ms", "users a read", "gateway cores", "feature server cores", "void")
     for point in points:
-        for what, found in (("measured", point), ("model", play(costs, point.calls_per_s))):
-            table.add_row(
-                f"{point.calls_per_s:,.0f}",
-                what,
-                f"{found.p50_s * 1000:.2f}",
-                f"{found.p99_s * 1000:.2f}",
-                f"{found.users_a_read:.1f}",
-                f"{found.gateway_cores:.2f}",
-                f"{found.feature_server_cores:.2f}",
-            )
+        table.add_row(
+            f"{point.calls_per_s:,.0f}",
+            f"{point.p50_s * 1000:.2f}",
+            f"{point.p99_s * 1000:.2f}",
+            f"{point.users_a_read:.1f}",
+            f"{point.gateway_cores:.2f}",
+            f"{point.feature_server_cores:.2f}",
+            f"client {point.late_s * 1000:.0f} ms late" if point.void else "",
+        )
     _out.print()
     _out.print(table)
 
 
-def _show_plans(plans: Sequence[Plan]) -> None:
+def _show_replicas(found: Sequence[Replicas]) -> None:
     table = _table(
         "calls/s",
-        "p99 ms by the model",
         "calls/s a pair",
+        "its p99 ms",
         "users a read",
         "pairs, one to spare",
         "cores busy",
@@ -142,17 +139,17 @@ def _show_plans(plans: Sequence[Plan]) -> None:
         "GB in Redis",
         "Gbit/s of replies",
     )
-    for found in plans:
+    for each in found:
         table.add_row(
-            f"{found.calls_per_s:,.0f}",
-            f"{found.at_that.p99_s * 1000:.1f}",
-            f"{found.calls_per_s_a_pair:,.0f}",
-            f"{found.at_that.users_a_read:.1f}",
-            f"{found.pairs:,}",
-            f"{found.cores:,.1f}",
-            f"{found.memory_gb:,.1f}",
-            f"{found.store_primaries:,}",
-            f"{found.store_gb:,.2f}",
-            f"{found.replies_gbit_per_s:,.2f}",
+            f"{each.calls_per_s:,.0f}",
+            f"{each.pair.calls_per_s:,.0f}",
+            f"{each.pair.p99_s * 1000:.1f}",
+            f"{each.pair.users_a_read:.1f}",
+            f"{each.pairs:,}",
+            f"{each.cores:,.1f}",
+            f"{each.memory_gb:,.1f}",
+            f"{each.store_primaries:,}",
+            f"{each.store_gb:,.2f}",
+            f"{each.replies_gbit_per_s:,.2f}",
         )
     _out.print(table)

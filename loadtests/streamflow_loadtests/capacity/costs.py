@@ -1,12 +1,9 @@
-"""What calls cost, as measured once."""
+"""What was measured of calls: what each costs, and what calls at several rates met."""
 
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
-
-MAX_BATCH_SIZE = 64
-"""The most users of a read: the gateway's default."""
 
 
 class CostsError(Exception):
@@ -18,7 +15,7 @@ class Costs:
     """What a call, a read and a user take of a core and of time, and what the processes take of memory."""
 
     features: int
-    """How many features of a user were asked for."""
+    """Features asked for of each user."""
 
     gateway_call_s: float
     """Of a core of the gateway, for each call of one user."""
@@ -36,49 +33,67 @@ class Costs:
     """Of Valkey's core, for each user."""
 
     read_time_s: float
-    """That a read of no user would take from the gateway and back, at rest."""
+    """Time of a read without its users, from the gateway and back."""
 
     read_time_user_s: float
-    """That each user adds to a read's time."""
-
-    call_time_s: float
-    """That a call takes beside the gateway's core and its read: the client, gRPC, switching between processes."""
+    """Time that each user adds to a read."""
 
     gateway_rss_mb: float
-    """Of a gateway after load."""
+    """Memory of a gateway after load."""
 
     feature_server_rss_mb: float
-    """Of a feature server with its master process, after load; what forked processes share is counted once."""
+    """Memory of a feature server with its master process after load; shared memory is counted once."""
 
     store_user_bytes: float
-    """Of Valkey's memory, for each user."""
+    """Valkey's memory for each user."""
 
     reply_bytes: float
-    """Of a reply for one user, without HTTP/2's headers."""
+    """Size of a reply for one user, without HTTP/2's headers."""
 
-    def read_s(self, users: float) -> float:
-        """Return how long a read of some users takes."""
-        return self.read_time_s + users * self.read_time_user_s
 
-    def gateway_s(self, users: float) -> float:
-        """Return what of a core a gateway takes for a user, in reads of so many."""
-        return self.gateway_call_s + self.gateway_read_s / users
+@dataclass(frozen=True, kw_only=True)
+class Point:
+    """What calls of one user at a fixed rate met, in an open loop in front of one gateway and one feature server."""
 
-    def feature_server_s(self, users: float) -> float:
-        """Return what of a core a feature server takes for a user, in reads of so many."""
-        return self.feature_server_user_s + self.feature_server_read_s / users
+    calls_per_s: float
+    p50_s: float
+    p99_s: float
+    """Both from when the calls were due."""
+
+    users_a_read: float
+    gateway_cores: float
+    feature_server_cores: float
+
+    late_s: float
+    """The longest that the load client was late."""
+
+    void: bool
+    """Whether the load client was late so often that the times say nothing of the servers."""
+
+    @property
+    def busiest(self) -> float:
+        """How many cores the busier of the two processes used; a process can use one."""
+        return max(self.gateway_cores, self.feature_server_cores)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """A file of `capacity measure`."""
+
+    costs: Costs
+    points: tuple[Point, ...]
 
     @classmethod
     def of_file(cls, path: Path) -> Self:
-        """Return the costs of a file that `capacity measure` has written. Raises CostsError."""
+        """Return what `capacity measure --json` wrote. Raises CostsError."""
         try:
             content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-            return cls(**content["costs"])
+            return cls(costs=Costs(**content["costs"]), points=tuple(Point(**point) for point in content["points"]))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise CostsError(
                 f"{path} holds no costs ({error}); write it with `capacity measure --json {path}`"
             ) from error
 
-    def as_json(self) -> dict[str, float]:
-        """Return them by name."""
+    def as_json(self) -> dict[str, Any]:
+        """Return the content for a file."""
         return asdict(self)

@@ -1,4 +1,4 @@
-"""Measures what calls cost, and what they meet with at three rates, for the model to be held to."""
+"""Measures what calls cost, and what calls at several rates meet."""
 
 import asyncio
 import time
@@ -19,7 +19,7 @@ from streamflow_local import ports
 from streamflow_loadtests.bed.bed import Bed, DrillError, wait_until_answered
 from streamflow_loadtests.callers.gateway import PlainCaller
 from streamflow_loadtests.callers.open_loop import OK, Call, OpenLoop
-from streamflow_loadtests.capacity.costs import Costs
+from streamflow_loadtests.capacity.costs import Costs, Point
 from streamflow_loadtests.measuring.cpu import Cpu
 from streamflow_loadtests.measuring.memory import memory_mb
 from streamflow_loadtests.measuring.percentile import percentile
@@ -33,22 +33,7 @@ _CALLERS = 64
 _TIMEOUT_S = 5.0
 _READS = "gateway_read_users_count"
 _READ_SECONDS = 'gateway_read_duration_seconds_sum{outcome="answered"}'
-_SHARES = (0.15, 0.3, 0.45)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Point:
-    """What calls at a rate met with."""
-
-    calls_per_s: float
-    p50_s: float
-    p99_s: float
-    users_a_read: float
-    gateway_cores: float
-    feature_server_cores: float
-
-    late_s: float
-    """The longest that the load itself was late."""
+_SHARES = (0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +48,6 @@ class _Used:
     gateway_s: float
     feature_server_s: float
     store_s: float
-    p50_s: float
 
 
 class Measurement:
@@ -119,7 +103,6 @@ class Measurement:
             single.reads / single.calls,
             single.gateway_s / single.calls,
         )
-        served_s = gateway_call_s + gateway_read_s + time_s + time_user_s
         return Costs(
             features=len(features),
             gateway_call_s=gateway_call_s,
@@ -129,7 +112,6 @@ class Measurement:
             store_user_s=many.store_s / many.calls,
             read_time_s=time_s,
             read_time_user_s=time_user_s,
-            call_time_s=max(single.p50_s - served_s, 0.0),
             gateway_rss_mb=memory_mb(self._bed.servers.process(_GATEWAY)),
             feature_server_rss_mb=memory_mb(self._bed.servers.process(self._feature_server)),
             store_user_bytes=self._store_bytes() / len(self._users),
@@ -137,7 +119,7 @@ class Measurement:
         )
 
     async def points(self, costs: Costs) -> list[Point]:
-        """Return what calls of the feature service met with at three shares of what a gateway's core can do."""
+        """Return what calls of the feature service meet at several shares of what a gateway's core can do."""
         return [await self._open(share / costs.gateway_call_s) for share in _SHARES]
 
     async def _open(self, calls_per_s: float) -> Point:
@@ -170,7 +152,8 @@ class Measurement:
             users_a_read=len(calls) / (reads_after - reads),
             gateway_cores=_used(before, after, _GATEWAY) / seconds,
             feature_server_cores=_used(before, after, self._feature_server) / seconds,
-            late_s=loop.late_s,
+            late_s=loop.lateness.begun.max_ms / 1000,
+            void=loop.lateness.often,
         )
 
     async def _closed(
@@ -198,7 +181,6 @@ class Measurement:
             gateway_s=_used(before, after, _GATEWAY),
             feature_server_s=_used(before, after, self._feature_server),
             store_s=_used(before, after, _STORE),
-            p50_s=percentile(sorted(elapsed), 0.5),
         )
 
     def _cpu(self) -> Cpu:

@@ -11,6 +11,7 @@ from streamflow_loadtests.bed.bed import Bed
 from streamflow_loadtests.callers.gateway import CallFailedError, TimedCaller
 from streamflow_loadtests.callers.open_loop import OK, Call, OpenLoop
 from streamflow_loadtests.drill.fault import Fault, Scene
+from streamflow_loadtests.measuring.lateness import Lateness
 
 PAST_DEADLINE_LIMIT_S = 0.020
 """How long after its deadline a call may be answered."""
@@ -44,10 +45,18 @@ class Outcome:
     """From the end of the fault until the last call that failed had ended; 0 when none failed after it."""
 
     client_late_ms: float
-    """The longest that the load client itself was late, which of any call's length may be a part."""
+    """The longest that the load client itself was late."""
 
     complaints: Sequence[str]
     """What was not as expected."""
+
+    void: str | None = None
+    """Why the drill's times say nothing of the servers; None when they do."""
+
+    @property
+    def verdict(self) -> str:
+        """What is to be said of it: "yes" when all was as expected."""
+        return "; ".join(self.complaints) or self.void or "yes"
 
 
 async def drill(fault: Fault, bed: Bed, *, calls_per_s: float, timeout_s: float) -> Outcome:
@@ -74,7 +83,7 @@ async def drill(fault: Fault, bed: Bed, *, calls_per_s: float, timeout_s: float)
             finally:
                 ended.set()
     return outcome_of(
-        fault, calls, over_s=over_s, timeout_s=timeout_s, client_late_s=load.late_s, complaints=scene.complaints
+        fault, calls, over_s=over_s, timeout_s=timeout_s, lateness=load.lateness, complaints=scene.complaints
     )
 
 
@@ -91,18 +100,21 @@ def outcome_of(
     *,
     over_s: float,
     timeout_s: float,
-    client_late_s: float = 0.0,
+    lateness: Lateness | None = None,
     complaints: Sequence[str] = (),
 ) -> Outcome:
     """Judge the calls of a drill whose fault was over at `over_s`, by `time.perf_counter`.
 
-    By how much the client was late is allowed for in how late calls were answered.
+    A late client voids the times of the drill, not what calls were told.
     """
+    lateness = lateness or Lateness()
     failed = Counter(call.outcome for call in calls if call.outcome != OK)
     longest_s = max(call.elapsed_s for call in calls)
     back_s = max((call.ended_s - over_s for call in calls if call.outcome != OK), default=0.0)
     found = [f"{count} calls {code}" for code, count in failed.items() if code not in fault.may_fail_as]
-    if longest_s > timeout_s + PAST_DEADLINE_LIMIT_S + client_late_s:
+    excess_s = longest_s - timeout_s - PAST_DEADLINE_LIMIT_S
+    void = lateness.voids(excess_s=excess_s)
+    if excess_s > 0 and void is None:
         found.append(f"a call was answered {(longest_s - timeout_s) * 1000:.0f} ms past its deadline")
     if back_s > BACK_LIMIT_S:
         found.append(f"calls failed for {back_s:.1f} s after the fault")
@@ -113,8 +125,9 @@ def outcome_of(
         longest_ms=longest_s * 1000,
         past_deadline_ms=(longest_s - timeout_s) * 1000,
         back_s=max(back_s, 0.0),
-        client_late_ms=client_late_s * 1000,
+        client_late_ms=lateness.begun.max_ms,
         complaints=[*found, *complaints],
+        void=void,
     )
 
 

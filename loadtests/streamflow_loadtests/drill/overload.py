@@ -14,6 +14,7 @@ from streamflow_loadtests.bed.bed import Bed, wait_until_answered
 from streamflow_loadtests.callers.closed_loop import peak_per_s
 from streamflow_loadtests.callers.gateway import PlainCaller
 from streamflow_loadtests.callers.open_loop import OK, Call, OpenLoop
+from streamflow_loadtests.measuring.lateness import Lateness
 from streamflow_loadtests.measuring.percentile import percentile
 
 OVERLOAD = "five times overload"
@@ -58,6 +59,14 @@ class Overload:
     complaints: Sequence[str]
     """What was not as expected."""
 
+    void: str | None = None
+    """Why the times say nothing of the servers; None when they do."""
+
+    @property
+    def verdict(self) -> str:
+        """What is to be said of it: "yes" when all was as expected."""
+        return "; ".join(self.complaints) or self.void or "yes"
+
     @property
     def goodput(self) -> float:
         """The share of the peak that was answered."""
@@ -83,7 +92,7 @@ async def overload(bed: Bed, *, timeout_s: float) -> Overload:
                 await asyncio.sleep(1.0)
                 rss_mb.append(bed.servers.process(_GATEWAY).memory_info().rss / 1e6)
             ended.set()
-    return result_of(calls, peak_per_s=peak, rss_mb=rss_mb)
+    return result_of(calls, peak_per_s=peak, rss_mb=rss_mb, lateness=load.lateness)
 
 
 @asynccontextmanager
@@ -109,10 +118,12 @@ async def _far_gateway(bed: Bed) -> AsyncIterator[PlainCaller]:
                 await caller.close()
 
 
-def result_of(calls: Sequence[Call], *, peak_per_s: float, rss_mb: Sequence[float]) -> Overload:
+def result_of(
+    calls: Sequence[Call], *, peak_per_s: float, rss_mb: Sequence[float], lateness: Lateness | None = None
+) -> Overload:
     """Judge the calls under overload by the peak and by the gateway's memory."""
-    began = min(call.began_s for call in calls)
-    span_s = max(call.began_s for call in calls) - began
+    began = min(call.due_s for call in calls)
+    span_s = max(call.due_s for call in calls) - began
     by_code = Counter(call.outcome for call in calls)
     refused = sorted(call.elapsed_s for call in calls if call.outcome == _REFUSED) or [0.0]
     refused_p99_s = percentile(refused, 0.99)
@@ -120,7 +131,8 @@ def result_of(calls: Sequence[Call], *, peak_per_s: float, rss_mb: Sequence[floa
     complaints = []
     if answered_per_s < GOODPUT_SHARE * peak_per_s:
         complaints.append(f"{answered_per_s / peak_per_s:.0%} of the peak was answered")
-    if refused_p99_s > REFUSED_LIMIT_S:
+    void = (lateness or Lateness()).voids(excess_s=refused_p99_s - REFUSED_LIMIT_S)
+    if refused_p99_s > REFUSED_LIMIT_S and void is None:
         complaints.append(f"1 % of the refusals took more than {refused_p99_s * 1000:.0f} ms")
     if rss_mb[-1] > GROWTH_LIMIT * rss_mb[0]:
         complaints.append(f"the gateway's memory grew from {rss_mb[0]:.0f} to {rss_mb[-1]:.0f} MB")
@@ -139,4 +151,5 @@ def result_of(calls: Sequence[Call], *, peak_per_s: float, rss_mb: Sequence[floa
         longest_ms=max(call.elapsed_s for call in calls) * 1000,
         rss_mb=list(rss_mb),
         complaints=complaints,
+        void=void,
     )

@@ -160,7 +160,7 @@ def _tell_lateness(session: Session) -> None:
     """Have locust's page and report say that the generator was late, among the exceptions: there is no other place."""
     runner = session.environment.runner
     lateness = session.lateness
-    if runner is not None and lateness.late > 0.01 * lateness.due:
+    if runner is not None and lateness.often:
         text = f"the load generator was late: {lateness}"
         runner.exceptions[_LATENESS_ROW] = {"count": lateness.late, "msg": text, "traceback": "", "nodes": set()}
 

@@ -6,65 +6,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-# Neighbouring durations of a histogram are 2 % apart, so that a percentile is off by 1 % at most.
-_GROWTH = math.log(1.02)
-_SMALLEST_MS = 0.001
+from streamflow_loadtests.measuring.durations import Durations
 
 
 @dataclass
-class Durations:
-    """A histogram of durations, in milliseconds."""
-
-    counts: Counter[int] = field(default_factory=Counter)
-    max_ms: float = 0.0
-
-    def add(self, duration_ms: float) -> None:
-        """Count one duration."""
-        self.counts[round(math.log(max(duration_ms, _SMALLEST_MS)) / _GROWTH)] += 1
-        self.max_ms = max(self.max_ms, duration_ms)
-
-    def merge(self, other: "Durations") -> None:
-        """Count all of another histogram too."""
-        self.counts.update(other.counts)
-        self.max_ms = max(self.max_ms, other.max_ms)
-
-    @property
-    def total(self) -> int:
-        """How many there are."""
-        return self.counts.total()
-
-    def percentile(self, share: float) -> float:
-        """Return what `share`, 0 to 1, of the durations do not exceed; 0 without any."""
-        left = max(math.ceil(share * self.total), 1)
-        for bucket in sorted(self.counts):
-            left -= self.counts[bucket]
-            if left <= 0:
-                return min(math.exp(bucket * _GROWTH), self.max_ms)
-        return 0.0
-
-    def over(self, limit_ms: float) -> int:
-        """Return how many were longer."""
-        edge = math.log(max(limit_ms, _SMALLEST_MS)) / _GROWTH
-        return sum(count for bucket, count in self.counts.items() if bucket > edge)
-
-    def to_wire(self) -> list[Any]:
-        """Return it in msgpack's types."""
-        return [list(self.counts.items()), self.max_ms]
-
-    @classmethod
-    def of_wire(cls, wire: Sequence[Any]) -> "Durations":
-        """Return what `to_wire` made."""
-        return cls(Counter(dict(wire[0])), wire[1])
-
-
-@dataclass
-class Cell:
-    """The calls of one kind that were due in one second."""
+class Counts:
+    """The calls of one kind that were due in one second, or in all."""
 
     durations: Durations = field(default_factory=Durations)
     failures: Counter[str] = field(default_factory=Counter)
 
-    def merge(self, other: "Cell") -> None:
+    def merge(self, other: "Counts") -> None:
         """Count all of another cell's too."""
         self.durations.merge(other.durations)
         self.failures.update(other.failures)
@@ -89,7 +41,7 @@ class Recorder:
     """The cells of a run by second (Unix time) and kind of call."""
 
     def __init__(self) -> None:
-        self._cells: dict[tuple[int, str], Cell] = {}
+        self._cells: dict[tuple[int, str], Counts] = {}
         self._first_s, self._last_s = math.inf, -math.inf
 
     @property
@@ -100,7 +52,7 @@ class Recorder:
     def add(self, name: str, *, due_at_s: float, duration_ms: float, failure: str | None) -> None:
         """Count one call that was due at a Unix time, and what it failed with if it did."""
         self._extend(due_at_s, due_at_s + duration_ms / 1000)
-        cell = self._cells.setdefault((int(due_at_s), name), Cell())
+        cell = self._cells.setdefault((int(due_at_s), name), Counts())
         cell.durations.add(duration_ms)
         if failure is not None:
             cell.failures[failure] += 1
@@ -125,20 +77,20 @@ class Recorder:
         first_s, last_s, cells = wire
         self._extend(first_s, last_s)
         for second, name, durations, failures in cells:
-            cell = Cell(Durations.of_wire(durations), Counter(dict(failures)))
-            self._cells.setdefault((second, name), Cell()).merge(cell)
+            cell = Counts(Durations.of_wire(durations), Counter(dict(failures)))
+            self._cells.setdefault((second, name), Counts()).merge(cell)
 
     def names(self) -> list[str]:
         """Return all kinds of calls, in order."""
         return sorted({name for _, name in self._cells})
 
-    def by_second(self, name: str) -> Mapping[int, Cell]:
+    def by_second(self, name: str) -> Mapping[int, Counts]:
         """Return one kind's cells."""
         return {second: cell for (second, kind), cell in sorted(self._cells.items()) if kind == name}
 
-    def total(self, name: str) -> Cell:
+    def total(self, name: str) -> Counts:
         """Return all calls of one kind."""
-        total = Cell()
+        total = Counts()
         for cell in self.by_second(name).values():
             total.merge(cell)
         return total

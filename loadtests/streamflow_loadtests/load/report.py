@@ -5,8 +5,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from streamflow_loadtests.load.options import Options
-from streamflow_loadtests.load.pace import LATE_MS, Lateness
-from streamflow_loadtests.load.recorder import Cell, Recorder
+from streamflow_loadtests.load.recorder import Counts, Recorder
+from streamflow_loadtests.measuring.lateness import LATE_MS, Lateness
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,8 +80,8 @@ def report_of(
     complaints += [
         f"no call of {label} was made" for label in labels if not any(name.startswith(f"{label}: ") for name in names)
     ]
-    for name, cell in totals.items():
-        complaints += _complaints(name, cell, options)
+    for name, counts in totals.items():
+        complaints += _complaints(name, counts, options)
     if not lateness.kept:
         complaints.append(
             f"the generator did not keep its rate: it began {lateness.begun.total:,} of {lateness.due:,} calls; "
@@ -89,20 +89,20 @@ def report_of(
         )
     return Report(
         options=options,
-        rows=[_row(name, cell, recorder.duration_s) for name, cell in totals.items()],
+        rows=[_row(name, counts, recorder.duration_s) for name, counts in totals.items()],
         lateness=str(lateness) if options.rate else None,
-        generator_late=lateness.late > 0.01 * lateness.due,
+        generator_late=lateness.often,
         complaints=complaints,
     )
 
 
-def _row(name: str, cell: Cell, duration_s: float) -> Row:
-    durations = cell.durations
+def _row(name: str, counts: Counts, duration_s: float) -> Row:
+    durations = counts.durations
     return Row(
         name=name,
-        calls=cell.calls,
-        failed=dict(cell.failures),
-        calls_per_s=cell.calls / duration_s,
+        calls=counts.calls,
+        failed=dict(counts.failures),
+        calls_per_s=counts.calls / duration_s,
         p50_ms=durations.percentile(0.5),
         p99_ms=durations.percentile(0.99),
         p999_ms=durations.percentile(0.999),
@@ -110,14 +110,14 @@ def _row(name: str, cell: Cell, duration_s: float) -> Row:
     )
 
 
-def _complaints(name: str, cell: Cell, options: Options) -> list[str]:
+def _complaints(name: str, counts: Counts, options: Options) -> list[str]:
     complaints = []
-    if cell.error_rate > options.max_error_rate:
-        kinds = ", ".join(f"{count:,} {what}" for what, count in cell.failures.most_common(3))
+    if counts.error_rate > options.max_error_rate:
+        kinds = ", ".join(f"{count:,} {what}" for what, count in counts.failures.most_common(3))
         complaints.append(
-            f"error rate of {name} is {cell.error_rate:.2%}, more than {options.max_error_rate:.2%}: {kinds}"
+            f"error rate of {name} is {counts.error_rate:.2%}, more than {options.max_error_rate:.2%}: {kinds}"
         )
-    p99_ms = cell.durations.percentile(0.99)
+    p99_ms = counts.durations.percentile(0.99)
     if p99_ms > options.max_p99_ms:
         complaints.append(f"p99 of {name} is {p99_ms:.1f} ms, more than {options.max_p99_ms:g} ms")
     return complaints

@@ -8,9 +8,9 @@ from locust.env import Environment
 
 from streamflow_loadtests.load.briefing import Plan
 from streamflow_loadtests.load.options import Options
-from streamflow_loadtests.load.pace import Lateness
 from streamflow_loadtests.load.questions import Population
 from streamflow_loadtests.load.recorder import Recorder
+from streamflow_loadtests.measuring.lateness import Lateness
 
 
 class Session:

@@ -16,7 +16,7 @@ from streamflow_offline.errors import JobError
 
 from streamflow_loadtests.bed.bed import GATEWAY, Bed, DrillError, bed, wait_until_answered
 from streamflow_loadtests.measuring.machine import Machine
-from streamflow_loadtests.soak.run import MEMORY_AT, SoakPlan, SoakResult, soak
+from streamflow_loadtests.soak.run import MEMORY_AT, SoakResult, SoakSettings, soak
 
 _out = Console(highlight=False, width=160)
 
@@ -34,7 +34,7 @@ def soaks(
     as_json: Annotated[Path | None, typer.Option("--json", help="Write all figures to this file.")] = None,
 ) -> None:
     """Load a stack of the soak's own for long while replicas are replaced; exit 1 when anything is not as expected."""
-    plan = SoakPlan(duration_s=60 * minutes, share=share, recycle_s=recycle_s, timeout_s=timeout_ms / 1000)
+    plan = SoakSettings(duration_s=60 * minutes, share=share, recycle_s=recycle_s, timeout_s=timeout_ms / 1000)
     with (
         tempfile.TemporaryDirectory(prefix="streamflow-soak-", ignore_cleanup_errors=True) as work,
         bed(months=data, work=Path(work), say=_say) as found,
@@ -44,7 +44,7 @@ def soaks(
     if as_json is not None:
         content = {"machine": asdict(Machine.here()), "plan": asdict(plan), "soak": asdict(result)}
         as_json.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    if result.complaints:
+    if result.verdict != "yes":
         raise typer.Exit(1)
 
 
@@ -58,7 +58,7 @@ def main() -> None:
         sys.exit(f"\nno soak: {error}")
 
 
-async def _soak(bed: Bed, plan: SoakPlan) -> SoakResult:
+async def _soak(bed: Bed, plan: SoakSettings) -> SoakResult:
     await wait_until_answered(bed, GATEWAY, bed.config.gateway_grpc_port)
     return await soak(bed, plan, say=_say)
 
@@ -90,7 +90,7 @@ def _show(result: SoakResult) -> None:
     for name, taken in result.memory_mb.items():
         memory.add_row(name, *(f"{megabytes:.1f}" for megabytes in taken))
     _out.print(memory)
-    _out.print(f"\nas expected: {'; '.join(result.complaints) or 'yes'}", soft_wrap=True)
+    _out.print(f"\nas expected: {result.verdict}", soft_wrap=True)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from streamflow_loadtests.bed.processes import healthy, restarted
 from streamflow_loadtests.callers.closed_loop import peak_per_s
 from streamflow_loadtests.callers.open_loop import OK, Call, OpenLoop
 from streamflow_loadtests.drill.faults.gateways import SECOND_GATEWAY, ready, two_gateways
+from streamflow_loadtests.measuring.lateness import Lateness
 from streamflow_loadtests.measuring.memory import MemoryWatch, at_times
 from streamflow_loadtests.measuring.percentile import percentile
 
@@ -33,7 +34,7 @@ _SHORTEST_PAUSE_S = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class SoakPlan:
+class SoakSettings:
     """How long, how much, and how often a replica is replaced."""
 
     duration_s: float
@@ -50,7 +51,7 @@ class Long:
 
     ms: float
     at_s: float
-    """When it began, from the start of the run."""
+    """When it was due, from the start of the run."""
 
     after: str
     """What was replaced last before it ended, and how long before."""
@@ -75,13 +76,21 @@ class SoakResult:
     """Replicas replaced."""
 
     client_late_ms: float
-    """The longest that the load client itself was late, which of any call's length may be a part."""
+    """The longest that the load client itself was late."""
 
     memory_mb: Mapping[str, Sequence[float]]
     """Each process's memory at the times of MEMORY_AT."""
 
     complaints: Sequence[str]
     """What was not as expected."""
+
+    void: str | None = None
+    """Why the times say nothing of the servers; None when they do."""
+
+    @property
+    def verdict(self) -> str:
+        """What is to be said of it: "yes" when all was as expected."""
+        return "; ".join(self.complaints) or self.void or "yes"
 
 
 @dataclass
@@ -91,7 +100,7 @@ class Tally:
     elapsed_s: "array[float]" = field(default_factory=lambda: array("f"))
     failed: Counter[str] = field(default_factory=Counter)
     longest: list[tuple[float, float]] = field(default_factory=list)
-    """Lengths and starts of the longest, in seconds."""
+    """Durations of the longest, and when they were due, in seconds."""
 
     def note(self, call: Call) -> None:
         """Count a call."""
@@ -99,11 +108,11 @@ class Tally:
         if call.outcome != OK:
             self.failed[call.outcome] += 1
         keep = heapq.heappush if len(self.longest) < _LONGEST_KEPT else heapq.heappushpop
-        keep(self.longest, (call.elapsed_s, call.began_s))
+        keep(self.longest, (call.elapsed_s, call.due_s))
 
 
-async def soak(bed: Bed, plan: SoakPlan, *, say: Callable[[str], None]) -> SoakResult:
-    """Ask two gateways before two feature servers for `plan.share` of their capacity for `plan.duration_s`.
+async def soak(bed: Bed, settings: SoakSettings, *, say: Callable[[str], None]) -> SoakResult:
+    """Ask two gateways before two feature servers for `settings.share` of their capacity for `settings.duration_s`.
 
     One of each is replaced in turn, as a rolling restart does; the others live through it all, and are judged by their
     memory.
@@ -112,12 +121,13 @@ async def soak(bed: Bed, plan: SoakPlan, *, say: Callable[[str], None]) -> SoakR
     async with two_gateways(bed) as caller:
         users = list(bed.dataset.answers)
         capacity = await peak_per_s(caller, users, duration_s=_CAPACITY_S)
-        say(f"{capacity:,.0f} calls/s can be answered; asking {plan.share * capacity:,.0f} for {plan.duration_s:g} s")
+        rate = settings.share * capacity
+        say(f"{capacity:,.0f} calls/s can be answered; asking {rate:,.0f} for {settings.duration_s:g} s")
         load = OpenLoop(
             caller=caller,
             answers=bed.dataset.answers,
-            calls_per_s=plan.share * capacity,
-            timeout_s=plan.timeout_s,
+            calls_per_s=rate,
+            timeout_s=settings.timeout_s,
             note=tally.note,
         )
         # What the set-up left in memory is not looked through again while calls are timed.
@@ -128,9 +138,9 @@ async def soak(bed: Bed, plan: SoakPlan, *, say: Callable[[str], None]) -> SoakR
         memory = MemoryWatch(bed.servers, [*steady, SECOND_GATEWAY, *bed.feature_servers[1:], "postgres"])
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(load.run(ended))
-            tasks.create_task(_sample(memory, plan, ended))
+            tasks.create_task(_sample(memory, settings, ended))
             try:
-                recycled = await _recycle(bed, plan, until_s=began_s + plan.duration_s)
+                recycled = await _recycle(bed, settings, until_s=began_s + settings.duration_s)
             finally:
                 ended.set()
     return result_of(
@@ -139,36 +149,36 @@ async def soak(bed: Bed, plan: SoakPlan, *, say: Callable[[str], None]) -> SoakR
         calls_per_s=load.calls_per_s,
         began_s=began_s,
         recycled=recycled,
-        client_late_s=load.late_s,
+        lateness=load.lateness,
         memory_mb=at_times(memory.samples, MEMORY_AT),
         steady=steady,
     )
 
 
-async def _recycle(bed: Bed, plan: SoakPlan, *, until_s: float) -> list[tuple[float, str]]:
+async def _recycle(bed: Bed, settings: SoakSettings, *, until_s: float) -> list[tuple[float, str]]:
     """Replace a replica of each kind in turn; return when, by `time.perf_counter`, and which."""
     recycled: list[tuple[float, str]] = []
     names = [bed.feature_servers[-1], SECOND_GATEWAY]
-    due_s = time.perf_counter() + plan.recycle_s
+    due_s = time.perf_counter() + settings.recycle_s
     # None that would be on its way at the end.
-    while due_s < until_s - plan.recycle_s / 2:
+    while due_s < until_s - settings.recycle_s / 2:
         await asyncio.sleep(due_s - time.perf_counter())
         name = names[len(recycled) % len(names)]
         recycled.append((time.perf_counter(), name))
         await restarted(bed.servers, name)
         port = bed.servers.port(name)
         await (ready(port) if name == SECOND_GATEWAY else healthy(port))
-        due_s = max(due_s + plan.recycle_s, time.perf_counter())
+        due_s = max(due_s + settings.recycle_s, time.perf_counter())
     await asyncio.sleep(until_s - time.perf_counter())
     return recycled
 
 
-async def _sample(memory: MemoryWatch, plan: SoakPlan, ended: asyncio.Event) -> None:
+async def _sample(memory: MemoryWatch, settings: SoakSettings, ended: asyncio.Event) -> None:
     began_s = time.perf_counter()
     while not ended.is_set():
         await asyncio.to_thread(memory.sample, time.perf_counter() - began_s)
         try:
-            async with asyncio.timeout(max(plan.duration_s / _SAMPLES, _SHORTEST_PAUSE_S)):
+            async with asyncio.timeout(max(settings.duration_s / _SAMPLES, _SHORTEST_PAUSE_S)):
                 await ended.wait()
         except TimeoutError:
             continue
@@ -181,14 +191,15 @@ def result_of(
     calls_per_s: float,
     began_s: float,
     recycled: Sequence[tuple[float, str]],
-    client_late_s: float,
+    lateness: Lateness,
     memory_mb: Mapping[str, Sequence[float]],
     steady: Sequence[str],
 ) -> SoakResult:
     """Judge a soak by its calls and by the memory of the processes that lived through it all."""
     ordered = sorted(tally.elapsed_s)
     complaints = [f"{count} calls {code}" for code, count in sorted(tally.failed.items())]
-    if ordered[-1] > LONGEST_LIMIT_S + client_late_s:
+    void = lateness.voids(excess_s=ordered[-1] - LONGEST_LIMIT_S)
+    if ordered[-1] > LONGEST_LIMIT_S and void is None:
         complaints.append(f"the longest call took {ordered[-1] * 1000:.0f} ms")
     for name in steady:
         early, *_, late = memory_mb[name]
@@ -207,9 +218,10 @@ def result_of(
             for elapsed_s, at_s in sorted(tally.longest, reverse=True)
         ],
         recycled=len(recycled),
-        client_late_ms=client_late_s * 1000,
+        client_late_ms=lateness.begun.max_ms,
         memory_mb=memory_mb,
         complaints=complaints,
+        void=void,
     )
 
 
