@@ -22,40 +22,40 @@ from streamflow_local.supervisor import Supervisor, SupervisorError
 
 _SHUTDOWN_TIMEOUT_S = 120.0
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="The whole stack on this machine.")
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="Run the whole stack on this machine.")
 
 
 @app.command()
-def up(data: Annotated[Path | None, typer.Option(help="Load the month folders in this folder.")] = None) -> None:
+def up(data: Annotated[Path | None, typer.Option(help="Load the month folders of this folder.")] = None) -> None:
     """Start the stack, load data on the first start, and print an answered call."""
-    # Importing the jobs takes seconds, which `status` and `down` should not.
+    # Importing the jobs takes seconds; `status` and `down` don't need them.
     from streamflow_local.up import up as start  # noqa: PLC0415
 
     layout = _layout()
     with _one_at_a_time(layout):
         answer = start(layout, os.environ, Steps(sys.stdout, layout.logs / "up.log"), data=data)
-    _say_where(answer, StackConfig.load(layout.started_with), layout)
+    _say_where(answer, StackConfig.load(layout), layout)
 
 
 @app.command()
 def down() -> None:
-    """Stop the stack; its data stay."""
+    """Stop the stack; the data stays."""
     supervisor = Supervisor(_layout())
     if not supervisor.running:
         typer.echo("not running")
         return
     supervisor.shutdown(timeout_s=_SHUTDOWN_TIMEOUT_S)
-    typer.echo("stopped; the data stay in " + str(_layout().state / "data"))
+    typer.echo(f"stopped; the data stays in {_layout().state / 'data'}")
 
 
 @app.command()
-def status(*, as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False) -> None:
+def status(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False) -> None:
     """Show each process with pid, port and health; exit 1 unless all are healthy."""
     found = stack_status(_layout())
     if as_json:
         typer.echo(json.dumps(found.as_json(), indent=2))
     elif not found.running:
-        typer.echo("not running; `make up` starts it")
+        typer.echo("not running; `make up` starts the stack")
     else:
         for process in found.processes:
             health = "ok" if process.healthy else f"{process.detail}; log: {process.log}"
@@ -65,7 +65,7 @@ def status(*, as_json: Annotated[bool, typer.Option("--json", help="For programs
 
 
 def main() -> None:
-    """Run a command; a failure is told in its own words, without a traceback, and exits 1."""
+    """Run a command; an expected failure prints its message without a traceback and exits 1."""
     try:
         app()
     except (ConfigError, SettingError, SocketPathError, StepError, SupervisorError) as error:
@@ -79,7 +79,7 @@ def _one_at_a_time(layout: Layout) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise StepError(f"another `make up` is at work on {layout.state}; wait for it to end") from error
+            raise StepError(f"another `make up` is at work on {layout.state}; wait until it has finished") from error
         yield
 
 

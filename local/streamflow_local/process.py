@@ -1,4 +1,4 @@
-"""What a process of the stack is: a command, the user it runs as, how it is stopped."""
+"""A process of the stack: its command, its user, how it is started and stopped."""
 
 import signal
 import subprocess
@@ -10,46 +10,46 @@ from typing import IO
 
 @dataclass(frozen=True, kw_only=True)
 class ProcessSpec:
-    """One process of the stack, however it is run: under the supervisor, or as a test's own child."""
+    """One process of the stack. The supervisor runs it, or a test runs it as a child."""
 
     name: str
-    """The supervisor's name for it, and of its log, `NAME.log`."""
+    """The name in the supervisor, and of the log, `NAME.log`."""
 
     command: tuple[str, ...]
-    """The program's absolute path and its arguments."""
+    """The absolute path of the program, and its arguments."""
 
     user: str | None = None
-    """The system user to run as; None for the caller's."""
+    """The system user that the process runs as; None for the caller's user."""
 
     environment: Mapping[str, str] = field(default_factory=dict)
-    """What is added to the inherited environment."""
+    """Variables in addition to the inherited environment."""
 
     directory: Path | None = None
-    """The working directory; None for the caller's."""
+    """The working directory; None for the caller's directory."""
 
     stop_signal: signal.Signals = signal.SIGTERM
-    """The signal that ends it cleanly."""
+    """The signal for a clean stop."""
 
     stop_timeout_s: int = 20
-    """How long a clean end may take before it is killed."""
+    """Seconds for a clean stop; after that the process is killed."""
 
     port: int | None = None
-    """The loopback TCP port that it listens on; None when it listens on a socket."""
+    """The loopback TCP port that the process listens on; None if it listens on a socket."""
 
 
-# What importing Feast puts into this process's environment (its metrics.py): every process that inherits it keeps its
-# own metrics in files, at several times the cost.
+# Importing Feast sets these (its metrics.py). A process that inherits them keeps its metrics in files, which costs
+# several times as much.
 _NOT_INHERITED = frozenset({"PROMETHEUS_MULTIPROC_DIR", "PROMETHEUS_MULTIPROCESS_DIR"})
 
 
 def inheritable(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return what of this process's environment the stack's processes inherit."""
+    """Return the variables of an environment that the processes of a stack inherit."""
     return {name: value for name, value in environment.items() if name not in _NOT_INHERITED}
 
 
 def spawn(spec: ProcessSpec, *, environment: Mapping[str, str], log: IO[bytes]) -> subprocess.Popen[bytes]:
-    """Start a process as a child of this one, both its outputs into `log`; `environment` is the inherited part."""
-    return subprocess.Popen(  # noqa: S603  # the command is the stack's own
+    """Start a process as a child that inherits `environment`; stdout and stderr go to `log`."""
+    return subprocess.Popen(  # noqa: S603  # a command of the stack
         spec.command,
         env={**inheritable(environment), **spec.environment},
         cwd=spec.directory,
@@ -61,7 +61,7 @@ def spawn(spec: ProcessSpec, *, environment: Mapping[str, str], log: IO[bytes]) 
 
 
 def stop(process: subprocess.Popen[bytes], spec: ProcessSpec) -> int:
-    """End a process cleanly, kill it when that takes longer than `stop_timeout_s`, and return its exit code."""
+    """Stop a process, kill it if it takes longer than `stop_timeout_s`, and return its exit code."""
     if process.poll() is None:
         process.send_signal(spec.stop_signal)
         try:

@@ -1,7 +1,8 @@
-"""`python -m streamflow_local.reclaim FILE COMMAND …`: become COMMAND, once what its predecessor left behind is gone.
+"""`python -m streamflow_local.reclaim FILE COMMAND …`: kill the workers of an earlier COMMAND, then execute COMMAND.
 
-gunicorn's worker outlives a master that is killed, keeps serving, and keeps the port: the next master can't listen, and
-no supervisor knows the worker. The process group of each start is noted in FILE; what is left of it is killed first.
+If gunicorn's master is killed, its worker keeps serving and keeps the port. The next master then can't listen, and the
+supervisor does not know the worker. FILE holds the process group of the last start. The processes that remain in that
+group are killed.
 """
 
 import os
@@ -16,15 +17,14 @@ _KILL_TIMEOUT_S = 5.0
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Kill the leftovers of the start noted in the first argument, note this one, and execute the rest."""
+    """Kill what the start in FILE left behind, write this start to FILE, and execute the command."""
     note, command = Path(arguments[0]), list(arguments[1:])
-    # A disk that is full, or was when the note was written, keeps no server from starting: what can be left behind is
-    # a worker that holds the port, and that is seen.
+    # A full disk must not stop a server from starting. At worst a worker still holds the port, and the log says so.
     with suppress(OSError, ValueError):
         _kill_group(int(note.read_text(encoding="utf-8")), command)
     with suppress(OSError):
         note.write_text(str(os.getpgrp()), encoding="utf-8")
-    os.execv(command[0], command)  # noqa: S606  # the stack's own command
+    os.execv(command[0], command)  # noqa: S606  # a command of the stack
 
 
 def _kill_group(group: int, command: list[str]) -> None:
@@ -35,9 +35,9 @@ def _kill_group(group: int, command: list[str]) -> None:
 
 
 def _is_leftover(process: psutil.Process, group: int, command: list[str]) -> bool:
-    """Return whether it is of that group and runs that command: a group's number may have been given out anew."""
+    """Return whether a process is in the group and runs the command: the group's number may have been reused."""
     try:
-        # A script's own command line stands behind its interpreter.
+        # The command line of a script begins with its interpreter.
         return os.getpgid(process.pid) == group and process.cmdline()[-len(command) :] == command
     except (psutil.Error, ProcessLookupError):
         return False

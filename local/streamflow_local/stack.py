@@ -16,7 +16,7 @@ _BIN = Path(sys.executable).parent
 
 
 def stores(config: StackConfig, layout: Layout) -> list[ProcessSpec]:
-    """Return the embedded stores that no URL replaces; makes their data folders on first use."""
+    """Return the embedded stores that no URL replaces; the first call creates their data."""
     specs = []
     if not config.external_postgres_url:
         specs.append(postgres.prepare(layout.postgres_data, layout.postgres_socket_dir))
@@ -26,7 +26,7 @@ def stores(config: StackConfig, layout: Layout) -> list[ProcessSpec]:
 
 
 def feature_server(port: int, *, name: str = "feature-server-1", feature_repo: Path = FEATURE_REPO) -> ProcessSpec:
-    """Return Feast's own feature server; feature_store.yaml's variables are expected in the environment."""
+    """Return a feature server. The environment has to contain the variables of feature_store.yaml."""
     return ProcessSpec(
         name=name,
         command=(
@@ -35,15 +35,15 @@ def feature_server(port: int, *, name: str = "feature-server-1", feature_repo: P
             "serve",
             *("--host", "127.0.0.1"),
             *("--port", str(port)),
-            # More workers would share a PostgreSQL connection across a fork (feast #5784); replicas are processes.
+            # More workers would share a PostgreSQL connection across a fork (feast #5784). Replicas are processes.
             *("--workers", "1"),
-            # The default recycles the worker every 1,000 requests, every few seconds under load.
+            # The default restarts the worker after 1,000 requests: every few seconds under load.
             *("--max-requests", "0"),
             *("--registry_ttl_sec", "60"),
             "--no-access-log",
         ),
         directory=feature_repo,
-        # Switches off typeguard's run-time checks in Feast's from_proto: 1.7 times the requests a second for one user.
+        # Disables typeguard's run-time checks in Feast's from_proto: 1.7 times as many requests a second for one user.
         environment={"PYTHONOPTIMIZE": "1"},
         port=port,
     )
@@ -76,6 +76,6 @@ def processes(config: StackConfig, layout: Layout) -> list[ProcessSpec]:
 
 
 def _reclaiming(spec: ProcessSpec, layout: Layout) -> ProcessSpec:
-    """Return the process with a start that ends what a killed predecessor left behind."""
+    """Return the process with a start that first kills what an earlier start left behind."""
     note = layout.run / f"{spec.name}.group"
     return replace(spec, command=(sys.executable, "-m", "streamflow_local.reclaim", str(note), *spec.command))

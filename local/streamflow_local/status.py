@@ -1,16 +1,30 @@
-"""`make status`: each process with pid, port and health."""
+"""`make status`: each process with its pid, its port and its health."""
 
+import json
+import urllib.error
+import urllib.request
 from dataclasses import asdict, dataclass
+from http import HTTPStatus
 
-from streamflow_local import health
+import psycopg
+import redis
+from streamflow_features import FeatureClient, FeatureServingError
+from streamflow_repo.settings.redis_url import open_redis
+
 from streamflow_local.config import StackConfig
 from streamflow_local.layout import Layout
 from streamflow_local.supervisor import Supervisor
 
+CANARY_USER_ID = "3413-BMNZE"
+"""A user of every StreamFlow data set. Health checks read this user's features; any answer is healthy."""
+
+_TIMEOUT_S = 2.0
+_CANARY_FEATURE = "subs_profile_fv:months_active"
+
 
 @dataclass(frozen=True, kw_only=True)
 class ProcessStatus:
-    """One process of a stack."""
+    """The status of one process."""
 
     name: str
     state: str
@@ -19,23 +33,24 @@ class ProcessStatus:
     healthy: bool
 
     detail: str
-    """Why it is not healthy; empty when it is."""
+    """Why the process is not healthy; empty if it is healthy."""
 
     log: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class StackStatus:
-    """A whole stack."""
+    """The status of a stack."""
 
     running: bool
-    """Whether its supervisor runs."""
+    """Whether the stack's supervisor runs."""
 
     processes: tuple[ProcessStatus, ...]
+    """In the order in which they start; empty if the stack does not run."""
 
     @property
     def healthy(self) -> bool:
-        """Whether the stack runs and each of its processes does its work."""
+        """Whether the stack runs and all its processes are healthy."""
         return self.running and all(process.healthy for process in self.processes)
 
     def as_json(self) -> dict[str, object]:
@@ -44,15 +59,17 @@ class StackStatus:
 
 
 def status(layout: Layout) -> StackStatus:
-    """Return the status of the stack in a layout; of one that does not run there are no processes."""
+    """Return the status of the stack in a layout."""
     supervisor = Supervisor(layout)
     if not supervisor.running:
         return StackStatus(running=False, processes=())
-    config = StackConfig.load(layout.started_with)
+    config = StackConfig.load(layout)
     ports = config.process_ports()
     processes = []
-    for process in supervisor.processes():
-        reason = health.check(process.name, config, layout) if process.pid else process.state.lower()
+    # supervisord lists processes by name.
+    order = ["postgres", *ports]
+    for process in sorted(supervisor.processes(), key=lambda process: order.index(process.name)):
+        reason = failure_of(process.name, config, layout) if process.pid else process.state.lower()
         processes.append(
             ProcessStatus(
                 name=process.name,
@@ -64,7 +81,43 @@ def status(layout: Layout) -> StackStatus:
                 log=str(process.log),
             )
         )
-    # Supervisord lists them by name; here they stand in the order in which they start.
-    order = ["postgres", *ports]
-    processes.sort(key=lambda process: order.index(process.name))
     return StackStatus(running=True, processes=tuple(processes))
+
+
+def failure_of(name: str, config: StackConfig, layout: Layout) -> str | None:
+    """Return None if a process is healthy, otherwise the reason in one line."""
+    try:
+        if name == "postgres":
+            with psycopg.connect(config.postgres_url(layout), connect_timeout=int(_TIMEOUT_S)) as connection:
+                connection.execute("SELECT 1")
+        elif name == "valkey":
+            with open_redis(config.redis_url, timeout_s=_TIMEOUT_S) as client:
+                client.ping()
+        elif name == "gateway":
+            # The call goes to the gateway even if it is not ready: its answer then says what is wrong.
+            target = f"127.0.0.1:{config.gateway_grpc_port}"
+            with FeatureClient(target, timeout_s=_TIMEOUT_S, follow_health=False) as client:
+                client.get_user_features(CANARY_USER_ID)
+        else:
+            return _feature_server_failure(config.feature_servers()[name])
+    except FeatureServingError as error:
+        return f"{error.code.name}: {error}"
+    except (psycopg.Error, redis.RedisError, OSError) as error:
+        return " ".join(str(error).split()) or type(error).__name__
+    return None
+
+
+def _feature_server_failure(port: int) -> str | None:
+    """Read a feature: Feast's own /health answers 200 even if both stores are down."""
+    body = {"features": [_CANARY_FEATURE], "entities": {"user_id": [CANARY_USER_ID]}}
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}/get-online-features",
+        data=json.dumps(body).encode(),
+        headers={"Content-Type": "application/json"},
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as response:  # noqa: S310  # http by construction
+            return None if response.status == HTTPStatus.OK else f"answered {response.status}"
+    except urllib.error.HTTPError as error:
+        with error:
+            return f"answered {error.code}: {error.read(200).decode(errors='replace')}"

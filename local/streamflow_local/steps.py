@@ -1,4 +1,4 @@
-"""The steps of a command, told one by one while they run."""
+"""The steps of `make up`: progress on the terminal, details in a log."""
 
 import time
 from collections.abc import Iterator
@@ -8,16 +8,16 @@ from typing import TextIO
 
 
 class StepError(Exception):
-    """A step failed; the message says which, why, and where its log is."""
+    """A step failed; the message names the step, the reason and the log."""
 
 
 class Steps:
-    """Prints each step when it starts and how long it took, and keeps the details in a log."""
+    """Prints each step when it starts and when it ends, and writes the details to a log."""
 
     def __init__(self, out: TextIO, log: Path) -> None:
-        """Print to `out` and append details to `log`."""
+        """Create steps that print to `out` and append details to `log`."""
         self._out = out
-        self.log = log
+        self._log = log
         log.parent.mkdir(parents=True, exist_ok=True)
 
     def say(self, text: str) -> None:
@@ -27,17 +27,17 @@ class Steps:
 
     def detail(self, text: str) -> None:
         """Append a line to the log."""
-        with self.log.open("a", encoding="utf-8") as log:
+        with self._log.open("a", encoding="utf-8") as log:
             log.write(text + "\n")
 
     def progress(self, text: str) -> None:
-        """Print a line that belongs to the current step, and append it to the log."""
+        """Print a line under the current step, and append the line to the log."""
         self.say(f"         {text}")
         self.detail(text)
 
     @contextmanager
     def step(self, title: str, *, log: Path | None = None) -> Iterator[None]:
-        """Tell of a step; an exception inside becomes a StepError that names the step and its log."""
+        """Print a step; an exception in the block becomes a StepError that names the step and its log."""
         self.say(f"  ..     {title}")
         self.detail(f"== {title}")
         started = time.monotonic()
@@ -47,5 +47,5 @@ class Steps:
             raise
         except Exception as error:
             self.detail(f"failed: {type(error).__name__}: {error}")
-            raise StepError(f"{title}: failed\n{error}\nlog: {log or self.log}") from error
+            raise StepError(f"{title}: failed\n{error}\nlog: {log or self._log}") from error
         self.say(f"  ok     {title} ({time.monotonic() - started:.1f} s)")

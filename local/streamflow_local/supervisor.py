@@ -1,4 +1,4 @@
-"""One supervisord over all processes of the stack: its configuration, its start, its remote interface."""
+"""supervisord, which runs all processes of a stack: its configuration, its start, its XML-RPC interface."""
 
 import os
 import shlex
@@ -18,6 +18,7 @@ from streamflow_local.layout import Layout
 from streamflow_local.process import ProcessSpec, inheritable
 
 _START_TIMEOUT_S = 15
+_POLL_S = 0.05
 _LOG_BYTES = 20 * 1024 * 1024
 _LOG_BACKUPS = 2
 _ALREADY_STARTED = 60
@@ -25,37 +26,32 @@ _NOT_RUNNING = 70
 
 
 class SupervisorError(Exception):
-    """The supervisor can't be started, or would not do what it was asked; the message says why."""
+    """The supervisor does not start, or refuses a command; the message says why."""
 
 
 @dataclass(frozen=True)
 class ProcessState:
-    """What the supervisor knows of a process."""
+    """What the supervisor knows about a process."""
 
     name: str
 
     state: str
-    """STOPPED, STARTING, RUNNING, BACKOFF (it ended early and is started again), EXITED or FATAL (given up)."""
+    """STOPPED, STARTING, RUNNING, BACKOFF (ended early, is restarted), EXITED or FATAL (is not restarted)."""
 
     pid: int | None
     log: Path
 
-    @property
-    def ended(self) -> bool:
-        """Whether it ended by itself, or could not be started."""
-        return self.state in {"BACKOFF", "EXITED", "FATAL"}
-
 
 class Supervisor:
-    """A stack's supervisor, running or not."""
+    """The supervisor of a stack, whether it runs or not."""
 
     def __init__(self, layout: Layout) -> None:
-        """Take the folders of the stack."""
+        """Create the supervisor of the stack in a layout."""
         self._layout = layout
 
     @property
     def _proxy(self) -> Any:
-        # One for each call: a transport whose connection failed once never recovers. Its address is never used.
+        # A new proxy for each call: a transport never recovers from a failed connection. The URL is not used.
         return xmlrpc.client.ServerProxy(
             "http://127.0.0.1",
             transport=SupervisorTransport(None, None, f"unix://{self._layout.supervisor_socket}"),
@@ -63,7 +59,7 @@ class Supervisor:
 
     @property
     def running(self) -> bool:
-        """Whether it answers on its socket."""
+        """Whether the supervisor answers on its socket."""
         try:
             self._proxy.supervisor.getState()
         except (OSError, HTTPException, xmlrpc.client.Error):
@@ -71,7 +67,7 @@ class Supervisor:
         return True
 
     def start(self, specs: Sequence[ProcessSpec], *, environment: Mapping[str, str]) -> None:
-        """Start the supervisor, and none of its processes yet; they inherit `environment`. Raises SupervisorError."""
+        """Start the supervisor, but no process yet; processes inherit `environment`. Raises SupervisorError."""
         layout = self._layout
         layout.logs.mkdir(parents=True, exist_ok=True)
         layout.run.mkdir(parents=True, exist_ok=True)
@@ -83,14 +79,12 @@ class Supervisor:
         deadline = time.monotonic() + _START_TIMEOUT_S
         while not self.running:
             if result.returncode or time.monotonic() > deadline:
-                log = layout.logs / "supervisord.log"
-                raise SupervisorError(
-                    f"supervisord did not start: {result.stderr.strip() or 'no word of why'}; see {log}"
-                )
-            time.sleep(0.05)
+                reason = result.stderr.strip() or "no error message"
+                raise SupervisorError(f"supervisord did not start: {reason}; see {layout.log('supervisord')}")
+            time.sleep(_POLL_S)
 
     def start_process(self, name: str) -> None:
-        """Start a process unless it runs; returns before it is ready."""
+        """Start a process unless it runs; return before the process is ready."""
         try:
             self._proxy.supervisor.startProcess(name, False)
         except xmlrpc.client.Fault as fault:
@@ -117,13 +111,13 @@ class Supervisor:
         return next(state for state in self.processes() if state.name == name)
 
     def shutdown(self, *, timeout_s: float) -> None:
-        """End the supervisor, once every process has been stopped. Raises SupervisorError after `timeout_s`."""
+        """Stop all processes, then the supervisor. Raises SupervisorError after `timeout_s`."""
         self._proxy.supervisor.shutdown()
         deadline = time.monotonic() + timeout_s
         while self.running or self._layout.supervisor_socket.exists():
             if time.monotonic() > deadline:
-                raise SupervisorError(f"supervisord did not end; see {self._layout.logs / 'supervisord.log'}")
-            time.sleep(0.05)
+                raise SupervisorError(f"supervisord did not stop; see {self._layout.log('supervisord')}")
+            time.sleep(_POLL_S)
 
 
 def _config(specs: Sequence[ProcessSpec], layout: Layout) -> str:
@@ -132,11 +126,11 @@ def _config(specs: Sequence[ProcessSpec], layout: Layout) -> str:
         (
             "supervisord",
             {
-                "logfile": layout.logs / "supervisord.log",
+                "logfile": layout.log("supervisord"),
                 "pidfile": layout.run / "supervisord.pid",
                 "childlogdir": layout.logs,
                 "loglevel": "info",
-                # Without it, supervisord warns that it runs as root.
+                # Without this, supervisord warns that it runs as root.
                 **({"user": "root"} if os.geteuid() == 0 else {}),
             },
         ),
@@ -157,15 +151,15 @@ def _program(spec: ProcessSpec, layout: Layout, priority: int) -> dict[str, obje
         "command": shlex.join(spec.command),
         "autostart": "false",
         "autorestart": "true",
-        # Stopped in reverse order of this.
+        # Processes stop in the reverse order.
         "priority": priority,
         "startsecs": 1,
         "startretries": 3,
         "stopsignal": spec.stop_signal.name.removeprefix("SIG"),
         "stopwaitsecs": spec.stop_timeout_s,
-        # A master that had to be killed takes its workers along.
+        # If a master has to be killed, its workers are killed too.
         "killasgroup": "true",
-        "stdout_logfile": layout.logs / f"{spec.name}.log",
+        "stdout_logfile": layout.log(spec.name),
         "stdout_logfile_maxbytes": _LOG_BYTES,
         "stdout_logfile_backups": _LOG_BACKUPS,
         "redirect_stderr": "true",

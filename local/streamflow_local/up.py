@@ -1,4 +1,4 @@
-"""`make up`: from nothing, or from whatever runs already, to an answered GetUserFeatures."""
+"""`make up`: from any state of the stack to an answered GetUserFeatures call."""
 
 import time
 from collections.abc import Mapping
@@ -12,26 +12,25 @@ from streamflow_offline.materialize import ViewReport, materialize
 from streamflow_offline.sample import has_months
 from streamflow_repo.settings.connections import feast_environment
 
-from streamflow_local import health, postgres, stack, valkey
+from streamflow_local import postgres, stack, valkey
 from streamflow_local.config import ConfigError, StackConfig
-from streamflow_local.environment_file import write_environment_file
 from streamflow_local.layout import Layout
-from streamflow_local.listeners import describe_listener
-from streamflow_local.ports import in_use
+from streamflow_local.ports import describe_listener, in_use
+from streamflow_local.status import CANARY_USER_ID, failure_of
 from streamflow_local.steps import StepError, Steps
 from streamflow_local.supervisor import Supervisor
 
 _STORE_TIMEOUT_S = 60.0
-# A server of the team's own is running, or it is not.
+# A store that the stack does not start either runs already or does not run.
 _EXTERNAL_STORE_TIMEOUT_S = 5.0
 _SERVER_TIMEOUT_S = 120.0
 _POLL_S = 0.2
 
 
 def up(layout: Layout, environment: Mapping[str, str], steps: Steps, *, data: Path | None) -> UserFeatures:
-    """Start what does not run, load data on the first start or when `data` is given, and return an answered call.
+    """Start what does not run, load data on the first start or if `data` is given, and return an answered call.
 
-    `data` is a folder of month folders. On a stack that runs and answers, without `data`, nothing is done. Raises
+    `data` is a folder of month folders. If the stack runs and answers, and `data` is None, nothing is done. Raises
     StepError or ConfigError.
     """
     config = StackConfig.of_environment(environment)
@@ -44,19 +43,23 @@ def up(layout: Layout, environment: Mapping[str, str], steps: Steps, *, data: Pa
             return answer
     else:
         _require_free_ports(config)
-        _start_supervisor(supervisor, config, layout, environment, steps)
+        with steps.step("starting the supervisor", log=layout.log("supervisord")):
+            feast = feast_environment(postgres_url=config.postgres_url(layout), redis_url=config.redis_url)
+            config.save(layout)
+            config.export(layout, feast=feast)
+            supervisor.start(stack.processes(config, layout), environment={**environment, **feast})
     _start_stores(supervisor, config, layout, steps)
     _load_and_materialize(supervisor, config, layout, steps, data)
-    return _start_gateway(supervisor, config, steps)
+    return _start_gateway(supervisor, config, layout, steps)
 
 
 def _require_same_config(config: StackConfig, layout: Layout) -> None:
-    running = StackConfig.load(layout.started_with)
+    running = StackConfig.load(layout)
     if running != config:
         changed = sorted(name for name in vars(config) if getattr(config, name) != getattr(running, name))
         raise ConfigError(
             f"a stack is running with another {', '.join(changed)}; "
-            "`make down` first, or set the variables as they were"
+            "stop the stack with `make down`, or set the variables to the values that it was started with"
         )
 
 
@@ -65,25 +68,13 @@ def _all_run(supervisor: Supervisor) -> bool:
 
 
 def _require_free_ports(config: StackConfig) -> None:
-    taken = [(variable, port) for variable, port in config.ports().items() if in_use(port)]
+    taken = [
+        f"port {port} is in use{describe_listener(port)}: stop that process, or set {variable} to another port"
+        for variable, port in config.ports().items()
+        if in_use(port)
+    ]
     if taken:
-        raise ConfigError(
-            "\n".join(
-                f"port {port} is in use{describe_listener(port)}: end what uses it, or set {variable} to another port"
-                for variable, port in taken
-            )
-        )
-
-
-def _start_supervisor(
-    supervisor: Supervisor, config: StackConfig, layout: Layout, environment: Mapping[str, str], steps: Steps
-) -> None:
-    with steps.step("starting the supervisor", log=layout.logs / "supervisord.log"):
-        layout.run.mkdir(parents=True, exist_ok=True)
-        feast = feast_environment(postgres_url=config.postgres_url(layout), redis_url=config.redis_url)
-        config.save(layout.started_with)
-        write_environment_file(config, layout)
-        supervisor.start(stack.processes(config, layout), environment={**environment, **feast})
+        raise ConfigError("\n".join(taken))
 
 
 def _start_stores(supervisor: Supervisor, config: StackConfig, layout: Layout, steps: Steps) -> None:
@@ -91,7 +82,7 @@ def _start_stores(supervisor: Supervisor, config: StackConfig, layout: Layout, s
         with steps.step("connecting to the PostgreSQL of POSTGRES_URL"):
             postgres.wait_until_ready(config.external_postgres_url, timeout_s=_EXTERNAL_STORE_TIMEOUT_S)
     else:
-        with steps.step("starting PostgreSQL", log=layout.logs / "postgres.log"):
+        with steps.step("starting PostgreSQL", log=layout.log("postgres")):
             supervisor.start_process("postgres")
             postgres.wait_until_ready(postgres.url(layout.postgres_socket_dir, "postgres"), timeout_s=_STORE_TIMEOUT_S)
             postgres.create_database(layout.postgres_socket_dir)
@@ -99,7 +90,7 @@ def _start_stores(supervisor: Supervisor, config: StackConfig, layout: Layout, s
         with steps.step("connecting to the Redis of REDIS_URL"):
             valkey.wait_until_ready(config.external_redis_url, timeout_s=_EXTERNAL_STORE_TIMEOUT_S)
     else:
-        with steps.step("starting Valkey", log=layout.logs / "valkey.log"):
+        with steps.step("starting Valkey", log=layout.log("valkey")):
             supervisor.start_process("valkey")
             valkey.wait_until_ready(config.redis_url, timeout_s=_STORE_TIMEOUT_S)
 
@@ -121,14 +112,14 @@ def _load_and_materialize(
     with steps.step("applying the feature definitions and writing contract.json"):
         contract_hash = apply_definitions(postgres_url=postgres_url, redis_url=config.redis_url, on_output=steps.detail)
         steps.progress(f"contract {contract_hash}")
-    # They need the registry alone, and take seconds to start: they do so while the features are materialized.
+    # Feature servers take seconds to start and need only the registry, so they start while features are materialized.
     for name in config.feature_servers():
         supervisor.start_process(name)
     with steps.step("materializing the newest features"):
         for view in materialize(postgres_url=postgres_url, redis_url=config.redis_url, on_progress=steps.detail):
             steps.progress(_view_line(view))
     for name in config.feature_servers():
-        with steps.step(f"waiting for {name}", log=layout.logs / f"{name}.log"):
+        with steps.step(f"waiting for {name}", log=layout.log(name)):
             _wait_for(supervisor, name, config, layout)
 
 
@@ -152,33 +143,31 @@ def _view_line(view: ViewReport) -> str:
     return f"{view.view}: {view.users:,} users, newest {newest}{departed}{left_out}"
 
 
+def _start_gateway(supervisor: Supervisor, config: StackConfig, layout: Layout, steps: Steps) -> UserFeatures:
+    with steps.step("starting the gateway and asking it for a user's features", log=layout.log("gateway")):
+        # A running gateway reads a changed contract within a second. A restart makes sure that this answer follows it.
+        supervisor.stop_process("gateway")
+        supervisor.start_process("gateway")
+        _wait_for(supervisor, "gateway", config, layout)
+        answer = _answer(config)
+        if answer is None:
+            raise StepError(f"the gateway does not answer GetUserFeatures\nlog: {layout.log('gateway')}")
+        return answer
+
+
 def _wait_for(supervisor: Supervisor, name: str, config: StackConfig, layout: Layout) -> None:
     deadline = time.monotonic() + _SERVER_TIMEOUT_S
-    while (reason := health.check(name, config, layout)) is not None:
+    while (reason := failure_of(name, config, layout)) is not None:
         if supervisor.process(name).state == "FATAL":
-            raise StepError(f"{name} ended as soon as it was started\nlog: {layout.logs / f'{name}.log'}")
+            raise StepError(f"{name} ends right after its start\nlog: {layout.log(name)}")
         if time.monotonic() > deadline:
             raise TimeoutError(f"{name} does not answer after {_SERVER_TIMEOUT_S:g} s: {reason}")
         time.sleep(_POLL_S)
 
 
-def _start_gateway(supervisor: Supervisor, config: StackConfig, steps: Steps) -> UserFeatures:
-    log = supervisor.process("gateway").log
-    with steps.step("starting the gateway and asking it for a user's features", log=log):
-        # It takes up a changed contract by itself, but only within a second; the answer is to follow the new one.
-        supervisor.stop_process("gateway")
-        supervisor.start_process("gateway")
-        deadline = time.monotonic() + _SERVER_TIMEOUT_S
-        while (answer := _answer(config)) is None:
-            if supervisor.process("gateway").state == "FATAL" or time.monotonic() > deadline:
-                raise StepError(f"the gateway does not answer GetUserFeatures\nlog: {log}")
-            time.sleep(_POLL_S)
-        return answer
-
-
 def _answer(config: StackConfig) -> UserFeatures | None:
     with FeatureClient(f"127.0.0.1:{config.gateway_grpc_port}", timeout_s=2.0) as client:
         try:
-            return client.get_user_features(health.CANARY_USER_ID)
+            return client.get_user_features(CANARY_USER_ID)
         except FeatureServingError:
             return None

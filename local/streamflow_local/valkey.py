@@ -29,19 +29,19 @@ def prepare(data_dir: Path, *, port: int) -> ProcessSpec:
 
 
 def version() -> str:
-    """Return the server's version."""
+    """Return the version of Valkey."""
     command = [str(get_binary_path()), "--version"]
-    told = subprocess.run(command, check=True, capture_output=True, text=True, timeout=10)  # noqa: S603
-    return told.stdout.partition("v=")[2].partition(" ")[0]
+    printed = subprocess.run(command, check=True, capture_output=True, text=True, timeout=10)  # noqa: S603
+    return printed.stdout.partition("v=")[2].partition(" ")[0]
 
 
 def url(port: int) -> str:
-    """Return the Redis URL of the server on `port`."""
+    """Return the Redis URL of a loopback port."""
     return f"redis://127.0.0.1:{port}"
 
 
 def wait_until_ready(server_url: str, *, timeout_s: float) -> None:
-    """Return once PING is answered; raise TimeoutError, with the last reason, after `timeout_s`."""
+    """Return once Redis answers PING; raise TimeoutError with the last error after `timeout_s`."""
 
     def ping() -> None:
         with open_redis(server_url, timeout_s=2) as client:

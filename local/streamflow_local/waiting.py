@@ -1,4 +1,4 @@
-"""Waiting for a server, with a bound."""
+"""Waiting with a time limit."""
 
 import time
 from collections.abc import Callable
@@ -9,7 +9,7 @@ _POLL_S = 0.05
 def wait_until(
     attempt: Callable[[], object], *, failing: type[Exception], timeout_s: float, complaint: Callable[[], str]
 ) -> None:
-    """Return once `attempt` raises no `failing` any more; raise TimeoutError with the complaint after `timeout_s`."""
+    """Call `attempt` until it raises no `failing`; raise TimeoutError with the complaint after `timeout_s` seconds."""
     deadline = time.monotonic() + timeout_s
     while True:
         try:

@@ -44,7 +44,7 @@ async def _supervised(bed: Bed) -> AsyncIterator[TimedCaller]:
     specs = stack.processes(config, layout)
     layout.logs.mkdir(parents=True)
     layout.run.mkdir()
-    config.save(layout.started_with)
+    config.save(layout)
     for name in ("supervisord", *(spec.name for spec in specs)):
         (layout.logs / f"{name}.log").symlink_to("/dev/full")
     supervisor = Supervisor(layout)
@@ -79,7 +79,7 @@ async def _feature_server_killed(scene: Scene) -> AsyncIterator[None]:
         return process.state == "RUNNING" and process.pid != before[first].pid
 
     scene.expect(await becomes(back, timeout_s=_RESTART_TIMEOUT_S), f"{first} was not started again")
-    await healthy(StackConfig.load(_layout(scene.bed).started_with).feature_servers()[first])
+    await healthy(StackConfig.load(_layout(scene.bed)).feature_servers()[first])
     after = {process.name: process for process in supervisor.processes()}
     scene.expect(all(process.state == "RUNNING" for process in after.values()), f"not all of {after} run")
     scene.expect(after["gateway"].pid == before["gateway"].pid, "the gateway was started again")
