@@ -1,4 +1,4 @@
-"""With network policies, pods reach what they need and nothing else; writes to feature servers least of all."""
+"""With network policies, pods reach only what they need. Only gateways reach the feature servers' write endpoints."""
 
 import pytest
 from manifests import OPTIONAL, Combination, Manifests
@@ -11,7 +11,7 @@ _STRANGER = Peer({"app": "stranger"}, namespace={})
 
 @pytest.fixture
 def local(built: dict[Combination, Manifests]) -> Manifests:
-    """With stores of its own, for policies to be about."""
+    """The overlay that has its own stores, which policies protect."""
     return built["local", ("network-policies",)]
 
 

@@ -1,4 +1,4 @@
-"""What a platform team asks of every pod, and what keeps calls whole while pods come and go."""
+"""What a platform team requires of every pod, and what keeps calls answered while pods are replaced."""
 
 import re
 from collections.abc import Mapping
@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 from feature_gateway.settings import Settings
-from manifests import Copy, Manifests, Workload
+from manifests import Combination, Copy, Manifests, Workload
 
 _VOLUMES = {"configMap", "secret", "emptyDir", "persistentVolumeClaim"}
 _MEBIBYTES = {"Mi": 1, "Gi": 1024}
 _DNS_S = 5 + 5
-"""Until a name's addresses have changed everywhere: the endpoints' and the cluster's DNS."""
+"""Seconds until the endpoints and the cluster's DNS have the new addresses of a name."""
 
 
 def test_pods_have_no_rights(manifests: Manifests) -> None:
@@ -42,7 +42,7 @@ def test_the_namespace_refuses_pods_with_more_rights(manifests: Manifests) -> No
 
 
 def test_no_service_sets_variables_of_a_pod(manifests: Manifests) -> None:
-    """The Service gateway would set GATEWAY_PORT and the like, which the gateway refuses to start with."""
+    """The Service gateway would set GATEWAY_PORT and others; the gateway refuses unknown GATEWAY_ variables."""
     assert all(workload.pod["enableServiceLinks"] is False for workload in manifests.workloads())
 
 
@@ -98,7 +98,7 @@ def test_a_gateways_end_has_the_time_that_its_drain_takes(manifests: Manifests) 
     workload = manifests.workload("gateway")
     drain_s = _pre_stop_s(workload) + settings.drain_pause_s + settings.shutdown_grace_s
     assert drain_s < workload.pod["terminationGracePeriodSeconds"]
-    # Until balancers have learned of it, it has to answer as ever.
+    # Until balancers know of the end, the gateway has to answer as before.
     assert _pre_stop_s(workload) >= 5
 
 
@@ -128,24 +128,26 @@ def test_the_training_set_runs_only_when_asked_for(manifests: Manifests) -> None
     assert manifests.find("CronJob", "training-set")["spec"]["suspend"] is True
 
 
-def test_a_changed_contract_rolls_the_gateways(copy: Copy) -> None:
-    before = copy.build("local", ()).workload("gateway")
+def test_a_changed_contract_rolls_the_gateways(copy: Copy, built: dict[Combination, Manifests]) -> None:
+    before = built["local", ()].workload("gateway")
     copy.contract.write_text(copy.contract.read_text(encoding="utf-8").replace('"version": 1', '"version": 2'), "utf-8")
     after = copy.build("local", ()).workload("gateway")
     assert _contract_volume(before) != _contract_volume(after)
 
 
 @pytest.mark.parametrize("overlay", ["local", "production"])
-def test_what_scales_by_itself_has_no_count_of_its_own(overlay: str, copy: Copy) -> None:
-    for deployment in copy.build(overlay, ()).of_kind("Deployment"):
+def test_what_scales_by_itself_has_no_count_of_its_own(overlay: str, built: dict[Combination, Manifests]) -> None:
+    for deployment in built[overlay, ()].of_kind("Deployment"):
         assert deployment["spec"]["replicas"] >= 2
-    assert not any("replicas" in found["spec"] for found in copy.build(overlay, ("autoscaling",)).of_kind("Deployment"))
+    scaled = built[overlay, ("autoscaling",)].of_kind("Deployment")
+    assert scaled
+    assert not any("replicas" in deployment["spec"] for deployment in scaled)
 
 
 def _check_job(spec: Mapping[str, Any]) -> None:
     assert spec["activeDeadlineSeconds"] > 0
     assert spec["backoffLimit"] >= 0
-    # A try that failed stays, with its log.
+    # A failed attempt stays, with its log.
     assert spec["template"]["spec"]["restartPolicy"] == "Never"
 
 

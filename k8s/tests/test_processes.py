@@ -1,4 +1,4 @@
-"""The manifests' own commands, variables and files start what their own probes find well."""
+"""The manifests' own commands, variables and files start servers whose own probes succeed."""
 
 import json
 import time
@@ -8,8 +8,9 @@ from subprocess import Popen
 
 import pytest
 import redis
-from kubelet import Container, Node, ProbeError
+from kubelet import ProbeError
 from manifests import Combination, Manifests
+from processes import Container, Node
 from streamflow_features import FeatureClient
 from streamflow_local import ports, postgres
 from streamflow_local.waiting import wait_until
@@ -27,7 +28,7 @@ _READY_TIMEOUT_S = 60
 def node(
     built: dict[Combination, Manifests], postgres_socket_dir: Path, redis_url: str, state_dir: Path
 ) -> Iterator[Node]:
-    """Stores with a month of data and a password for each, in place of those that the manifests name."""
+    """A node whose stores have passwords and a month of data, and replace those that the manifests name."""
     postgres.create_database(postgres_socket_dir, "kubernetes")
     postgres_url = postgres.url(postgres_socket_dir, "kubernetes")
     months = state_dir / "kubernetes" / "months"
@@ -67,7 +68,7 @@ def feature_server(applied: Container) -> Iterator[Container]:
 
 @pytest.fixture(scope="module")
 def materialized(feature_server: Container) -> Node:
-    """The node with features in Redis, on which the feature servers' name leads to one."""
+    """The node with features in Redis, on which the feature servers' name leads to a feature server."""
     feature_server.node.job("materialize")
     return feature_server.node.where("feature-server-headless:6566", feature_server.address("http"))
 
@@ -132,7 +133,7 @@ def test_a_gateway_that_is_told_to_end_is_unready_at_once_and_answers_through_it
         while time.monotonic() < told + pause_s / 2:
             assert client.get_user_features(_CANARY).user_known
         container.probe("liveness")
-        assert process.wait(container.workload.pod["terminationGracePeriodSeconds"]) == 0
+        assert process.wait(container.grace_s) == 0
 
 
 def test_a_feature_server_that_is_told_to_end_does_so_in_time(materialized: Node) -> None:
@@ -140,7 +141,7 @@ def test_a_feature_server_that_is_told_to_end_does_so_in_time(materialized: Node
     with container.started() as process:
         container.wait_for("startup")
         process.terminate()
-        assert process.wait(container.workload.pod["terminationGracePeriodSeconds"]) == 0
+        assert process.wait(container.grace_s) == 0
 
 
 def _expect_unready(gateway: Container) -> None:

@@ -1,4 +1,4 @@
-"""What the README says to run and to watch is there; a cluster to run it on is not at hand."""
+"""What the README says to run and to watch exists. No cluster is needed."""
 
 import re
 import shlex

@@ -1,4 +1,4 @@
-"""Whatever a document names is there: ConfigMaps and their keys, Secrets, accounts, ports, hosts, images."""
+"""Everything that a document names exists: ConfigMaps and their keys, Secrets, accounts, ports, hosts, images."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -22,7 +22,7 @@ _KEY = re.compile(r"--from-(?:file|literal)=([\w.]+)=")
 
 @pytest.fixture(scope="module")
 def made_by_hand() -> dict[tuple[str, str], set[str]]:
-    """What the README has a team make before production is applied: kind and name, and the keys."""
+    """What the README tells a team to create for production: the keys, by kind and name."""
     found = {}
     for match in _MADE_BY_HAND.finditer((K8S / "README.md").read_text(encoding="utf-8")):
         kind = "ConfigMap" if match["kind"] == "configmap" else "Secret"
@@ -183,7 +183,7 @@ def _configuration(workload: Workload) -> Iterator[tuple[str, str, set[str]]]:
 
 
 def _mounted(workload: Workload, there: Mapping[tuple[str, str], set[str]]) -> Iterator[str]:
-    """Yield the paths of the files that ConfigMaps and Secrets are mounted as."""
+    """Yield the paths of the files in mounted ConfigMaps and Secrets."""
     sources = {
         volume["name"]: ("ConfigMap", volume["configMap"]["name"])
         if "configMap" in volume
@@ -198,17 +198,12 @@ def _mounted(workload: Workload, there: Mapping[tuple[str, str], set[str]]) -> I
 
 
 def _files_named(workload: Workload, manifests: Manifests) -> Iterator[str]:
-    """Yield the files that the pods' variables and commands name and that a volume must have."""
+    """Yield the files that variables and commands name and that a volume has to contain."""
     texts = []
     for container in workload.containers():
         texts += [*container.get("command", ()), *(str(variable["value"]) for variable in container.get("env", ()))]
         for source in container.get("envFrom", ()):
-            (data,) = [
-                document["data"]
-                for document in manifests.of_kind("ConfigMap")
-                if document["metadata"]["name"] == source["configMapRef"]["name"]
-            ]
-            texts += data.values()
+            texts += manifests.config_map(source["configMapRef"]["name"]).values()
     for text in texts:
         yield from re.findall(r"(?:/run/secrets|/etc|/contract)/[\w./-]+", text)
 

@@ -1,4 +1,4 @@
-"""What is applied is what Kubernetes takes, to the letter, in the oldest and the newest version supported."""
+"""Every document is valid in the oldest and the newest supported version of Kubernetes."""
 
 import json
 
@@ -11,7 +11,7 @@ _OLDEST, _NEWEST = "1.30.0", "1.37.0"
 
 @pytest.mark.parametrize("version", [_OLDEST, _NEWEST])
 def test_every_combination_is_valid(built: dict[Combination, Manifests], version: str) -> None:
-    # Combinations have most documents in common.
+    # Combinations share most documents.
     documents = {
         json.dumps(document): (document, combination)
         for combination, manifests in built.items()

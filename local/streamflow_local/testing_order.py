@@ -14,6 +14,9 @@ import pytest
 _STACKS = ("own_servers_stack", "stack")
 """The fixtures of stacks; a test that needs several is grouped with the first."""
 
+_SHARED = (*_STACKS, "built")
+"""The fixtures that take long to make, so that one process makes each: the stacks, and the built manifests."""
+
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Give each test a group, and sort the groups when several processes take turns at them."""
@@ -28,7 +31,7 @@ def _group(item: pytest.Item) -> str:
     if item.get_closest_marker("alone"):
         return "alone"
     fixtures: list[str] = getattr(item, "fixturenames", [])
-    return next((stack for stack in _STACKS if stack in fixtures), item.path.name)
+    return next((shared for shared in _SHARED if shared in fixtures), item.path.name)
 
 
 def _rank(item: pytest.Item) -> int:

@@ -1,4 +1,4 @@
-"""docker-compose.yml is valid, hangs together, and gives no container more than it needs."""
+"""docker-compose.yml is valid and consistent, and gives no container more rights than it needs."""
 
 import re
 import subprocess
@@ -7,15 +7,14 @@ from typing import Any
 
 import pytest
 import typer
-import yaml
+from compose_file import FILE, document, is_job
 from dockerfile import IMAGES, stages
 from feature_gateway.settings import Settings
 from stack_under_test import BIN, CHECKOUT
 from streamflow_offline.cli import app
 from streamflow_repo.settings.connections import feast_environment, urls_from_environment
 
-_FILE = CHECKOUT / "docker-compose.yml"
-_COMPOSE: dict[str, Any] = yaml.safe_load(_FILE.read_text(encoding="utf-8"))
+_COMPOSE = document()
 _SERVICES: dict[str, dict[str, Any]] = _COMPOSE["services"]
 _EACH = pytest.mark.parametrize("name", _SERVICES)
 _DOCKERFILES = {str(path.relative_to(CHECKOUT)): path for path in IMAGES.values()}
@@ -23,7 +22,7 @@ _DOCKERFILES = {str(path.relative_to(CHECKOUT)): path for path in IMAGES.values(
 
 def test_the_file_is_a_compose_file_by_the_specifications_schema() -> None:
     result = subprocess.run(
-        [BIN / "check-jsonschema", "--builtin-schema", "vendor.compose-spec", _FILE],
+        [BIN / "check-jsonschema", "--builtin-schema", "vendor.compose-spec", FILE],
         check=False,
         capture_output=True,
         text=True,
@@ -71,8 +70,8 @@ def test_ports_are_on_loopback(name: str) -> None:
 
 @_EACH
 def test_a_container_that_ends_or_fails_is_started_again(name: str) -> None:
-    # A job's tries have a bound: what waits for it is to be told some time.
-    assert _SERVICES[name]["restart"] == ("on-failure:10" if _is_job(name) else "unless-stopped")
+    # The attempts of a job have a limit, so that the services that wait for the job fail at some time.
+    assert _SERVICES[name]["restart"] == ("on-failure:10" if is_job(_SERVICES[name]) else "unless-stopped")
 
 
 @_EACH
@@ -82,7 +81,7 @@ def test_what_is_waited_for_exists_and_can_come_true(name: str) -> None:
         service = _SERVICES[needed]
         assert set(service.get("profiles", [])) <= profiles
         if terms["condition"] == "service_completed_successfully":
-            assert _is_job(needed)
+            assert is_job(service)
         else:
             assert terms["condition"] == "service_healthy"
             assert _has_health_check(service)
@@ -178,10 +177,6 @@ def test_a_first_start_waits_for_the_gateway_longer_than_its_drain() -> None:
     assert float(_SERVICES["gateway"]["stop_grace_period"].rstrip("s")) > (
         settings.drain_pause_s + settings.shutdown_grace_s
     )
-
-
-def _is_job(name: str) -> bool:
-    return bool(_SERVICES[name].get("healthcheck", {}).get("disable"))
 
 
 def _has_health_check(service: dict[str, Any]) -> bool:

@@ -1,5 +1,6 @@
 """The manifests under test."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -8,14 +9,15 @@ from manifests import COMBINATIONS, OPTIONAL, OVERLAYS, Combination, Copy, Manif
 
 @pytest.fixture(scope="session")
 def built(tmp_path_factory: pytest.TempPathFactory) -> dict[Combination, Manifests]:
-    """Every overlay with every choice of components."""
+    """Every overlay with every choice of components, each built once in a test run."""
     copy = Copy(tmp_path_factory.mktemp("manifests") / "copy")
-    return {combination: copy.build(*combination) for combination in COMBINATIONS}
+    with ThreadPoolExecutor() as pool:
+        return dict(zip(COMBINATIONS, pool.map(lambda chosen: copy.build(*chosen), COMBINATIONS), strict=True))
 
 
 @pytest.fixture(params=[(overlay, chosen) for overlay in OVERLAYS for chosen in ((), OPTIONAL)], ids=str)
 def manifests(request: pytest.FixtureRequest, built: dict[Combination, Manifests]) -> Manifests:
-    """Each overlay without components but its stores, and with all of them: together, everything there is."""
+    """Each overlay, once with its stores only and once with all components. Together they contain every document."""
     return built[request.param]
 
 

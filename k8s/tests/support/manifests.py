@@ -1,4 +1,4 @@
-"""What `kubectl kustomize` makes of an overlay and its components."""
+"""The documents that `kubectl kustomize` builds from an overlay and its components."""
 
 import shutil
 import subprocess
@@ -14,7 +14,7 @@ import yaml
 CHECKOUT = Path(__file__).resolve().parents[3]
 K8S = CHECKOUT / "k8s"
 OVERLAYS = {"local": "in-cluster-stores", "production": "external-stores"}
-"""The overlays, each with the component that says where its stores are."""
+"""The overlays, each with the component that configures its stores."""
 
 OPTIONAL = ("autoscaling", "ingress", "network-policies", "pod-disruption-budgets", "redis-cluster")
 Combination = tuple[str, tuple[str, ...]]
@@ -32,7 +32,7 @@ _TIMEOUT_S = 60
 
 @dataclass(frozen=True)
 class Workload:
-    """What makes pods."""
+    """A document that creates pods."""
 
     document: Mapping[str, Any]
     template: Mapping[str, Any]
@@ -57,11 +57,11 @@ class Workload:
 
     @property
     def serves(self) -> bool:
-        """Whether it runs until it is told to end."""
+        """Whether its pods run until they are stopped."""
         return self.kind in {"Deployment", "StatefulSet"}
 
     def containers(self) -> list[Mapping[str, Any]]:
-        """The init containers, then the others."""
+        """Return the init containers, then the other containers."""
         return [*self.pod.get("initContainers", ()), *self.pod["containers"]]
 
     def ports(self) -> dict[str, int]:
@@ -74,7 +74,7 @@ class Workload:
 
 @dataclass(frozen=True)
 class Manifests:
-    """The documents of one overlay with its components."""
+    """The documents of an overlay with its components."""
 
     documents: list[Mapping[str, Any]]
 
@@ -82,9 +82,14 @@ class Manifests:
         return [document for document in self.documents if document["kind"] in kinds]
 
     def find(self, kind: str, name: str) -> Mapping[str, Any]:
-        """Return a document; a generated ConfigMap's or Secret's name is the one without its hash."""
+        """Return a document; leave the hash out of the name of a generated ConfigMap or Secret."""
         (found,) = [document for document in self.of_kind(kind) if _plain_name(document) == name]
         return found
+
+    def config_map(self, name: str) -> Mapping[str, str]:
+        """Return the data of the ConfigMap with this name, hash included."""
+        (data,) = [found["data"] for found in self.of_kind("ConfigMap") if found["metadata"]["name"] == name]
+        return dict(data)
 
     def names(self, kind: str) -> set[str]:
         return {str(document["metadata"]["name"]) for document in self.of_kind(kind)}
@@ -97,12 +102,12 @@ class Manifests:
         return found
 
     def selected(self, selector: Mapping[str, str]) -> list[Workload]:
-        """The workloads whose pods a selector of labels selects."""
+        """Return the workloads whose pods a label selector selects."""
         return [workload for workload in self.workloads() if selector.items() <= workload.labels.items()]
 
 
 def build(folder: Path) -> Manifests:
-    """Return what `kubectl apply -k` would apply."""
+    """Return the documents that `kubectl apply -k` would apply."""
     result = subprocess.run(
         [_KUBECTL, "kustomize", folder], check=False, capture_output=True, text=True, timeout=_TIMEOUT_S
     )
@@ -112,7 +117,7 @@ def build(folder: Path) -> Manifests:
 
 
 class Copy:
-    """A copy of the manifests whose overlays list other components, as a team's would."""
+    """A copy of the manifests, in which overlays can list other components."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -126,9 +131,11 @@ class Copy:
         return self._folder / "feature_repo" / "contract.json"
 
     def build(self, overlay: str, components: tuple[str, ...]) -> Manifests:
-        folder = self._folder / "k8s" / "overlays" / overlay
+        """Build an overlay with these optional components; threads may do so at the same time."""
+        folder = self._folder / "k8s" / "overlays" / "_".join((overlay, *components))
+        shutil.copytree(K8S / "overlays" / overlay, folder, dirs_exist_ok=True)
         path = folder / "kustomization.yaml"
-        kustomization = yaml.safe_load((K8S / "overlays" / overlay / path.name).read_text(encoding="utf-8"))
+        kustomization = yaml.safe_load(path.read_text(encoding="utf-8"))
         kustomization["components"] = [f"../../components/{name}" for name in (OVERLAYS[overlay], *components)]
         path.write_text(yaml.safe_dump(kustomization), encoding="utf-8")
         return build(folder)

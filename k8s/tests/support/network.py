@@ -1,4 +1,4 @@
-"""Which pod may connect to which, by the NetworkPolicies."""
+"""Which pod may connect to which pod by the NetworkPolicies."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,12 +9,12 @@ from manifests import Manifests
 
 @dataclass(frozen=True)
 class Peer:
-    """A pod, by what policies know of it."""
+    """A pod, described by what policies know about the pod."""
 
     labels: Mapping[str, str]
     ports: Mapping[str, int] = field(default_factory=dict)
     namespace: Mapping[str, str] | None = None
-    """Its namespace's labels; None for the namespace of the policies."""
+    """The labels of the pod's namespace; None for the namespace of the policies."""
 
 
 def peer(manifests: Manifests, name: str) -> Peer:
@@ -24,13 +24,13 @@ def peer(manifests: Manifests, name: str) -> Peer:
 
 
 def may_connect(manifests: Manifests, source: Peer, target: Peer, port: int) -> bool:
-    """Return whether policies let one pod connect to another's port."""
+    """Return whether policies allow a pod to connect to a port of another pod."""
     policies = [document["spec"] for document in manifests.of_kind("NetworkPolicy")]
     return _lets(policies, "Egress", source, target, port) and _lets(policies, "Ingress", target, source, port)
 
 
 def _lets(policies: list[Mapping[str, Any]], direction: str, pod: Peer, other: Peer, port: int) -> bool:
-    """Whether the policies of `pod` let it talk with `other`, at `port` of whichever of them is connected to."""
+    """Return whether the policies of `pod` allow traffic with `other`; `port` is of the pod that listens."""
     if pod.namespace is not None:
         return True
     own = [

@@ -1,8 +1,8 @@
-"""`python local/tests/containers_trial`: build the images, run them with podman, see what holds.
+"""`python local/tests/containers_trial`: build the images, run them with podman, and check what they do.
 
-docker-compose.yml is brought up with podman-compose, and the workloads of k8s/overlays/local with podman kube play. CI
-has no containers, so a person runs it, where podman and podman-compose are. Containers, pods, networks, volumes,
-secrets and ports are the trial's own, and removed at the end; images stay. Exit code 1 if anything does not hold.
+docker-compose.yml runs with podman-compose, and the workloads of k8s/overlays/local with podman kube play. The trial
+needs podman and podman-compose. It has its own containers, pods, networks, volumes, secrets and ports, and removes them
+at the end. Images stay. The exit code is 1 if a check fails.
 """
 
 import argparse
@@ -13,14 +13,15 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
+# pytest does this with `pythonpath` in pyproject.toml.
+sys.path.extend(str(Path(__file__).resolve().parents[3] / folder / "tests/support") for folder in ("local", "k8s"))
+
 import composed_parts
-import host_ports
 import images
 import played_parts
-from commands import CommandError, run
 from composed import Composed
 from played import Played
-from trial import Trial
+from trial import CommandError, Trial, leads_here, run
 
 _BASE = "docker.io/library/python:3.12-slim-bookworm"
 _Subject = TypeVar("_Subject", Composed, Played)
@@ -31,14 +32,14 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--podman", default="podman", help="the command; default: %(default)s")
     parser.add_argument("--podman-compose", default="podman-compose", help="the command; default: %(default)s")
     parser.add_argument("--base-image", default=_BASE, help="default: %(default)s")
-    parser.add_argument("--only", choices=("compose", "kubernetes"), help="one of the two; default: both")
-    parser.add_argument("--no-build", action="store_true", help="the images are there")
-    parser.add_argument("--keep", action="store_true", help="leave what was started last as it is")
+    parser.add_argument("--only", choices=("compose", "kubernetes"), help="run one of the two; default: both")
+    parser.add_argument("--no-build", action="store_true", help="use the images that exist")
+    parser.add_argument("--keep", action="store_true", help="do not remove what was started last")
     return parser.parse_args()
 
 
 def _look(subject: _Subject, parts: Iterable[Callable[[_Subject], None]], *, keep: bool) -> None:
-    """Run the parts, on nothing of an earlier trial, and remove what they started."""
+    """Remove what an earlier trial left, run the parts, and remove what they started."""
     subject.down()
     try:
         for part in parts:
@@ -50,8 +51,8 @@ def _look(subject: _Subject, parts: Iterable[Callable[[_Subject], None]], *, kee
     finally:
         if not keep:
             subject.down()
-            taken = [port for port in subject.ports if not host_ports.leads_here(port)]
-            # What listens on such a port later, a test's server too, would hear nothing and could not tell why.
+            taken = [port for port in subject.ports if not leads_here(port)]
+            # A server that listens on such a port later would get no connections, without any error.
             subject.trial.check("no port of the host leads to a container any more", holds=not taken, saw=taken)
 
 
@@ -60,7 +61,7 @@ def _compose(trial: Trial, options: argparse.Namespace, stand_ins: Mapping[str, 
     with tempfile.TemporaryDirectory() as folder:
         command = [
             *(options.podman_compose, "--podman-path", options.podman, "--in-pod", "false"),
-            # As with Docker, a read-only container has only the tmpfs that it asks for.
+            # As with Docker: a read-only container has only the tmpfs mounts that it asks for.
             "--podman-run-args=--read-only-tmpfs=false",
         ]
         _look(Composed(trial, command, Path(folder), stand_ins), composed_parts.PARTS, keep=options.keep)
@@ -74,7 +75,7 @@ def _kubernetes(trial: Trial, options: argparse.Namespace, stand_ins: Mapping[st
 def main() -> int:
     """Run the trial; return the exit code."""
     options = _options()
-    # So that what was started is removed then too.
+    # The exit removes what was started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     trial = Trial([options.podman])
     if not options.no_build:

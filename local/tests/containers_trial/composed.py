@@ -1,4 +1,4 @@
-"""docker-compose.yml, brought up with podman-compose under names and on ports of the trial's own."""
+"""docker-compose.yml, started with podman-compose under the trial's own names and on free ports."""
 
 import json
 import os
@@ -9,10 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import compose_file
-from commands import run
 from gateways import Gateway
-from streamflow_local import ports
-from trial import PROJECT, Trial
+from streamflow_local.ports import free_ports
+from trial import PROJECT, Trial, run
 
 _TIMEOUT_S = 600
 _DEFAULT_GRACE = "10s"
@@ -20,17 +19,17 @@ _DEFAULT_GRACE = "10s"
 
 @dataclass
 class Composed:
-    """The services of docker-compose.yml, each started by itself, since podman 4 does not wait for health."""
+    """The services of docker-compose.yml. The trial starts each one, because podman 4 does not wait for health."""
 
     trial: Trial
     command: Sequence[str]
-    """podman-compose, with how it is to call podman."""
+    """podman-compose with its options."""
 
     folder: Path
-    """Where the trial's own compose file may be written."""
+    """Where the trial may write its compose file."""
 
     images: Mapping[str, str]
-    """What stands in for public images."""
+    """What replaces public images."""
 
     gateway: Gateway = field(init=False)
     _ports: Mapping[str, int] = field(init=False)
@@ -49,28 +48,28 @@ class Composed:
 
     @property
     def ports(self) -> Collection[int]:
-        """The host's ports that lead to containers while they run."""
+        """The host's ports that lead to containers while these run."""
         return self._ports.values()
 
     def container(self, service: str) -> str:
-        """Return the name that podman-compose gives a service's container."""
+        """Return podman-compose's name for the container of a service."""
         return f"{PROJECT}_{service}_1"
 
     def start(self, *services: str) -> None:
-        """Start services, whatever they depend on and whatever their profile."""
+        """Start services without what they depend on, whatever their profile is."""
         for service in services:
             self._compose("up", "-d", "--no-deps", "--no-build", service)
 
     def exec(self, service: str, *command: str) -> str:
-        """Return what a command prints in a service's container; raise CommandError."""
+        """Return the output of a command in a service's container; raise CommandError."""
         return self._compose("exec", "-T", service, *command)
 
     def run(self, service: str, *command: str, mounted: Path, at: str) -> str:
-        """Return what a command prints in a container of its own with a folder mounted; raise CommandError."""
+        """Return the output of a command in a new container with a mounted folder; raise CommandError."""
         return self._compose("run", "--rm", "--no-deps", "-T", "-v", f"{mounted}:{at}:ro", service, *command)
 
     def stop(self, *services: str) -> None:
-        """Stop services in their own grace period, and say whether they ended by themselves."""
+        """Stop services, and check that they exit by themselves within their grace period."""
         for service in services:
             started = time.monotonic()
             self._compose("stop", service)
@@ -79,13 +78,13 @@ class Composed:
             self.trial.check_ended(service, self.container(service), within_s=grace_s, took_s=took_s)
 
     def down(self) -> None:
-        """Remove containers, networks and volumes of this trial or an earlier one."""
+        """Remove containers, networks and volumes of this trial and of earlier ones."""
         self._compose("down", "--volumes")
         for volume in self.trial.podman("volume", "ls", "--quiet", "--filter", f"name=^{PROJECT}_").split():
             self.trial.podman("volume", "rm", "--force", volume)
 
     def _compose(self, *arguments: str) -> str:
-        # podman-compose starts a service of a profile only with that.
+        # podman-compose starts a service of a profile only if the profile is named.
         profiles = [f"--profile={name}" for name in compose_file.profiles()]
         environment = {**os.environ, **{name: str(port) for name, port in self._ports.items()}}
         return run(
@@ -97,4 +96,4 @@ class Composed:
 
 def _free_ports() -> Mapping[str, int]:
     names = re.findall(r"\$\{(\w+_PORT):-", compose_file.FILE.read_text(encoding="utf-8"))
-    return dict(zip(names, ports.free_ports(len(names)), strict=True))
+    return dict(zip(names, free_ports(len(names)), strict=True))

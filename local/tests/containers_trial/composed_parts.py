@@ -1,15 +1,15 @@
-"""What is looked at in the services of docker-compose.yml, one function a part, in the order in which they run."""
+"""The checks of docker-compose.yml, one function for each part, in the order in which they run."""
 
 import json
 import re
 import time
 
-from commands import CommandError
 from compose_file import of_profiles
 from composed import Composed
 from confinement import check_confined, check_lean
 from drain import check_drained, check_in_flight
 from streamflow_offline.generate import generate_months
+from trial import CommandError
 
 _STORES = ("postgres", "redis")
 _JOBS = ("sample", "apply", "materialize")
@@ -28,7 +28,7 @@ _HABITS = (
 
 
 def in_order(composed: Composed) -> None:
-    """Compose: started in the order of the conditions."""
+    """Compose: a start in the order of the conditions."""
     composed.start(*_STORES)
     for store in _STORES:
         _wait_until_healthy(composed, store)
@@ -42,7 +42,7 @@ def in_order(composed: Composed) -> None:
 
 
 def confined(composed: Composed) -> None:
-    """Compose: what each container may do."""
+    """Compose: what each container is allowed to do."""
     for service in (*_STORES, *_SERVERS):
         check_confined(composed.trial, service, composed.container(service))
     for service in ("feast", "gateway"):
@@ -72,7 +72,7 @@ def contract(composed: Composed) -> None:
 
 
 def habits(composed: Composed) -> None:
-    """Compose: the team's habits: month folders by run, the rest by exec."""
+    """Compose: the team's commands, month folders with run, the rest with exec."""
     months = composed.folder / "months"
     generate_months(months, users=_USERS, months=1)
     for folder in (composed.folder, months, *months.iterdir()):
@@ -119,7 +119,7 @@ def drained(composed: Composed) -> None:
 
 
 def stores_come_late(composed: Composed) -> None:
-    """Compose: the servers before their stores, all with their data."""
+    """Compose: servers that start earlier than the stores, with the data of the first start."""
     composed.trial.podman("start", *(composed.container(server) for server in ("gateway", "feast", "feast-2")))
     composed.trial.wait("the gateway lives and is not ready", lambda: _is_unready(composed))
     composed.trial.podman("start", *(composed.container(store) for store in _STORES))
@@ -129,7 +129,7 @@ def stores_come_late(composed: Composed) -> None:
 
 
 def in_disorder(composed: Composed) -> None:
-    """Compose: everything in reverse, with new volumes."""
+    """Compose: a start in reverse order, with new volumes."""
     composed.down()
     composed.start(*reversed(_SERVERS), *reversed(_JOBS), *reversed(_STORES))
     for job in _JOBS:
@@ -148,7 +148,7 @@ PARTS = (in_order, confined, contract, habits, profiles, drained, stores_come_la
 
 
 def _end(printed: str) -> str:
-    """Return the end of what a command printed, in a line."""
+    """Return the end of a command's output in one line."""
     return f"… {' '.join(_STYLE.sub('', printed).split())[-70:]}"
 
 

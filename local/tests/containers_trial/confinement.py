@@ -1,16 +1,15 @@
-"""What a container may do."""
+"""What a container is allowed to do."""
 
 import re
 
-from commands import CommandError
-from trial import Trial
+from trial import CommandError, Trial
 
 _FILTERED = "2"
 _BUILD_TOOLS = ("uv", "gcc", "cc", "g++", "make", "git")
 
 
 def check_confined(trial: Trial, name: str, container: str) -> None:
-    """Say whether a running container is held to its numeric user, without capabilities, with a root it can't write."""
+    """Check that a running container has a numeric user, no capabilities and a read-only root file system."""
     configured = trial.inspect(container, "{{.Config.User}}")
     user = trial.inside(container, "sh", "-c", "echo $(id -u):$(id -g)")
     status = trial.inside(container, "cat", "/proc/1/status").splitlines()
@@ -27,7 +26,7 @@ def check_confined(trial: Trial, name: str, container: str) -> None:
 
 
 def check_lean(trial: Trial, name: str, container: str) -> None:
-    """Say whether an image is without build tools."""
+    """Check that a container has no build tools."""
     found = trial.inside(
         container, "sh", "-c", f"for tool in {' '.join(_BUILD_TOOLS)}; do command -v $tool; done; true"
     )
@@ -36,7 +35,7 @@ def check_lean(trial: Trial, name: str, container: str) -> None:
 
 def _is_read_only(trial: Trial, container: str) -> bool:
     try:
-        # Root owns the folder, so nothing but the file system itself refuses.
+        # Root owns the folder, so only a read-only file system can refuse the write.
         trial.podman("exec", "--user", "0", container, "touch", "/written", timeout_s=20)
     except CommandError as error:
         return "Read-only file system" in str(error)

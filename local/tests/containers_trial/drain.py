@@ -1,4 +1,4 @@
-"""A gateway that is told to end, with callers at work."""
+"""What callers of a gateway see while the gateway stops."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -17,7 +17,7 @@ _IN_FLIGHT_S = 12.0
 
 @dataclass
 class _Load:
-    """Callers who ask again and again until they are told to end, or nobody listens any more."""
+    """Callers that call again and again until `over` is set or no server listens."""
 
     answered_at: list[float] = field(default_factory=list)
     refusals: list[str] = field(default_factory=list)
@@ -46,7 +46,7 @@ class _Load:
 
 
 def check_drained(trial: Trial, gateway: Gateway, stop: Callable[[], None]) -> None:
-    """Say whether a gateway that ends answers its HTTP callers for as long as it listens."""
+    """Check that a gateway that stops answers HTTP calls as long as it listens."""
     load = _Load()
     with ThreadPoolExecutor(_CALLERS) as pool:
         for _ in range(_CALLERS):
@@ -57,7 +57,7 @@ def check_drained(trial: Trial, gateway: Gateway, stop: Callable[[], None]) -> N
 
 
 def check_none_lost(trial: Trial, what: str, gateways: Sequence[Gateway], stop: Callable[[], None]) -> None:
-    """Say whether clients of several gateways get all their answers while something ends."""
+    """Check that clients of several gateways lose no call while something stops."""
     load = _Load()
     with ThreadPoolExecutor(_CALLERS) as pool:
         for _ in range(_CALLERS):
@@ -71,7 +71,7 @@ def check_none_lost(trial: Trial, what: str, gateways: Sequence[Gateway], stop: 
 
 
 def check_in_flight(trial: Trial, gateway: Gateway, *, servers: Sequence[str], stop: Callable[[], None]) -> None:
-    """Say whether a call that waits for frozen feature servers when its gateway is told to end is answered."""
+    """Check that a gateway that stops still answers a call that waits for frozen feature servers."""
     with ThreadPoolExecutor(2) as pool:
         trial.podman("pause", *servers)
         try:
@@ -91,7 +91,7 @@ def check_in_flight(trial: Trial, gateway: Gateway, *, servers: Sequence[str], s
 
 
 def _calls_from(trial: Trial, load: _Load, act: Callable[[], None]) -> int:
-    """Return how many calls were answered from when something is done until it is done."""
+    """Return how many calls were answered while `act` ran."""
     try:
         trial.wait("calls are answered", lambda: len(load.answered_at) > _WARM_CALLS, timeout_s=30)
         started = time.monotonic()
@@ -105,5 +105,5 @@ def _is_draining(gateway: Gateway) -> bool:
     try:
         return "ending" in gateway.unready()
     except OSError:
-        # It listens no more.
+        # It does not listen any more.
         return True

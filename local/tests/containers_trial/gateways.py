@@ -1,20 +1,16 @@
-"""Gateways, as they are reached from outside their containers."""
+"""Calls to gateways from outside their containers."""
 
 import json
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc
 from streamflow_features import FeatureClient, FeatureServingError
 
 USER_ID = "3413-BMNZE"
 _TIMEOUT_S = 3.0
-# A feature server that was there before the first `apply` knows the definitions up to a minute after another one, and
-# calls go to either.
+# Feature servers learn of the first `apply` within a minute, but not at the same time, and calls go to all of them.
 _IN_A_ROW = 20
 
 
@@ -27,25 +23,25 @@ class Gateway:
 
     @property
     def url(self) -> str:
-        """Where the user's features are."""
+        """The URL of the user's features."""
         return f"http://127.0.0.1:{self.http_port}/features/{USER_ID}"
 
     def ask(self, *, deadline_s: float = _TIMEOUT_S) -> dict[str, Any]:
-        """Return the answer for the user, over HTTP; raise OSError, of which HTTPError is one."""
+        """Return the answer for the user over HTTP; raise OSError or its subclass HTTPError."""
         url = f"{self.url}?timeout_s={deadline_s:g}"
         with urllib.request.urlopen(url, timeout=deadline_s + 1) as response:  # noqa: S310  # http by construction
             body: dict[str, Any] = json.load(response)
             return body
 
     def answers(self) -> bool:
-        """Return whether the user is known, over HTTP, some times in a row."""
+        """Return whether several calls in a row over HTTP know the user."""
         try:
             return all(self.ask().get("user_known") is True for _ in range(_IN_A_ROW))
         except OSError:
             return False
 
     def answers_grpc(self) -> bool:
-        """Return whether the user is known, over gRPC, some times in a row."""
+        """Return whether several calls in a row over gRPC know the user."""
         with client(self) as features:
             try:
                 return all(features.get_user_features(USER_ID).user_known for _ in range(_IN_A_ROW))
@@ -53,7 +49,7 @@ class Gateway:
                 return False
 
     def unready(self) -> str:
-        """Return why it is not ready, empty if it is; raise OSError."""
+        """Return why the gateway is not ready, or an empty text if it is; raise OSError."""
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{self.http_port}/ready", timeout=_TIMEOUT_S):
                 return ""
@@ -61,7 +57,7 @@ class Gateway:
             return error.read().decode()
 
     def metric(self, name: str) -> float:
-        """Return a metric without labels; raise OSError."""
+        """Return a metric that has no labels; raise OSError."""
         with urllib.request.urlopen(f"http://127.0.0.1:{self.http_port}/metrics", timeout=_TIMEOUT_S) as response:
             lines = response.read().decode().splitlines()
         (found,) = [line for line in lines if line.startswith(f"{name} ")]
@@ -69,20 +65,6 @@ class Gateway:
 
 
 def client(*gateways: Gateway) -> FeatureClient:
-    """Return a client of all these gateways."""
-    return FeatureClient(_target(gateways), timeout_s=_TIMEOUT_S)
-
-
-def serving(address: str, service: str, *, timeout_s: float) -> bool:
-    """Return whether gRPC health says SERVING."""
-    with grpc.insecure_channel(address) as channel:
-        stub: Any = health_pb2_grpc.HealthStub(channel)
-        try:
-            status = stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=timeout_s).status
-        except grpc.RpcError:
-            return False
-    return bool(status == health_pb2.HealthCheckResponse.SERVING)
-
-
-def _target(gateways: Sequence[Gateway]) -> str:
-    return f"ipv4:{','.join(f'127.0.0.1:{gateway.grpc_port}' for gateway in gateways)}"
+    """Return a client of several gateways."""
+    addresses = ",".join(f"127.0.0.1:{gateway.grpc_port}" for gateway in gateways)
+    return FeatureClient(f"ipv4:{addresses}", timeout_s=_TIMEOUT_S)

@@ -1,4 +1,4 @@
-"""The images: ours, built, and stand-ins for the stores' where those that are there are stand-ins themselves."""
+"""Our images, which are built, and replacements for store images that are not the public ones."""
 
 import tempfile
 import time
@@ -18,7 +18,7 @@ _PUBLIC_USER = 999
 
 
 def build(trial: Trial, base: str) -> None:
-    """Build our images, and say what they are like."""
+    """Build our images, and check their size and history."""
     trial.say("\nthe images")
     for image, how in builds().items():
         started = time.monotonic()
@@ -42,7 +42,7 @@ def build(trial: Trial, base: str) -> None:
 
 
 def stand_ins(trial: Trial) -> Mapping[str, str]:
-    """Return images that stand in for the stores' and have their user, locale and folders; empty if these do."""
+    """Return replacements for the store images that lack the public images' user; add user, locale and folders."""
     found = {}
     for store, (image, data, sockets) in _STORES.items():
         if trial.podman("run", "--rm", "--entrypoint", "id", image, "-u", store) == str(_PUBLIC_USER):

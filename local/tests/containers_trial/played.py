@@ -1,21 +1,17 @@
-"""The workloads of k8s/overlays/local, played by podman; the trial does what a kubelet would beside."""
+"""The workloads of k8s/overlays/local, played by podman; the trial does the work of a kubelet."""
 
 import time
-import urllib.request
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
-from commands import CHECKOUT, CommandError
-from gateways import serving
+from kubelet import ProbeError
 from pods import Pod, Workloads
-from trial import PROJECT, Trial
+from trial import PROJECT, CommandError, Trial
 
-_OVERLAY = CHECKOUT / "k8s" / "overlays" / "local"
 _NETWORK = f"{PROJECT}-pods"
-_SHARED = "shared.yaml"
 
 
 @dataclass
@@ -24,31 +20,31 @@ class Played:
 
     trial: Trial
     folder: Path
-    """Where what is played may be written."""
+    """Where the trial may write what podman plays."""
 
     images: Mapping[str, str]
-    """What stands in for public images."""
+    """What replaces public images."""
 
     workloads: Workloads = field(init=False)
     pods: dict[str, list[Pod]] = field(init=False, default_factory=dict)
-    """Each workload's, once it is played."""
+    """The pods of each workload that was played."""
 
     def __post_init__(self) -> None:
         """Build the overlay."""
-        self.workloads = Workloads(_OVERLAY, images=self.images)
+        self.workloads = Workloads(self.trial, images=self.images)
 
     @property
     def ports(self) -> Collection[int]:
-        """The host's ports that lead to pods while they run."""
+        """The host's ports that lead to pods while these run."""
         return [port for pods in self.pods.values() for pod in pods for port in pod.ports.values()]
 
     def prepare(self) -> None:
-        """Make the network, the Secrets and the claims."""
+        """Create the network, the Secrets and the claims."""
         self.trial.podman("network", "create", _NETWORK)
-        self._play(_SHARED, self.workloads.shared(), network=_NETWORK)
+        self._play("shared.yaml", self.workloads.shared(), network=_NETWORK)
 
     def play(self, workload: str) -> list[Pod]:
-        """Play a workload's pods and return them; with init containers, once these are done."""
+        """Play the pods of a workload, return once their init containers are done, and return the pods."""
         self.pods[workload] = self.workloads.pods(workload)
         for pod in self.pods[workload]:
             network = f"{_NETWORK}:{','.join(f'alias={alias}' for alias in pod.aliases)}".rstrip(":")
@@ -56,46 +52,43 @@ class Played:
         return self.pods[workload]
 
     def run(self, job: str) -> Pod:
-        """Play a job, wait for its end and say whether it ended well."""
+        """Play a job, wait for its end and check that it succeeded."""
         (pod,) = self.play(job)
         self.trial.wait_until_done(job, pod.container)
         return pod
 
     def probe(self, pod: Pod, name: str) -> bool:
-        """Return whether a probe of a pod's container succeeds, asked as its manifest has it."""
-        spec = pod.containers[pod.container][f"{name}Probe"]
-        if "exec" in spec:
-            return self.trial.succeeds("exec", pod.container, *spec["exec"]["command"])
-        if "grpc" in spec:
-            address = f"127.0.0.1:{pod.ports[spec['grpc']['port']]}"
-            return serving(address, spec["grpc"].get("service", ""), timeout_s=spec["timeoutSeconds"])
-        return _is_answered(pod, spec)
+        """Return whether a probe of a pod succeeds."""
+        try:
+            pod.probe(name)
+        except ProbeError:
+            return False
+        return True
 
     def wait_for(self, pod: Pod, probe: str, *, timeout_s: float | None = None) -> None:
-        """Wait for a probe to succeed, by default for as long as a kubelet would, and say whether it did."""
-        spec = pod.containers[pod.container][f"{probe}Probe"]
-        given_s = timeout_s or spec["periodSeconds"] * spec["failureThreshold"]
-        self.trial.wait(f"{_short(pod)}'s {probe} probe succeeds", lambda: self.probe(pod, probe), timeout_s=given_s)
+        """Wait for a probe, by default as long as a kubelet would, and check that it succeeds."""
+        self.trial.wait(
+            f"{pod.short_name}'s {probe} probe succeeds",
+            lambda: self.probe(pod, probe),
+            timeout_s=timeout_s or pod.patience_s(probe),
+        )
 
     def stop(self, pod: Pod, *, pre_stop: bool = True) -> None:
-        """End a pod as a kubelet does, and say whether it ended by itself in its grace period."""
-        grace_s = pod.spec["terminationGracePeriodSeconds"]
-        sleep_s = (
-            pod.containers[pod.container].get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
-        )
+        """Stop a pod as a kubelet does, and check that it exits by itself within its grace period."""
         if pre_stop:
-            time.sleep(sleep_s)
+            time.sleep(pod.pre_stop_s)
+        within_s = pod.grace_s - pod.pre_stop_s
         started = time.monotonic()
-        self.trial.podman("stop", "--time", str(grace_s - sleep_s), pod.container)
+        self.trial.podman("stop", "--time", f"{within_s:.0f}", pod.container)
         took_s = time.monotonic() - started
-        self.trial.check_ended(_short(pod), pod.container, within_s=grace_s - sleep_s, took_s=took_s)
+        self.trial.check_ended(pod.short_name, pod.container, within_s=within_s, took_s=took_s)
 
     def start_again(self, pod: Pod) -> None:
-        """Start a pod that was ended."""
+        """Start a pod that was stopped."""
         self.trial.podman("pod", "start", pod.name)
 
     def down(self) -> None:
-        """Remove pods, volumes, secrets and the network of this trial or an earlier one."""
+        """Remove pods, volumes, secrets and the network of this trial and of earlier ones."""
         for names, remove in (
             (("pod", "ps", "--format", "{{.Name}}"), ("pod", "rm", "--force", "--time", "5")),
             (("volume", "ls", "--format", "{{.Name}}"), ("volume", "rm", "--force")),
@@ -112,17 +105,3 @@ class Played:
         printed = self.trial.podman("kube", "play", "--network", network, str(path))
         if "Error" in printed:
             raise CommandError(printed)
-
-
-def _is_answered(pod: Pod, spec: Mapping[str, Any]) -> bool:
-    named = {port["name"]: port["containerPort"] for port in pod.containers[pod.container]["ports"]}
-    url = f"http://127.0.0.1:{pod.ports[named[spec['httpGet']['port']]]}{spec['httpGet']['path']}"
-    try:
-        with urllib.request.urlopen(url, timeout=spec["timeoutSeconds"]):  # http by construction
-            return True
-    except OSError:
-        return False
-
-
-def _short(pod: Pod) -> str:
-    return pod.name.removeprefix(f"{PROJECT}-")

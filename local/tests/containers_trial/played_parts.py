@@ -1,4 +1,4 @@
-"""What is looked at in the pods of k8s/overlays/local, one function a part, in the order in which they run."""
+"""The checks of k8s/overlays/local's pods, one function for each part, in the order in which they run."""
 
 import json
 import re
@@ -16,7 +16,7 @@ _UNITS = {"Mi": 2**20, "Gi": 2**30}
 
 
 def servers_first(played: Played) -> None:
-    """Kubernetes: gateways before feature servers, feature servers before stores."""
+    """Kubernetes: gateways start first, then feature servers, then stores."""
     played.prepare()
     for gateway in played.play("gateway"):
         played.wait_for(gateway, "startup")
@@ -31,7 +31,7 @@ def servers_first(played: Played) -> None:
     for workload in (*_STORES, *_SERVERS):
         for pod in played.pods[workload]:
             played.wait_for(pod, "startup")
-            # The gateway's is for the feature servers to know the contract too, up to a minute after `apply`.
+            # A gateway is ready once the feature servers know the contract, up to a minute after `apply`.
             played.wait_for(pod, "readiness", timeout_s=600)
             played.wait_for(pod, "liveness")
 
@@ -41,14 +41,14 @@ def answered(played: Played) -> None:
     for gateway in _gateways(played):
         played.trial.wait("calls over HTTP are answered", gateway.answers)
         played.trial.wait("calls over gRPC are answered", gateway.answers_grpc)
-    given = json.loads(played.workloads.data("contract")["contract.json"])["hash"]
+    given = json.loads(played.workloads.manifests.find("ConfigMap", "contract")["data"]["contract.json"])["hash"]
     seen = {gateway.ask().get("contract_hash") for gateway in _gateways(played)}
     sentence = "they are answered by the contract of the ConfigMap"
     played.trial.check(sentence, holds=seen == {given}, saw=", ".join(map(str, seen)))
 
 
 def confined(played: Played) -> None:
-    """Kubernetes: what each container may do."""
+    """Kubernetes: what each container is allowed to do."""
     for workload in (*_STORES, *_SERVERS):
         pod = played.pods[workload][0]
         check_confined(played.trial, workload, pod.container)
@@ -84,7 +84,7 @@ def ended(played: Played) -> None:
 
 
 def stores_come_back(played: Played) -> None:
-    """Kubernetes: the stores again, with their data, after a gateway that was started without them."""
+    """Kubernetes: stores that start again, with their data, after a gateway that started without them."""
     gateway = played.pods["gateway"][0]
     played.start_again(gateway)
     played.wait_for(gateway, "startup")
@@ -111,9 +111,8 @@ def _restart(played: Played, pod: Pod) -> None:
 
 
 def _check_as_written(played: Played, name: str, pod: Pod) -> None:
-    """Say whether podman was told what the manifest says."""
-    context = pod.spec["securityContext"]
-    (container,) = pod.containers.values()
+    """Check that podman got the manifest's settings."""
+    context, container = pod.pod["securityContext"], pod.spec
     expected = (
         f"{context['runAsUser']}:{context['runAsGroup']}",
         str(container["securityContext"]["readOnlyRootFilesystem"]).lower(),

@@ -1,4 +1,4 @@
-"""A Dockerfile's instructions, stage by stage, as far as the policy tests and the trial ask for them."""
+"""The instructions of a Dockerfile, by stage, as far as the tests need them."""
 
 import json
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class Instruction:
 
     @property
     def words(self) -> list[str]:
-        """The exec form's words; of a HEALTHCHECK, its command's."""
+        """The words of the exec form; of a HEALTHCHECK, the words of its command."""
         words = json.loads(self.text[self.text.index("[") :])
         assert isinstance(words, list)
         return words
@@ -41,7 +41,7 @@ class Stage:
 
 
 def stages(path: Path) -> list[Stage]:
-    """Return the stages in order, each from its FROM on; what stands before the first is left out."""
+    """Return the stages in order, each with its FROM; instructions before the first FROM are left out."""
     lines = [line for line in path.read_text(encoding="utf-8").splitlines() if not line.lstrip().startswith("#")]
     found: list[Stage] = []
     for line in "\n".join(lines).replace("\\\n", " ").splitlines():
