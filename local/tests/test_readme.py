@@ -137,6 +137,22 @@ def test_every_make_target_in_the_readme_exists() -> None:
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
 
 
+def test_every_file_that_contributing_names_exists_and_each_exercise_touches_at_most_three() -> None:
+    text = (CHECKOUT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    named = re.findall(r"`((?:[\w.-]+/)+[\w-]+\.\w+)`", text)
+    assert len(named) >= 9
+    for path in named:
+        assert (CHECKOUT / path).is_file(), path
+    exercises = text.partition("## Three exercises")[2].split("| file | change |")[1:]
+    assert [len(re.findall(r"^\| `", exercise, re.MULTILINE)) <= 3 for exercise in exercises] == [True] * 3
+
+
+def test_the_readmes_plot_is_drawn_from_the_figures(tmp_path: Path) -> None:
+    drawn = tmp_path / "summary.svg"
+    _run([sys.executable, "-m", "streamflow_loadtests.bench.summary", str(drawn)])
+    assert drawn.read_bytes() == (CHECKOUT / "docs/benchmark/summary.svg").read_bytes()
+
+
 def test_every_setting_of_the_gateway_is_in_its_table_with_its_default() -> None:
     readme = (CHECKOUT / "gateway" / "README.md").read_text(encoding="utf-8")
     rows = dict(re.findall(r"^\| `(GATEWAY_\w+)` \| (\S+) \|", readme, re.MULTILINE))
