@@ -18,6 +18,8 @@ _SHARED = (*_STACKS, "built")
 """The fixtures that take long to make, so that one process makes each: the stacks, and the built manifests."""
 
 
+# Before pytest-xdist reads the groups.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Give each test a group, and sort the groups when several processes take turns at them."""
     for item in items:
