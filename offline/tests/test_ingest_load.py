@@ -1,5 +1,7 @@
 """Months in PostgreSQL: what is written, what is left alone, and what happens when it can't be done."""
 
+import resource
+import signal
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -385,26 +387,37 @@ def test_a_connection_lost_in_the_middle_is_told(write_month: WriteMonth, postgr
     assert not any(contents(postgres_url).values())
 
 
-def test_a_file_that_changes_after_its_check_is_not_loaded(
-    month_files: dict[str, str], write_month: WriteMonth, postgres_url: str
+@pytest.mark.parametrize("changed", ["0003-CCCCC,-2", None], ids=["another value", "no file"])
+def test_what_was_checked_is_loaded_whatever_becomes_of_the_file(
+    month_files: dict[str, str], write_month: WriteMonth, postgres_url: str, changed: str | None
 ) -> None:
+    payments = changed and month_files["payments_agg_90d"].replace("0003-CCCCC,2", changed)
+
     def change(step: str) -> None:
         if "labels.csv" in step:
-            write_month(payments_agg_90d=month_files["payments_agg_90d"].replace("CCCCC,2", "CCCCC,-2"))
+            write_month(payments_agg_90d=payments)
 
-    with pytest.raises(JobError, match=r"nothing of month_000 was loaded: .*payments_agg_90d.csv has changed"):
-        ingest(write_month(), postgres_url=postgres_url, on_progress=change)
+    ingest(write_month(), postgres_url=postgres_url, on_progress=change)
 
-    assert not any(contents(postgres_url).values())
+    rows = query(postgres_url, "SELECT user_id, failed_payments_90d FROM payments_agg_90d ORDER BY user_id")
+    assert rows == [("0001-AAAAA", 1), ("0002-BBBBB", 0), ("0003-CCCCC", 2)]
 
 
-def test_a_file_that_goes_after_its_check_is_told(write_month: WriteMonth, postgres_url: str) -> None:
-    def remove(step: str) -> None:
-        if "labels.csv" in step:
-            write_month(payments_agg_90d=None)
+def test_a_temporary_folder_without_room_is_named(write_month: WriteMonth, postgres_url: str) -> None:
+    def full(step: str) -> None:
+        if "users.csv" in step:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (0, limit[1]))
 
-    with pytest.raises(JobError, match=r"payments_agg_90d.csv can't be read any more: No such file"):
-        ingest(write_month(), postgres_url=postgres_url, on_progress=remove)
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        with pytest.raises(
+            JobError, match=r"nothing was loaded: checked rows can't be kept in .*: File too large; make"
+        ):
+            ingest(write_month(), postgres_url=postgres_url, on_progress=full)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+        signal.signal(signal.SIGXFSZ, ignored)
 
 
 def test_an_unreachable_server_is_named_without_the_password(write_month: WriteMonth) -> None:

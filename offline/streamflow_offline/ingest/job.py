@@ -1,16 +1,17 @@
 """The ingest job: check all months, then load each."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import psycopg
 from psycopg import errors
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from streamflow_offline.errors import JobError
-from streamflow_offline.ingest.checks import CheckedMonth, check_months
 from streamflow_offline.ingest.load import MonthReport, load_month
+from streamflow_offline.ingest.month import CheckedMonth, check_months
 from streamflow_offline.ingest.schema import create_tables
 from streamflow_offline.months import find_months
 
@@ -31,27 +32,34 @@ _ADVICE: tuple[tuple[type[psycopg.Error] | tuple[type[psycopg.Error], ...], str]
 
 
 def ingest(path: Path, *, postgres_url: str, on_progress: Callable[[str], None] | None = None) -> list[MonthReport]:
-    """Make PostgreSQL have what the month folders in `path`, or `path` itself, have; return what each month changed.
+    """Load the month folders in `path`, or `path` itself, into PostgreSQL; return what each month changed.
 
-    Every file of every month is checked before anything is written. Then the months are loaded from the oldest on,
-    each in a transaction of its own: its snapshots become what its files say, and live rows that no later month has
-    written follow. A month that is loaded again unchanged changes nothing. `on_progress` gets a line of text for each
-    step done.
+    Every file of every month is read once and checked before anything is written to PostgreSQL; the checked rows wait
+    in a temporary folder. Then the months are loaded, the oldest first, each in its own transaction: the snapshots of
+    the month become what its files say, and so do live rows that no later month has written. A month that is loaded
+    again unchanged changes nothing. `on_progress` gets a line of text for each step.
 
-    Raises JobError for files that can't be loaded, which are named with line, column and value, and for what
-    PostgreSQL refuses; it says which months, if any, were loaded.
+    Raises JobError for files that can't be loaded, with file, line, column and value, and for what PostgreSQL refuses;
+    the message says which months, if any, were loaded.
     """
     progress = on_progress or _no_progress
-    months = check_months(find_months(path), on_progress=progress)
+    with TemporaryDirectory(prefix="offline-ingest-") as spool:
+        months = check_months(find_months(path), spool=Path(spool), on_progress=progress)
+        with _connect(postgres_url) as connection:
+            return _load(connection, months, on_progress=progress)
+
+
+def _load(
+    connection: psycopg.Connection, months: Sequence[CheckedMonth], *, on_progress: Callable[[str], None]
+) -> list[MonthReport]:
     reports: list[MonthReport] = []
-    with _connect(postgres_url) as connection:
-        with _explained(step="the tables could not be created", loaded=[]):
-            create_tables(connection)
-        for index, month in enumerate(months):
-            name = month.folder.path.name
-            with _explained(step=f"nothing of {name} was loaded", loaded=months[:index]):
-                reports.append(load_month(connection, month, on_progress=progress))
-            progress(f"{name} is loaded, as of {month.folder.as_of}")
+    with _explained(step="the tables could not be created", loaded=[]):
+        create_tables(connection)
+    for index, month in enumerate(months):
+        name = month.folder.path.name
+        with _explained(step=f"nothing of {name} was loaded", loaded=months[:index]):
+            reports.append(load_month(connection, month, on_progress=on_progress))
+        on_progress(f"{name} is loaded, as of {month.folder.as_of}")
     return reports
 
 
@@ -77,7 +85,7 @@ def _connect(url: str) -> psycopg.Connection:
 
 
 @contextmanager
-def _explained(*, step: str, loaded: list[CheckedMonth]) -> Iterator[None]:
+def _explained(*, step: str, loaded: Sequence[CheckedMonth]) -> Iterator[None]:
     """Turn PostgreSQL's errors in the block into JobError, and say what was loaded before it."""
     try:
         yield

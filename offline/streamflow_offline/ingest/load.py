@@ -7,11 +7,12 @@ from datetime import date
 import psycopg
 from psycopg import sql
 
-from streamflow_offline.errors import JobError
-from streamflow_offline.ingest.checks import CheckedMonth, digest
 from streamflow_offline.ingest.merge import Merger, incoming, live, snapshots
+from streamflow_offline.ingest.month import CheckedMonth
 from streamflow_offline.ingest.schema import column_definitions, lock_ingest
 from streamflow_offline.tables import TABLES, USERS, Table
+
+_BLOCK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,10 +45,7 @@ class MonthReport:
 def load_month(
     connection: psycopg.Connection, month: CheckedMonth, *, on_progress: Callable[[str], None]
 ) -> MonthReport:
-    """Make PostgreSQL have what the month's files have, all of it or nothing.
-
-    Raises JobError when a file is no longer what was checked, and psycopg.Error.
-    """
+    """Make PostgreSQL have the rows of the month, all of them or none. Raises psycopg.Error."""
     name = month.folder.path.name
     with connection.transaction():
         if not lock_ingest(connection, wait=False):
@@ -71,26 +69,17 @@ def load_month(
 
 
 def _copy(connection: psycopg.Connection, table: Table, month: CheckedMonth) -> int:
-    path = month.folder.path / f"{table.name}.csv"
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise JobError(f"{path} can't be read any more: {error.strerror}; restore it and ingest again") from error
-    if digest(data) != month.digests[table.name]:
-        raise JobError(f"{path} has changed since it was checked; ingest again once nothing writes to it")
     target = incoming(table)
     connection.execute(
         sql.SQL("CREATE TEMPORARY TABLE {} ({}) ON COMMIT DROP").format(
             target, sql.SQL(", ").join(column_definitions(table.csv_columns))
         )
     )
-    # FORCE_NULL: the checks take an empty field for NULL whether it is quoted or not.
-    statement = sql.SQL("COPY {} FROM STDIN (FORMAT csv, HEADER, NULL '', FORCE_NULL ({}), ENCODING 'UTF8')").format(
-        target, sql.SQL(", ").join(sql.Identifier(column.name) for column in table.csv_columns)
-    )
+    statement = sql.SQL("COPY {} FROM STDIN (FORMAT csv, NULL '', ENCODING 'UTF8')").format(target)
     cursor = connection.cursor()
-    with cursor.copy(statement) as copy:
-        copy.write(data)
+    with month.rows[table.name].open("rb") as rows, cursor.copy(statement) as copy:
+        while block := rows.read(_BLOCK_BYTES):
+            copy.write(block)
     _analyze(connection, target)
     return cursor.rowcount
 

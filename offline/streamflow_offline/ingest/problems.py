@@ -1,34 +1,40 @@
-"""What is wrong with a file, and how it is told."""
+"""What is wrong with a file, and the text that says so."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
 MAX_LINES = 5
-"""How many lines a problem names."""
+"""How many lines the text of a problem names."""
 
 MAX_PROBLEMS = 5
-"""How many problems of a file are told."""
+"""How many problems of a file are reported."""
 
 _MAX_VALUE_LENGTH = 60
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class Problem:
-    """One thing that is wrong, on however many rows."""
+    """One thing that is wrong, on any number of rows."""
 
     text: str
     """The first bad value, what is wrong with it, and what was expected."""
 
     column: str | None = None
-    """The column that it is in; None for what concerns a row or the file."""
+    """The column of the bad values; None for what concerns a row or the file."""
 
-    lines: tuple[int, ...] = ()
+    lines: list[int] = field(default_factory=list)
     """The first lines with the problem, the header being line 1; none for what concerns the whole file."""
 
     rows: int = 0
     """How many rows have the problem; 0 for what concerns the whole file."""
+
+    def add(self, lines: Iterable[int], *, rows: int = 1) -> "Problem":
+        """Count rows that have the problem; only the first few of their lines are read."""
+        self.lines += map(int, islice(lines, MAX_LINES - len(self.lines)))
+        self.rows += rows
+        return self
 
     def __str__(self) -> str:
         if not self.lines:
@@ -44,25 +50,20 @@ class Problem:
 
 
 class BadFileError(Exception):
-    """A file that can't be loaded, with its problems."""
+    """The file can't be loaded because of one problem."""
 
-    def __init__(self, problems: Iterable[Problem]) -> None:
-        self.problems = tuple(problems)
-        super().__init__("; ".join(map(str, self.problems)))
-
-
-def problem_on(lines: Iterable[int], text: str, *, rows: int) -> Problem:
-    """Return the problem of `rows` rows; no more of their line numbers are consumed than are told."""
-    return Problem(text=text, lines=tuple(map(int, islice(lines, MAX_LINES))), rows=rows)
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+        super().__init__(str(problem))
 
 
 def shown(value: str) -> str:
-    """Return a value as a message shows it: quoted, on one line, cut when it is long."""
+    """Return a value for a message: quoted, on one line, cut when it is long."""
     return repr(value) if len(value) <= _MAX_VALUE_LENGTH else f"{value[:_MAX_VALUE_LENGTH]!r}…"
 
 
-def told(path: Path, problems: tuple[Problem, ...]) -> str:
-    """Return a file's problems as lines of text, the first few of them in full."""
+def described(path: Path, problems: Sequence[Problem]) -> str:
+    """Return the problems of a file as lines of text: the first few in full, and how many more there are."""
     left_out = len(problems) - MAX_PROBLEMS
     more = [f"  and {left_out} more kinds of problem" if left_out > 1 else "  and 1 more kind of problem"]
     return "\n".join([f"{path}", *(f"  {problem}" for problem in problems[:MAX_PROBLEMS]), *more[: max(0, left_out)]])
