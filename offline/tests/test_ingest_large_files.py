@@ -24,7 +24,7 @@ BAD = {
     "no user": (
         "9999-ZZZZZ,True",
         "9998-ZZZZZ,True",
-        f"'9999-ZZZZZ' is not in users.csv; expected a user of that file ({ROWS + 2:,} rows: lines 2, 3, 4, 5, 6, …)",
+        f"'9999-ZZZZZ' is not in users.csv; expected a user of that file ({ROWS + 1:,} rows: lines 2, 3, 5, 6, 7, …)",
     ),
     "user who is there twice": (
         "9999-ZZZZZ,True",

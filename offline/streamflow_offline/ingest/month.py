@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
 
 import polars as pl
 from streamflow_repo import JOIN_KEY
@@ -77,21 +76,21 @@ def _bad_files(month: CheckedMonth, *, on_progress: Callable[[str], None]) -> It
 def _checked(path: Path, table: Table, *, users: pl.Series | None, spool: Path) -> tuple[pl.Series, int, list[Problem]]:
     """Return the user ids of a file, how many rows it has, and what is wrong with their values."""
     check, count = TableCheck(table, users=users), 0
-    with path.open("rb") as file, spool.open("w", encoding="utf-8", newline="") as kept:
+    with path.open("rb") as file:
         for rows in read_csv(file, columns=(JOIN_KEY, *(column.name for column in table.csv_columns))):
             check.add(rows)
             count += rows.height
-            _keep(rows.drop(LINE).write_csv(include_header=False), kept)
+            _keep(rows.drop(LINE).write_csv(include_header=False), spool)
     ids, problems = check.finish()
     return ids, count, problems
 
 
-def _keep(text: str, file: TextIO) -> None:
+def _keep(text: str, spool: Path) -> None:
     try:
-        file.write(text)
-        file.flush()
+        with spool.open("a", encoding="utf-8", newline="") as file:
+            file.write(text)
     except OSError as error:
         raise JobError(
-            f"nothing was loaded: checked rows can't be kept in {Path(file.name).parent}: {error.strerror}; "
+            f"nothing was loaded: checked rows can't be kept in {spool.parent}: {error.strerror}; "
             "make room there, or name another folder with TMPDIR"
         ) from error
