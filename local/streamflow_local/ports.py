@@ -25,7 +25,7 @@ def free_port() -> int:
 
 def free_ports(count: int) -> list[int]:
     """Return consecutive loopback ports, each reserved as by `free_port`."""
-    return _reservations().take(count)
+    return _reservations().take(count) if count else []
 
 
 def free_ports_in_a_row(count: int) -> int:

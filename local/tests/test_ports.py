@@ -20,6 +20,10 @@ def test_no_port_is_given_twice() -> None:
     assert len(set(taken)) == len(taken)
 
 
+def test_no_ports_are_given_to_what_needs_none() -> None:
+    assert ports.free_ports(0) == []
+
+
 def test_a_port_that_something_listens_on_is_not_given() -> None:
     following = ports.free_port() + 1
     with socket.create_server(("127.0.0.1", following)):

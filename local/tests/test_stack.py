@@ -1,4 +1,4 @@
-"""The whole stack as `make up` starts it, on real months, with values followed from CSV file to reply."""
+"""The whole stack as `make up` starts it; answers are compared with the values in the CSV files."""
 
 import csv
 import fcntl
@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
@@ -34,7 +33,7 @@ _BOOLS = {"True": True, "False": False}
 
 
 def _csv_values(month: MonthFolder) -> dict[str, dict[str, str]]:
-    """All of a month's features as the files have them, by user and feature."""
+    """Return all features in the files of a month, by user and feature."""
     users: dict[str, dict[str, str]] = {}
     for name in ("subscriptions", "usage_agg_30d", "payments_agg_90d", "support_agg_90d"):
         with (month.path / f"{name}.csv").open(encoding="utf-8", newline="") as file:
@@ -44,7 +43,7 @@ def _csv_values(month: MonthFolder) -> dict[str, dict[str, str]]:
 
 
 def _as_served(text: str, value: Value) -> Value:
-    """What a CSV field is as a feature; its type is the served value's, whose dtype the contract fixes."""
+    """Return a CSV field as a feature, with the type of the served value, which the contract defines."""
     if not text:
         return None
     if isinstance(value, bool):
@@ -102,7 +101,7 @@ def test_a_user_that_does_not_exist_is_not_found_throughout(stack: Stack) -> Non
 
 @pytest.fixture(params=["everyone's user", "without internet", "nobody"])
 def user_id(request: pytest.FixtureRequest, stack: Stack) -> str:
-    """A user with all features, one whose streaming flags are null, and an id that does not exist."""
+    """A user with all features, a user whose streaming flags are null, and an id that does not exist."""
     if request.param == "without internet":
         return next(user for user, texts in _csv_values(stack.newest).items() if texts["net_service"] == "No")
     return CANARY if request.param == "everyone's user" else "0000-AAAAA"
@@ -166,6 +165,7 @@ def test_status_shows_each_process_with_pid_port_and_health(stack: Stack) -> Non
 
 def test_a_killed_feature_server_is_replaced_and_leaves_nothing_behind(stack: Stack) -> None:
     master = stack.pids()["feature-server-1"]
+    assert master
     workers = psutil.Process(master).children()
     assert workers
     os.kill(master, signal.SIGKILL)
@@ -173,9 +173,7 @@ def test_a_killed_feature_server_is_replaced_and_leaves_nothing_behind(stack: St
     assert (len(gone), alive) == (len(workers), [])
     # The other replica answers meanwhile.
     assert stack.ask(CANARY).user_known
-    deadline = time.monotonic() + 60
-    while stack.local("status").returncode:
-        assert time.monotonic() < deadline
+    stack.wait_until_healthy()
     assert stack.pids()["feature-server-1"] != master
 
 
@@ -215,7 +213,7 @@ def test_feast_itself_runs_with_the_written_environment(stack: Stack) -> None:
 
 @pytest.fixture
 def correction(stack: Stack, tmp_path: Path) -> Iterator[Callable[[str, Callable[[list[str]], list[str]]], None]]:
-    """Loads the newest month with one file edited line by line; the original is loaded again afterwards."""
+    """Loads the newest month with one edited file; the original is loaded again after the test."""
 
     def load(table: str, edit: Callable[[list[str]], list[str]]) -> None:
         month = shutil.copytree(stack.newest.path, tmp_path / stack.newest.path.name)
@@ -325,7 +323,7 @@ def test_data_survive_down_and_the_next_up(stack: Stack) -> None:
     down = stack.local("down")
     assert down.returncode == 0
     assert "stopped" in down.stdout
-    assert not json.loads(stack.local("status", "--json").stdout)["running"]
+    assert not stack.status().running
     assert all(not ports.in_use(port) for port in stack.config.ports().values())
     result = stack.local("up")
     assert result.returncode == 0, result.stdout + result.stderr

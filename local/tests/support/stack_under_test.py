@@ -1,4 +1,4 @@
-"""A stack of the tests' own, run as a user runs it."""
+"""A stack for tests, run as a user runs it."""
 
 import json
 import os
@@ -13,17 +13,20 @@ from streamflow_features import FeatureClient, UserFeatures
 from streamflow_local import ports
 from streamflow_local.config import StackConfig
 from streamflow_local.layout import Layout
+from streamflow_local.status import StackStatus, status
+from streamflow_local.waiting import wait_until
 from streamflow_offline.months import MonthFolder, find_months
 
 BIN = Path(sys.executable).parent
 CHECKOUT = Path(__file__).resolve().parents[3]
 CANARY = "3413-BMNZE"
 UP_TIMEOUT_S = 240
+_HEALTHY_TIMEOUT_S = 60
 
 
 @dataclass(frozen=True)
 class Stack:
-    """A stack of the tests' own: its state, its ports, its months."""
+    """A stack for tests: its environment, and the months that it loads."""
 
     environment: dict[str, str]
     months: Path
@@ -73,10 +76,26 @@ class Stack:
         with FeatureClient(self.gateway, timeout_s=10) as client:
             return client.get_user_features(user_id)
 
-    def pids(self) -> dict[str, int]:
-        """Each process's pid, by name."""
-        found = json.loads(self.local("status", "--json").stdout)
-        return {process["name"]: process["pid"] for process in found["processes"]}
+    def status(self) -> StackStatus:
+        """Return what `local status` prints."""
+        return status(self.layout)
+
+    def pids(self) -> dict[str, int | None]:
+        """Return the pid of each process."""
+        return {process.name: process.pid for process in self.status().processes}
+
+    def wait_until_healthy(self) -> None:
+        """Return once all processes are healthy; raise TimeoutError."""
+        wait_until(
+            self._require_health,
+            failing=AssertionError,
+            timeout_s=_HEALTHY_TIMEOUT_S,
+            complaint=lambda: "not all processes are healthy",
+        )
+
+    def _require_health(self) -> None:
+        found = self.status()
+        assert found.healthy, found
 
     def http(self, path: str) -> Any:
         url = f"http://127.0.0.1:{self.config.gateway_http_port}{path}"
