@@ -1,4 +1,4 @@
-# Everything runs from a bare clone with python3 >= 3.11, pip and make. uv is installed from PyPI into .local/.
+# A bare clone needs python3 >= 3.11, pip and make. The Makefile installs uv from PyPI into .local/.
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
@@ -7,7 +7,7 @@ UV_VERSION := 0.13.9
 CODEGEN_GRPCIO_TOOLS_VERSION := 1.76.0
 CODEGEN_MYPY_PROTOBUF_VERSION := 5.1.0
 
-# PYTHON=3.13 or a path: another Python than python3, in an environment of its own.
+# PYTHON=3.13, or a path, uses another Python than python3, in a separate environment.
 PYTHON :=
 VENV := $(if $(PYTHON),.local/venv-$(notdir $(PYTHON)),.venv)
 export UV_PYTHON_DOWNLOADS := never
@@ -38,7 +38,7 @@ up: install ## Start the whole stack; DATA=DIR loads month folders of your own
 	@$(RUN) local up $(if $(DATA),--data "$(DATA)")
 
 .PHONY: down
-down: install ## Stop the stack; its data stay
+down: install ## Stop the stack and keep its data
 	@$(RUN) local down
 
 .PHONY: status
@@ -56,9 +56,9 @@ audit: install ## Compare what the gateway serves with what training reads; ARGS
 	@. $${STREAMFLOW_STATE:-.local}/env && $(RUN) offline audit-skew $(ARGS)
 
 .PHONY: secrets
-secrets: ## Write random passwords for docker-compose.yml into .local/secrets, where there are none
+secrets: ## Write missing passwords for docker-compose.yml into .local/secrets
 	@install -d -m 700 .local/secrets
-	@# The folder keeps others out; the containers' users are others, and are given the files alone.
+	@# Only the owner can open the folder. The containers mount the files and read them as other users.
 	@for name in postgres_password redis_password; do \
 		test -s .local/secrets/$$name || python3 -c 'import secrets; print(secrets.token_urlsafe(24))' >.local/secrets/$$name; \
 		chmod 444 .local/secrets/$$name; \
@@ -80,12 +80,12 @@ bench: install ## Measure the gateway beside Feast's own servers; ARGS=--quick f
 	@$(RUN) bench --out $${STREAMFLOW_STATE:-.local}/bench $(ARGS)
 
 .PHONY: load
-load: install ## Put load on the running stack with locust; ARGS="--scenario spike --rate 500" and other options
+load: install ## Load the running stack with locust; ARGS="--scenario spike --rate 500" and other options
 	@env=$${STREAMFLOW_STATE:-.local}/env; test -f $$env || { echo "no stack has run here; start one with make up"; exit 1; }
 	@. $${STREAMFLOW_STATE:-.local}/env && $(RUN) load $(ARGS)
 
 .PHONY: drill
-drill: install ## Do faults to a stack of their own under load, and check what calls are told
+drill: install ## Inject faults into a stack of its own under load, and check what calls get
 	@$(RUN) drill $(ARGS)
 
 .PHONY: soak
@@ -108,7 +108,7 @@ lint: install ## Format, lint, import contracts, protos, generated code, contrac
 	@$(MAKE) --no-print-directory generated-check
 
 .PHONY: fix
-fix: install ## Format, and mend what lint can mend
+fix: install ## Format, and fix what lint can fix
 	@$(RUN) ruff format --quiet
 	@$(RUN) ruff check --fix --quiet || true
 	@$(RUN) buf format --write protos
@@ -117,8 +117,8 @@ fix: install ## Format, and mend what lint can mend
 contract: install ## Write feature_repo/contract.json from the definitions
 	@$(RUN) python -m streamflow_repo.contract
 
-# An isolated environment with an old generator: stubs refuse runtimes older than the one that made them, and a client
-# has to import under grpcio 1.76 and protobuf 6.31 too.
+# An isolated environment with an old generator. Generated code rejects runtimes older than its generator, and clients
+# also use grpcio 1.76 and protobuf 6.31.
 GENERATE = $(UV) run --quiet --isolated --no-project \
 	--with grpcio-tools==$(CODEGEN_GRPCIO_TOOLS_VERSION) --with mypy-protobuf==$(CODEGEN_MYPY_PROTOBUF_VERSION) \
 	python -m grpc_tools.protoc -I protos
@@ -137,5 +137,5 @@ generated-check: $(UV)
 	@rm -rf .local/gen && mkdir -p .local/gen
 	$(call generate_into,.local/gen)
 	@diff -r -x __pycache__ -x __init__.py -x py.typed .local/gen protos/gen \
-		|| { echo "protos/gen differs from the protos; write it anew with make generate"; exit 1; }
+		|| { echo "protos/gen differs from the protos; write it again with make generate"; exit 1; }
 	@rm -rf .local/gen
