@@ -14,7 +14,7 @@ from feature_gateway.contract.model import FeatureSet
 from feature_gateway.dtypes import DTYPES
 from feature_gateway.errors import GatewayError
 from feature_gateway.lookup.freshness import StalenessPolicy
-from feature_gateway.lookup.lookup import Query, Selection, UserFailure, UserFeatures
+from feature_gateway.lookup.query import Query, Selection, UserFailure, UserFeatures
 from feature_gateway.values import FeatureStatus
 
 AnyRequest = user_feature_service_pb2.GetUserFeaturesRequest | user_feature_service_pb2.BatchGetUserFeaturesRequest

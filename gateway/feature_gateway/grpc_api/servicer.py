@@ -15,7 +15,8 @@ from feature_gateway.grpc_api.messages import (
     query_of,
 )
 from feature_gateway.grpc_api.streaming import answer_all
-from feature_gateway.lookup.lookup import Lookup, UserFeatures
+from feature_gateway.lookup.lookup import Lookup
+from feature_gateway.lookup.query import UserFeatures
 from feature_gateway.observer import Observer
 
 if TYPE_CHECKING:

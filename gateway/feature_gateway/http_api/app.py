@@ -15,7 +15,8 @@ from streamflow.features.v1.error_reason_pb2 import ErrorReason
 from feature_gateway.dtypes import DTYPES, rfc3339
 from feature_gateway.errors import ERROR_DOMAIN, HTTP_STATUSES, GatewayError, as_gateway_error
 from feature_gateway.http_api.parameters import features_request
-from feature_gateway.lookup.lookup import Lookup, UserFeatures
+from feature_gateway.lookup.lookup import Lookup
+from feature_gateway.lookup.query import UserFeatures
 from feature_gateway.metrics import CONTENT_TYPE, Metrics
 from feature_gateway.readiness.readiness import Readiness
 

@@ -9,7 +9,7 @@ from streamflow.features.v1.error_reason_pb2 import ErrorReason
 
 from feature_gateway.errors import GatewayError
 from feature_gateway.lookup.freshness import StalenessPolicy
-from feature_gateway.lookup.lookup import Query, Selection
+from feature_gateway.lookup.query import Query, Selection
 
 _FEATURE = "feature"
 _FEATURE_SERVICE = "feature_service"

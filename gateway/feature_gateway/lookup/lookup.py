@@ -3,68 +3,19 @@
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from streamflow.features.v1.error_reason_pb2 import ErrorReason
 
 from feature_gateway.contract.model import Contract, FeatureSet
 from feature_gateway.contract.reload import ContractHolder
 from feature_gateway.errors import DeadlineExceededError, FeaturesTooOldError, GatewayError, RejectedUpstreamError
-from feature_gateway.lookup.freshness import StalenessPolicy, judged
+from feature_gateway.lookup.freshness import judged
+from feature_gateway.lookup.query import Query, UserFailure, UserFeatures
 from feature_gateway.observer import Observer
 from feature_gateway.reads import Served, UserReader
-from feature_gateway.values import UserRow
 
 _USER_ID_FIELD = "user_id"
 _USER_IDS_FIELD = "user_ids"
-
-
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """The features that a request asks for; neither set means the default feature service."""
-
-    feature_service: str | None = None
-    references: Sequence[str] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Query:
-    """What is asked about a user, or about several."""
-
-    selection: Selection = Selection()
-
-    contract_hash: str = ""
-    """The contract that the caller was built for; empty for any."""
-
-    max_age_s: float | None = None
-    """In place of the views' own maximum ages; None for those."""
-
-    staleness_policy: StalenessPolicy = StalenessPolicy.FLAG
-
-    authorization: str = ""
-    """The caller's Authorization header; empty for none."""
-
-
-@dataclass(frozen=True, slots=True)
-class UserFeatures:
-    """One user's features, what they follow and how they were served."""
-
-    user_id: str
-    feature_set: FeatureSet
-    row: UserRow
-    contract_hash: str
-    served: Served
-
-    gateway_s: float
-    """From the query until the features were ready."""
-
-
-@dataclass(frozen=True, slots=True)
-class UserFailure:
-    """Why a batch has no features of one of its users."""
-
-    user_id: str
-    error: GatewayError
 
 
 class Lookup:
