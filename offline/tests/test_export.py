@@ -90,7 +90,7 @@ def test_an_export_that_fails_leaves_the_earlier_one(months_url: str, tmp_path: 
 def test_what_is_no_export_is_left_alone(months_url: str, tmp_path: Path, name: str) -> None:
     (tmp_path / "of_mine").mkdir()
     (tmp_path / "a_file").touch()
-    with pytest.raises(JobError, match=r"is there already and no export; name another folder, or remove it"):
+    with pytest.raises(JobError, match=r"is there already and is not an export; name another folder, or remove it"):
         export_snapshots(str(tmp_path / name), postgres_url=months_url)
 
 

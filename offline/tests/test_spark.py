@@ -31,7 +31,7 @@ from streamflow_offline.feast_store import open_store
 from streamflow_offline.generate import generate_months
 from streamflow_offline.ingest import ingest
 from streamflow_offline.training_set.chunks import Chunk
-from streamflow_offline.training_set.spark.reader import SparkReader
+from streamflow_offline.training_set.spark_reader import SparkReader
 from streamflow_repo.contract import repo_contract
 from streamflow_repo.definitions.entities import user
 from training_sets import UNUSED_REDIS_URL, apply_objects, build, execute, file_bytes, read_rows

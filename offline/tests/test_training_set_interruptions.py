@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +21,15 @@ from streamflow_offline.cli import app
 from streamflow_offline.errors import JobError
 from streamflow_offline.generate import generate_months
 from streamflow_offline.ingest import ingest
-from streamflow_offline.training_set import durable
-from streamflow_offline.training_set.files import CsvWriter, ParquetWriter
-from streamflow_offline.training_set.reading import PostgresReader
+from streamflow_offline.training_set import files
+from streamflow_offline.training_set.postgres_reader import PostgresReader
+from streamflow_offline.training_set.working_dir import WorkingDir
 from training_sets import UNUSED_REDIS_URL, build, execute, file_bytes, query, read_rows
 from typer.testing import CliRunner
 
 OFFLINE = Path(sys.executable).with_name("offline")
 # So many chunks of two rows that a job is still at work when it is seen to be.
-USERS = 200
+USERS = 100
 ROWS = 2 * USERS
 TIMEOUT_S = 60
 
@@ -60,21 +61,22 @@ def unchanged_signals() -> Iterator[None]:
 
 
 class Fault:
-    """A writer that fails, from a given chunk on, until it is mended."""
+    """A disk that fails in the middle of a part file, from a given part on, until it is mended."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._monkeypatch = monkeypatch
 
-    def fail(self, error: BaseException, *, from_chunk: int, writer: Any = ParquetWriter) -> None:
-        write = writer.write
+    def fail(self, error: BaseException, *, from_chunk: int) -> None:
+        """Fail with chunks whose rows are one part each."""
+        write, parts = files.write_durably, count()
 
-        def write_or_fail(self: Any, chunk: Any, table: Any) -> Any:
-            segments = write(self, chunk, table)
-            if chunk.number >= from_chunk:
+        def write_or_fail(path: Path, data: memoryview) -> None:
+            if next(parts) >= from_chunk:
+                path.with_name(f".{path.name}.new").write_bytes(data[: len(data) // 2])
                 raise error
-            return segments
+            write(path, data)
 
-        self._monkeypatch.setattr(writer, "write", write_or_fail)
+        self._monkeypatch.setattr(files, "write_durably", write_or_fail)
 
     def mend(self) -> None:
         self._monkeypatch.undo()
@@ -98,17 +100,13 @@ def started(url: str, out: Path, *options: str) -> subprocess.Popen[str]:
 
 def wait_for_chunks(process: subprocess.Popen[str], out: Path) -> None:
     """Return once a running command has finished a few chunks."""
-    state = out.parent / f".{out.name}.partial/state.jsonl"
-
-    def some() -> None:
-        assert process.poll() is None, process.communicate()
-        assert state.read_text(encoding="utf-8").count("\n") > 3
+    dataset = out.parent / f".{out.name}.partial/dataset"
 
     def attempt() -> None:
-        try:
-            some()
-        except (AssertionError, FileNotFoundError) as error:
-            raise LookupError(error) from error
+        if process.poll() is not None:
+            raise LookupError(process.communicate())
+        if len(list(dataset.rglob("part-*.parquet"))) < 3:
+            raise LookupError("fewer than three parts")
 
     wait_until(attempt, failing=LookupError, timeout_s=TIMEOUT_S, complaint=lambda: "no chunk was finished")
 
@@ -174,17 +172,15 @@ def test_a_job_told_to_stop_says_what_is_kept_and_the_same_command_goes_on(url: 
     assert whole.manifest["content_hash"] in printed
 
 
-@pytest.mark.parametrize(("name", "writer"), [("out", ParquetWriter), ("out.csv", CsvWriter)])
-def test_a_full_disk_leaves_nothing_and_the_next_job_goes_on(
-    url: str, tmp_path: Path, fault: Fault, name: str, writer: Any
-) -> None:
-    fault.fail(OSError(errno.ENOSPC, "No space left on device"), from_chunk=2, writer=writer)
+@pytest.mark.parametrize("name", ["out", "out.csv"])
+def test_a_full_disk_leaves_nothing_and_the_next_job_goes_on(url: str, tmp_path: Path, fault: Fault, name: str) -> None:
+    fault.fail(OSError(errno.ENOSPC, "No space left on device"), from_chunk=2)
     with pytest.raises(JobError, match=r"can't be written: No space left on device; .* 100 finished rows are kept in"):
         build(url, tmp_path / name, chunk_rows=50)
     assert [path.name for path in tmp_path.iterdir()] == [f".{name}.partial"]
     fault.mend()
 
-    # What the chunk that failed had written is written anew.
+    # What the chunk that failed had written is written again.
     resumed = build(url, tmp_path / name, chunk_rows=50)
 
     assert resumed.resumed_rows == 100
@@ -238,7 +234,7 @@ def test_a_lost_connection_is_told_and_the_next_job_goes_on(
     ],
     ids=["a row updated", "a row deleted", "a row inserted", "rows replaced"],
 )
-def test_changed_data_start_anew(url: str, tmp_path: Path, fault: Fault, changes: list[str]) -> None:
+def test_changed_data_start_again(url: str, tmp_path: Path, fault: Fault, changes: list[str]) -> None:
     fault.fail(KeyboardInterrupt(), from_chunk=2)
     with pytest.raises(JobError, match="interrupted"):
         build(url, tmp_path / "out", chunk_rows=50)
@@ -251,7 +247,7 @@ def test_changed_data_start_anew(url: str, tmp_path: Path, fault: Fault, changes
 
 
 @pytest.mark.parametrize("request_", [{"chunk_rows": 60}, {"service": "engagement_v1", "chunk_rows": 50}])
-def test_a_changed_request_starts_anew(url: str, tmp_path: Path, fault: Fault, request_: dict[str, Any]) -> None:
+def test_a_changed_request_starts_again(url: str, tmp_path: Path, fault: Fault, request_: dict[str, Any]) -> None:
     fault.fail(KeyboardInterrupt(), from_chunk=2)
     with pytest.raises(JobError, match="interrupted"):
         build(url, tmp_path / "out", chunk_rows=50)
@@ -267,10 +263,7 @@ def test_chunks_that_were_damaged_since_are_built_again(url: str, tmp_path: Path
     with pytest.raises(JobError, match="interrupted"):
         build(url, tmp_path / "out", chunk_rows=50)
     fault.mend()
-    partial = tmp_path / ".out.partial"
-    (partial / "dataset/as_of=2024-01-31/part-00001.parquet").write_bytes(b"PAR1")
-    with (partial / "state.jsonl").open("a", encoding="utf-8") as state:
-        state.write('{"segments": [{"pa')
+    (tmp_path / ".out.partial/dataset/as_of=2024-01-31/part-00001.parquet").write_bytes(b"PAR1")
 
     assert build(url, tmp_path / "out", chunk_rows=50).resumed_rows == 50
     build(url, tmp_path / "whole", chunk_rows=50)
@@ -280,7 +273,7 @@ def test_chunks_that_were_damaged_since_are_built_again(url: str, tmp_path: Path
 def test_a_job_that_failed_between_its_last_chunk_and_its_name_only_has_to_be_named(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("streamflow_offline.training_set.target.move_into_place", _no_space)
+    monkeypatch.setattr(WorkingDir, "put_in_place", _no_space)
     with pytest.raises(JobError, match=f"{ROWS} finished rows are kept"):
         build(url, tmp_path / "out", chunk_rows=50)
     monkeypatch.undo()
@@ -302,12 +295,7 @@ def test_one_job_at_a_time_writes_a_target(url: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["out", "out.csv"])
-@pytest.mark.parametrize("system", ["can exchange names", "cannot"])
-def test_overwriting_puts_the_new_one_in_the_place_of_the_old(
-    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, system: str
-) -> None:
-    if system == "cannot":
-        monkeypatch.setattr(durable, "_renameat2", lambda *_: False)
+def test_overwriting_puts_the_new_one_in_the_place_of_the_old(url: str, tmp_path: Path, name: str) -> None:
     build(url, tmp_path / name, service="engagement_v1")
     build(url, tmp_path / name, overwrite=True)
 
@@ -319,6 +307,130 @@ def test_overwriting_puts_the_new_one_in_the_place_of_the_old(
         assert (tmp_path / name).read_bytes() == (tmp_path / f"whole{name}").read_bytes()
         manifest = json.loads((tmp_path / "out.manifest.json").read_text(encoding="utf-8"))
         assert manifest["content_hash"] == whole.manifest["content_hash"]
+
+
+class Killed(BaseException):
+    """What ends a process in the middle of a step, so that none of its own repairs run."""
+
+
+@pytest.mark.parametrize("overwrite", [True, False])
+def test_a_training_set_that_a_killed_job_had_moved_aside_is_put_back_by_the_next_job(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, overwrite: bool
+) -> None:
+    out = tmp_path / "out"
+    build(url, out, service="engagement_v1")
+    old = file_bytes(out)
+    rename, renamed = Path.rename, list[Path]()
+
+    def rename_once(self: Path, target: Path) -> Path:
+        if renamed:
+            raise Killed
+        renamed.append(target)
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", rename_once)
+    with pytest.raises(Killed):
+        build(url, out, overwrite=True, chunk_rows=50)
+    monkeypatch.undo()
+    assert not out.exists()
+    lines: list[str] = []
+
+    said = f"an earlier job was stopped while it replaced {out}; {out} is there again as it was"
+    if overwrite:
+        assert build(url, out, overwrite=True, chunk_rows=50, on_progress=lines.append).resumed_rows == ROWS
+        build(url, tmp_path / "whole", chunk_rows=50)
+        assert file_bytes(out) == file_bytes(tmp_path / "whole")
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "whole"]
+    else:
+        with pytest.raises(JobError, match="out is there already"):
+            build(url, out, on_progress=lines.append)
+        assert file_bytes(out) == old
+    assert lines[0] == said
+
+
+def test_a_job_killed_after_it_replaced_a_training_set_leaves_the_new_one(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    build(url, out, service="engagement_v1")
+    rename = Path.rename
+
+    def rename_into_place(self: Path, target: Path) -> Path:
+        if target.name == "removed":
+            raise Killed
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", rename_into_place)
+    with pytest.raises(Killed):
+        build(url, out, overwrite=True)
+    monkeypatch.undo()
+    new = file_bytes(out)
+
+    with pytest.raises(JobError, match="out is there already"):
+        build(url, out)
+    build(url, tmp_path / "whole")
+    assert new == file_bytes(out) == file_bytes(tmp_path / "whole")
+    assert build(url, out, overwrite=True).resumed_rows == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "whole"]
+
+
+def test_a_training_set_is_put_back_when_the_new_one_cannot_be_renamed(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    build(url, out, service="engagement_v1")
+    old, rename = file_bytes(out), Path.rename
+
+    def rename_or_fail(self: Path, target: Path) -> Path:
+        if self.name == "dataset":
+            raise OSError(errno.EIO, "Input/output error", str(target))
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", rename_or_fail)
+    with pytest.raises(
+        JobError, match=r"out can't be written: Input/output error .*out is as it was, and 200 finished"
+    ):
+        build(url, out, overwrite=True)
+    assert file_bytes(out) == old
+
+
+@pytest.mark.parametrize("name", ["out", "out.csv"])
+def test_a_job_stopped_at_any_sync_to_disk_is_continued_to_the_same_bytes(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    def data(target: Path) -> Any:
+        return file_bytes(target) if target.is_dir() else target.read_bytes()
+
+    entities = tmp_path / "asked.csv"
+    entities.write_text("user_id,as_of\nx,2024-01-31\ny,2024-01-31\nz,2024-02-29\n", encoding="utf-8")
+    options: dict[str, Any] = {"entities": entities, "chunk_rows": 1}
+    build(url, tmp_path / f"whole{name}", **options)
+    fsync, synced = os.fsync, count()
+
+    def stopped_at(step: int) -> None:
+        def fsync_or_stop(handle: int) -> None:
+            if next(synced) == step:
+                raise KeyboardInterrupt
+            fsync(handle)
+
+        monkeypatch.setattr(os, "fsync", fsync_or_stop)
+
+    steps = 0
+    while True:
+        synced = count()
+        stopped_at(steps)
+        try:
+            build(url, tmp_path / name, **options)
+        except JobError:
+            monkeypatch.undo()
+            assert not (tmp_path / name).exists() or data(tmp_path / name) == data(tmp_path / f"whole{name}")
+            build(url, tmp_path / name, overwrite=True, **options)
+            assert data(tmp_path / name) == data(tmp_path / f"whole{name}")
+        else:
+            break
+        (shutil.rmtree if name == "out" else Path.unlink)(tmp_path / name)
+        steps += 1
+    assert steps > 10
 
 
 def test_a_job_that_fails_leaves_the_training_set_it_was_to_replace(url: str, tmp_path: Path, fault: Fault) -> None:

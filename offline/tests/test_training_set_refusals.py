@@ -74,7 +74,7 @@ def test_a_target_that_is_there_already_is_left_alone(january: str, tmp_path: Pa
     build(january, tmp_path / name)
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
 
-    with pytest.raises(JobError, match="is there already; name another target, or give --overwrite"):
+    with pytest.raises(JobError, match="is there already; name another target, or replace it with --overwrite"):
         build(january, tmp_path / name)
 
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
@@ -83,10 +83,10 @@ def test_a_target_that_is_there_already_is_left_alone(january: str, tmp_path: Pa
 def test_what_is_no_training_set_is_never_overwritten(january: str, tmp_path: Path) -> None:
     (tmp_path / "home").mkdir()
     (tmp_path / "home/thesis.txt").write_text("years of work", encoding="utf-8")
-    with pytest.raises(JobError, match="home is no training set, so --overwrite leaves it alone"):
+    with pytest.raises(JobError, match="home is not a training set, so --overwrite leaves it alone"):
         build(january, tmp_path / "home", overwrite=True)
     (tmp_path / "folder.csv").mkdir()
-    with pytest.raises(JobError, match=r"folder.csv is no file, so --overwrite leaves it alone"):
+    with pytest.raises(JobError, match=r"folder.csv is not a file, so --overwrite leaves it alone"):
         build(january, tmp_path / "folder.csv", overwrite=True)
     (tmp_path / "link").symlink_to(tmp_path / "home")
     with pytest.raises(JobError, match="link is a link; name what it points to"):
@@ -180,8 +180,8 @@ def test_a_source_without_an_index_is_told(own_january: str, tmp_path: Path) -> 
     build(own_january, tmp_path / "out", on_progress=lines.append)
 
     assert lines[0] == (
-        'usage_agg_30d_fv: "usage_agg_30d_snapshots" has no index on (user_id, as_of), so each row reads all of it; '
-        "create one for more than a few thousand rows"
+        'usage_agg_30d_fv: "usage_agg_30d_snapshots" has no index on (user_id, as_of), so each row reads the whole '
+        "table; create an index for more than a few thousand rows"
     )
     assert len(read_rows(tmp_path / "out")) == 3
 

@@ -12,9 +12,10 @@ from pathlib import Path
 from psycopg import sql
 from streamflow_offline.feast_store import connected, open_store
 from streamflow_offline.tables import LABELS, TABLES
-from streamflow_offline.training_set import TrainingSetRequest, build_training_set
-from streamflow_offline.training_set.names import AS_OF, EVENT_TIMESTAMP
-from streamflow_offline.training_set.session import one_state
+from streamflow_offline.training_set import TrainingSetRequest
+from streamflow_offline.training_set.columns import AS_OF, EVENT_TIMESTAMP
+from streamflow_offline.training_set.job import build_training_set
+from streamflow_offline.training_set.postgres import one_state
 from streamflow_repo import JOIN_KEY
 
 from streamflow_loadtests.training_set.data import UNUSED_REDIS_URL

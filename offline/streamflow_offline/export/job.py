@@ -1,6 +1,5 @@
 """The snapshots as Parquet, for Spark to read: a folder for each table, a file for each month."""
 
-import io
 import json
 import os
 import shutil
@@ -11,7 +10,6 @@ from pathlib import Path
 
 import psycopg
 import pyarrow as pa
-import pyarrow.parquet
 from psycopg import sql
 from streamflow_repo import JOIN_KEY
 
@@ -19,11 +17,9 @@ from streamflow_offline.errors import JobError
 from streamflow_offline.feast_store import connected
 from streamflow_offline.ingest.schema import AS_OF, INGESTED_AT
 from streamflow_offline.tables import LABELS, TABLES, ColumnType, Table
-from streamflow_offline.training_set.arrow_types import TIMESTAMP, Column, carried_column
-from streamflow_offline.training_set.copying import copied_rows
-from streamflow_offline.training_set.durable import exchange, move_into_place, sync_dir, write_durably
-from streamflow_offline.training_set.failures import explained
-from streamflow_offline.training_set.session import one_state
+from streamflow_offline.training_set.columns import TIMESTAMP, Column, carried_column
+from streamflow_offline.training_set.files import write_durably, write_parquet
+from streamflow_offline.training_set.postgres import copied_rows, one_state
 from streamflow_offline.training_set.working_dir import working_dir
 
 _MANIFEST = "_export.json"
@@ -35,12 +31,12 @@ _TYPES = {
     ColumnType.NUMERIC: "numeric",
     ColumnType.DOUBLE: "float8",
 }
-"""PostgreSQL's own names of the types."""
+"""PostgreSQL's own name of each type."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ExportedTable:
-    """A snapshot table as it was written."""
+    """A snapshot table that was written."""
 
     name: str
     months: int
@@ -50,55 +46,38 @@ class ExportedTable:
 def export_snapshots(
     out: str, *, postgres_url: str, on_progress: Callable[[str], None] | None = None
 ) -> list[ExportedTable]:
-    """Write the snapshots that feature views read as Parquet into a folder, in place of an earlier export there.
+    """Write the snapshots that feature views read to a folder as Parquet, and replace an earlier export there.
 
-    All of it is one state of the tables, and the folder changes in one step. A month of a table is held in memory.
-    Raises JobError when the folder is something else, and when PostgreSQL or the disk fails.
+    The files are one state of the tables. The new export replaces the earlier one when it is complete. One month of one
+    table is held in memory. Raises JobError when the folder is not an export, and when PostgreSQL or the disk fails.
     """
     target = _target(out)
+    tell = on_progress or (lambda _: None)
     tables = [table for table in TABLES if table.snapshot_name and table is not LABELS]
-    with (
-        working_dir(target) as work,
-        explained(target, work),
-        connected(postgres_url) as connection,
-        one_state(connection, schema="public"),
-    ):
+    with working_dir(target, tell=tell) as work, connected(postgres_url) as connection:
         shutil.rmtree(work.dataset, ignore_errors=True)
         exported = []
-        for table in tables:
-            if on_progress is not None:
-                on_progress(f"writing {table.snapshot_name}")
-            exported.append(_export(connection, table, work.dataset / str(table.snapshot_name)))
+        with one_state(connection, schema="public"):
+            for table in tables:
+                tell(f"writing {table.snapshot_name}")
+                exported.append(_export(connection, table, work.dataset / str(table.snapshot_name)))
         entry = {
             "read_at": datetime.now(UTC).isoformat(),
             "tables": {table.name: {"months": table.months, "rows": table.rows} for table in exported},
         }
-        write_durably(work.dataset / _MANIFEST, json.dumps(entry, indent=2) + "\n")
-        if target.exists():
-            exchange(work.dataset, target)
-        else:
-            move_into_place(work.dataset, target)
+        write_durably(work.dataset / _MANIFEST, f"{json.dumps(entry, indent=2)}\n".encode())
+        work.put_in_place(work.dataset, target)
     return exported
-
-
-def write_parquet(path: Path, rows: pa.Table) -> None:
-    """Write rows to a Parquet file that Spark reads, durably. Raises OSError."""
-    buffer = io.BytesIO()
-    pyarrow.parquet.write_table(rows, buffer, compression="zstd")
-    with path.open("wb") as file:
-        file.write(buffer.getbuffer())
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _target(out: str) -> Path:
     if "://" in out:
-        raise JobError(f"{out} is a URI; export into a folder with --out, and copy that to where Spark reads it")
+        raise JobError(f"{out} is a URI; export into a folder with --out, and copy the folder to where Spark reads it")
     target = Path(out)
     if not target.name:
         raise JobError(f"{target} names no folder; give --out a name")
     if os.path.lexists(target) and not (target / _MANIFEST).is_file():
-        raise JobError(f"{target} is there already and no export; name another folder, or remove it")
+        raise JobError(f"{target} is there already and is not an export; name another folder, or remove it")
     return target
 
 
@@ -108,13 +87,12 @@ def _export(connection: psycopg.Connection, table: Table, folder: Path) -> Expor
     query = sql.SQL("SELECT DISTINCT {} FROM {} ORDER BY 1").format(sql.Identifier(AS_OF), source)
     days: list[date] = [day for (day,) in connection.execute(query).fetchall()]
     rows = 0
-    # Spark takes the columns from a file, so that there is to be one.
+    # Spark reads the columns from a file, so there must be one.
     for day in days or [date.min]:
         of_day = sql.SQL("(SELECT * FROM {} WHERE {} = {})").format(source, sql.Identifier(AS_OF), sql.Literal(day))
         written = copied_rows(connection, of_day, _columns(table), order_by=[JOIN_KEY])
         write_parquet(folder / (f"{day.isoformat()}.parquet" if days else "none.parquet"), written)
         rows += written.num_rows
-    sync_dir(folder)
     return ExportedTable(name=str(table.snapshot_name), months=len(days), rows=rows)
 
 

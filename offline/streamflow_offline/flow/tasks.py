@@ -14,6 +14,7 @@ from streamflow_offline import apply, audit, ingest, materialize, training_set
 from streamflow_offline.errors import JobError
 from streamflow_offline.flow import artifacts
 from streamflow_offline.flow.retries import store_was_away
+from streamflow_offline.training_set import job
 
 RETRY_DELAYS_S = (5.0, 30.0, 120.0)
 """How long a task that found a store away waits before each repetition."""
@@ -71,7 +72,7 @@ def materialize_features(*, incremental: bool) -> None:
 def build_training_set(request: training_set.TrainingSetRequest) -> training_set.TrainingSetReport:
     """Build the training set, and leave its manifest as an artifact."""
     postgres_url, redis_url = urls_from_environment(os.environ)
-    report = training_set.build_training_set(
+    report = job.build_training_set(
         request, postgres_url=postgres_url, redis_url=redis_url, on_progress=get_run_logger().info
     )
     create_markdown_artifact(

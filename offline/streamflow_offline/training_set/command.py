@@ -12,7 +12,6 @@ from streamflow_repo.settings.connections import urls_from_environment
 
 from streamflow_offline.console import out as stdout
 from streamflow_offline.console import tell
-from streamflow_offline.training_set.build import build_training_set
 from streamflow_offline.training_set.request import DEFAULT_CHUNK_ROWS, OutputFormat, TrainingSetRequest
 
 
@@ -37,6 +36,8 @@ def training_set(
     """Build a training set: features as of each row's time, joined to the label of that month."""
     # A container is stopped by SIGTERM. As after Ctrl-C, the job says what it kept.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    from streamflow_offline.training_set.job import build_training_set  # noqa: PLC0415  # importing Feast takes seconds
+
     postgres_url, redis_url = urls_from_environment(os.environ)
     report = build_training_set(
         TrainingSetRequest(

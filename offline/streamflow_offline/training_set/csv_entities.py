@@ -1,4 +1,4 @@
-"""Entity rows from a CSV file of the caller's."""
+"""Entity rows from the caller's CSV file."""
 
 import csv
 import re
@@ -12,13 +12,12 @@ import pyarrow as pa
 from psycopg import sql
 
 from streamflow_offline.errors import JobError
-from streamflow_offline.training_set.arrow_types import Column
-from streamflow_offline.training_set.entities import StagedEntities, order_asked, refuse_taken, time_column
-from streamflow_offline.training_set.names import ASKED_TABLE, ENTITY_ROW, EVENT_TIMESTAMP
+from streamflow_offline.training_set.columns import ENTITY_ROW, EVENT_TIMESTAMP, Column
+from streamflow_offline.training_set.entities import ASKED_TABLE, StagedEntities, order_asked, refuse_taken, time_column
 
 _BEGINS_WITH_DAY = re.compile(r"\d{4}-\d{2}-\d{2}(?:[T ]|$)")
 
-# The first whose pattern all values of a column match is its type.
+# A column has the first type whose pattern matches all of its values.
 _TYPES = (
     (re.compile(r"(?i:true|false)"), pa.bool_()),
     (re.compile(r"-?(?:0|[1-9]\d{0,17})"), pa.int64()),
@@ -29,11 +28,11 @@ _TYPES = (
 def stage_csv(
     connection: psycopg.Connection, path: Path, *, join_key: str, features: frozenset[str], by_day: bool
 ) -> StagedEntities:
-    """Stage the rows of a CSV file, in their order.
+    """Stage the rows of a CSV file in their order.
 
-    A time is ISO 8601, a day or a day and time; without an offset it is in UTC. An empty field is null. A further
-    column is Bool, Int64, Float64 or String, the first of them that fits its every value. Raises JobError for a file
-    that can't be read, columns that are missing or taken, and rows that no training set can have.
+    A time is an ISO 8601 day, or day and time; without an offset it is in UTC. An empty field is null. A further column
+    has the first type of Bool, Int64, Float64 and String that fits all of its values. Raises JobError for a file that
+    can't be read, for columns that are missing or taken, and for rows that a training set can't have.
     """
     where = str(path)
     try:
@@ -96,10 +95,10 @@ def _rows(reader: Iterator[list[str]], *, width: int, where: str) -> Iterator[li
 
 def _moment(text: str, *, where: str, line: int) -> datetime:
     try:
-        # fromisoformat takes 20240131 and weeks too, which a number could be mistaken for.
+        # fromisoformat also accepts 20240131 and weeks, and a number could be mistaken for those.
         moment = datetime.fromisoformat(text) if _BEGINS_WITH_DAY.match(text) else None
         if moment is not None:
             return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     except (ValueError, OverflowError):
         pass
-    raise JobError(f"{where}, line {line:,}: {text!r} is no time; write 2024-01-31, or 2024-01-31T12:00:00+01:00")
+    raise JobError(f"{where}, line {line:,}: {text!r} is not a time; write 2024-01-31, or 2024-01-31T12:00:00+01:00")

@@ -1,14 +1,14 @@
-"""A feature service as the registry has it, and Feast's SQL for its features."""
+"""An applied feature service, read from the registry, and Feast's SQL for its features."""
 
 import json
 import warnings
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import psycopg
-from feast import FeatureStore
+from feast import FeatureService, FeatureStore, FeatureView
 from sqlalchemy.exc import SQLAlchemyError
 from streamflow_repo import CONTRACT_PATH
 from streamflow_repo.contract import ContractError, build_contract
@@ -17,15 +17,12 @@ from streamflow_repo.settings.connections import REGISTRY_SCHEMA
 from streamflow_offline.errors import JobError
 from streamflow_offline.feast_store import open_store
 
-if TYPE_CHECKING:
-    from feast import FeatureService, FeatureView
-
 _NOTHING_APPLIED = "nothing is applied in this database; run `offline apply` first"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Feature:
-    """A feature, as the contract has it."""
+    """A feature of the contract."""
 
     view: str
     name: str
@@ -34,30 +31,30 @@ class Feature:
 
 @dataclass(frozen=True, kw_only=True)
 class Definitions:
-    """A feature service with all that its training set depends on."""
+    """A feature service with everything that its training set depends on."""
 
     store: FeatureStore
-    service: "FeatureService"
+    service: FeatureService
 
-    views: Sequence["FeatureView"]
-    """The service's feature views, by name."""
+    views: Sequence[FeatureView]
+    """The service's feature views, ordered by name."""
 
     features: tuple[Feature, ...]
-    """In the order of the contract."""
+    """The features in the contract's order."""
 
     contract_hash: str
-    """Of the definitions in the registry, which are what Feast reads by."""
+    """The hash of the definitions in the registry, which Feast reads by."""
 
     join_key: str
 
     def point_in_time_sql(self, entity_query: str) -> str:
-        """Return Feast's SQL for the entity query's rows, each once, all columns kept, with the service's features.
+        """Return Feast's SQL for all columns of the entity query's rows, each row once, with the service's features.
 
         Raises JobError when Feast refuses.
         """
         try:
             with warnings.catch_warnings():
-                # Feast reads the registry, and may find what it holds old-fashioned.
+                # Feast reads the registry and may warn that definitions there are deprecated.
                 warnings.simplefilter("ignore")
                 job = self.store.get_historical_features(entity_df=entity_query, features=self.service)
                 return str(job.to_sql())
@@ -67,7 +64,7 @@ class Definitions:
 
 @contextmanager
 def opened(connection: psycopg.Connection, *, postgres_url: str, redis_url: str) -> Iterator[FeatureStore]:
-    """Yield Feast's store. Raises JobError when nothing is applied, and when its registry can't be read."""
+    """Yield Feast's store. Raises JobError when nothing is applied, and when the registry can't be read."""
     if connection.execute("SELECT to_regnamespace(%s) IS NULL", (REGISTRY_SCHEMA,)).fetchone() == (True,):
         raise JobError(_NOTHING_APPLIED)
     try:
@@ -80,7 +77,7 @@ def opened(connection: psycopg.Connection, *, postgres_url: str, redis_url: str)
 
 
 def load_definitions(store: FeatureStore, service: str) -> Definitions:
-    """Return a feature service as it is applied. Raises JobError for one that is not, or that can't be served."""
+    """Return an applied feature service. Raises JobError when it is not applied or can't be served."""
     services = {str(applied.name): applied for applied in store.list_feature_services()}
     if not services:
         raise JobError(_NOTHING_APPLIED)
@@ -101,7 +98,7 @@ def load_definitions(store: FeatureStore, service: str) -> Definitions:
 
 
 def committed_hash() -> str | None:
-    """Return the hash of contract.json; None where there is none."""
+    """Return the hash of contract.json, or None without a contract."""
     try:
         return str(json.loads(CONTRACT_PATH.read_text(encoding="utf-8"))["hash"])
     except (OSError, ValueError, KeyError):
@@ -109,12 +106,12 @@ def committed_hash() -> str | None:
 
 
 def use_offline_store(store: FeatureStore, store_type: str, **settings: Any) -> None:
-    """Let Feast read historical features through another offline store, with its settings; before it has read any."""
+    """Make Feast read historical features through another offline store. Call this before the first read."""
     store.config.offline_config = {**store.config.offline_config, "type": store_type, **settings}
 
 
 def _contract(
-    store: FeatureStore, services: Iterable["FeatureService"], views: Collection["FeatureView"]
+    store: FeatureStore, services: Iterable[FeatureService], views: Collection[FeatureView]
 ) -> dict[str, Any]:
     if not views:
         raise JobError("no feature view is applied in this database; run `offline apply` first")
@@ -123,5 +120,5 @@ def _contract(
         return build_contract(project=store.project, entity=entity, views=views, services=services)
     except ContractError as error:
         raise JobError(
-            f"the applied definitions have no contract: {error}; mend them and run `offline apply`"
+            f"the applied definitions have no contract: {error}; correct them and run `offline apply`"
         ) from error

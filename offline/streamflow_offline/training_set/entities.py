@@ -1,6 +1,6 @@
-"""Entity rows in a temporary table, in the order that the training set will have.
+"""Entity rows in a temporary table, in the order of the training set.
 
-The table belongs to the job's session: it is gone with it, however the job ends.
+The table belongs to the job's session, so PostgreSQL drops it however the job ends.
 """
 
 from dataclasses import dataclass
@@ -11,53 +11,50 @@ import psycopg
 from psycopg import sql
 
 from streamflow_offline.errors import JobError
-from streamflow_offline.training_set.arrow_types import Column
-from streamflow_offline.training_set.names import (
-    AS_OF,
-    ASKED_TABLE,
-    ENTITIES_TABLE,
-    ENTITY_ROW,
-    EVENT_TIMESTAMP,
-    OUTPUT_ROW,
-)
+from streamflow_offline.training_set.columns import AS_OF, ENTITY_ROW, EVENT_TIMESTAMP, OUTPUT_ROW, Column
 
-TIME_COLUMNS = (EVENT_TIMESTAMP, "timestamp", AS_OF)
-"""The names under which the caller's rows may bring their time."""
+ENTITIES_TABLE = "training_set_entities"
+"""The temporary table of entity rows in the order of the training set."""
 
+ASKED_TABLE = "training_set_asked"
+"""The temporary table of the caller's rows in the caller's order."""
+
+# The column names that the time of the caller's rows may have.
+_TIME_COLUMNS = (EVENT_TIMESTAMP, "timestamp", AS_OF)
 _MAX_NAMED = 3
 
 
 @dataclass(frozen=True, kw_only=True)
 class StagedEntities:
-    """Entity rows that stand in `training_set_entities`."""
+    """The entity rows in `training_set_entities`."""
 
     rows: int
 
     days: tuple[tuple[date, int], ...]
-    """How many rows each day has, by the row's time in UTC; from the first day on."""
+    """The days of the rows' times in UTC, in order, each with its number of rows."""
 
     carried: tuple[Column, ...]
-    """What comes with the rows besides key and time: the label, or the caller's further columns."""
+    """The columns besides key and time: the label, or the caller's further columns."""
 
     own_order: bool
-    """Whether they are the caller's, whose places are in `entity_row`."""
+    """Whether the rows are the caller's. Their positions are then in `entity_row`."""
 
     source: dict[str, Any]
-    """Where they came from, as the manifest says it."""
+    """The origin of the rows, as written to the manifest."""
 
     content: str
-    """A value that other rows, or another order, would not have."""
+    """A value that is different for other rows and for another order."""
 
 
 def time_column(names: list[str], *, where: str, join_key: str) -> str:
-    """Return which column has the rows' time. Raises JobError when key or time is missing, or a name is ambiguous."""
+    """Return the name of the time column. Raises JobError when key or time is missing or a name is ambiguous."""
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise JobError(f"{where} has two columns named {twice[0]!r}; give each a name of its own")
-    times = [name for name in TIME_COLUMNS if name in names]
+    times = [name for name in _TIME_COLUMNS if name in names]
     missing = [join_key] if join_key not in names else []
     if not times:
-        missing.append(f"a time ({', '.join(TIME_COLUMNS)})")
+        missing.append(f"a time ({', '.join(_TIME_COLUMNS)})")
     if missing:
         raise JobError(f"{where} lacks {' and '.join(missing)}; it has {', '.join(names) or 'no columns'}")
     if len(times) > 1:
@@ -66,7 +63,7 @@ def time_column(names: list[str], *, where: str, join_key: str) -> str:
 
 
 def refuse_taken(names: list[str], *, where: str, features: frozenset[str]) -> None:
-    """Raise JobError for further columns whose names the training set uses itself."""
+    """Raise JobError for further columns whose names the training set already uses."""
     for name in names:
         if name in features:
             raise JobError(f"{where} has a column {name!r}, as the feature service has a feature; rename the column")
@@ -83,9 +80,9 @@ def order_asked(
     where: str,
     source: dict[str, Any],
 ) -> StagedEntities:
-    """Check the rows of `training_set_asked` and put them into `training_set_entities`, by day or just as they came.
+    """Check the rows of `training_set_asked` and copy them to `training_set_entities`, by day or in their order.
 
-    Raises JobError for no rows, rows without a time, and rows of the same key and time.
+    Raises JobError when there are no rows, when a row has no time, and when two rows have the same key and time.
     """
     _refuse_bad_times(connection, where=where)
     refuse_duplicates(connection, sql.Identifier(ASKED_TABLE), join_key=join_key, time=EVENT_TIMESTAMP, where=where)
@@ -122,7 +119,7 @@ def order_asked(
 
 
 def create_entities(connection: psycopg.Connection, query: sql.Composable) -> None:
-    """Make `training_set_entities` from a query that gives its rows in the order of `output_row`."""
+    """Create `training_set_entities` from a query that returns its rows with their `output_row`."""
     table, index = sql.Identifier(ENTITIES_TABLE), sql.Identifier(OUTPUT_ROW)
     connection.execute(sql.SQL("CREATE TEMPORARY TABLE {} ON COMMIT DROP AS {}").format(table, query))
     connection.execute(sql.SQL("CREATE UNIQUE INDEX ON {} ({})").format(table, index))
@@ -132,7 +129,7 @@ def create_entities(connection: psycopg.Connection, query: sql.Composable) -> No
 def refuse_duplicates(
     connection: psycopg.Connection, table: sql.Identifier, *, join_key: str, time: str, where: str
 ) -> None:
-    """Raise JobError for rows of the same key and time."""
+    """Raise JobError when rows have the same key and time."""
     key_and_time = sql.SQL("{}, {}").format(sql.Identifier(join_key), sql.Identifier(time))
     groups = connection.execute(
         sql.SQL(
@@ -164,5 +161,5 @@ def _refuse_bad_times(connection: psycopg.Connection, *, where: str) -> None:
     if bad_rows:
         raise JobError(
             f"{where} has {bad_rows:,} rows without a time from year 1 to 9999, the first of them row {first + 1:,}; "
-            "give each the time that its features are to be true for"
+            "give each row the time as of which its features are wanted"
         )

@@ -1,6 +1,6 @@
-"""What a job says when it can't go on, and what is left to go on from."""
+"""The error message of a job that can't go on, with what is kept."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -8,7 +8,6 @@ import psycopg
 from psycopg import errors
 
 from streamflow_offline.errors import JobError
-from streamflow_offline.training_set.working_dir import WorkingDir
 
 _ADVICE: tuple[tuple[type[psycopg.Error] | tuple[type[psycopg.Error], ...], str], ...] = (
     (
@@ -20,36 +19,31 @@ _ADVICE: tuple[tuple[type[psycopg.Error] | tuple[type[psycopg.Error], ...], str]
     (psycopg.OperationalError, "the server stopped, cancelled a statement or lost the connection"),
     (psycopg.Error, "a statement failed; see what it says"),
 )
-"""What to do about an error, by the first of its kinds."""
+"""What to do about an error: the first class that fits."""
 
 
 class EngineFailedError(JobError):
-    """What the features are read by, other than PostgreSQL, failed; the message says what to look at."""
+    """The engine that reads the features failed, and it is not PostgreSQL. The message says what to look at."""
 
 
 @contextmanager
-def explained(target: Path, work: WorkingDir) -> Iterator[None]:
-    """Turn what ends a job from outside into JobError, and say what is kept."""
+def explained(target: Path, kept: Callable[[], str | None]) -> Iterator[None]:
+    """Turn an interruption and a failure of PostgreSQL, the engine or the disk into JobError."""
+
+    def state() -> str:
+        finished = kept()
+        return f"{target} is as it was, and {finished}" if finished else f"nothing of {target} is written"
+
     try:
         yield
     except KeyboardInterrupt:
-        raise JobError(f"interrupted; {_kept(target, work)}") from None
+        raise JobError(f"interrupted; {state()}") from None
     except EngineFailedError as error:
-        raise JobError(f"{error}; {_kept(target, work)}") from error.__cause__
+        raise JobError(f"{error}; {state()}") from error.__cause__
     except psycopg.Error as error:
         advice = next(advice for kinds, advice in _ADVICE if isinstance(error, kinds))
         said = " ".join((error.diag.message_primary or str(error)).split())
-        raise JobError(f"PostgreSQL failed: {advice}. It said: {said}; {_kept(target, work)}") from error
+        raise JobError(f"PostgreSQL failed: {advice}. It said: {said}; {state()}") from error
     except OSError as error:
         name = f" ({error.filename})" if error.filename else ""
-        raise JobError(f"{target} can't be written: {error.strerror}{name}; {_kept(target, work)}") from error
-
-
-def _kept(target: Path, work: WorkingDir) -> str:
-    rows = sum(segment.rows for record in work.records for segment in record.segments)
-    if not rows:
-        return f"nothing of {target} is written"
-    return (
-        f"{target} is as it was, and {rows:,} finished rows are kept in {work.path}: the same command goes on from "
-        "there, as long as the data stay the same"
-    )
+        raise JobError(f"{target} can't be written: {error.strerror}{name}; {state()}") from error

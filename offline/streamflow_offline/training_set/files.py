@@ -1,97 +1,104 @@
-"""A chunk's rows into files."""
+"""Durable files: the parts of a training set, and the CSV file that is made of them."""
 
 import base64
 import hashlib
 import io
 import os
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
-from streamflow_offline.training_set.chunks import Chunk
-from streamflow_offline.training_set.names import AS_OF
-
-CSV_NAME = "rows.csv"
+from streamflow_offline.training_set.chunks import Chunk, Part
+from streamflow_offline.training_set.columns import AS_OF
+from streamflow_offline.training_set.summary import part_summary
 
 
 @dataclass(frozen=True, kw_only=True)
-class Segment:
-    """What a chunk is in a file: all of it, or what it added to it."""
+class PartFile:
+    """A finished part."""
 
     path: str
-    """Within the dataset."""
+    """The path inside the dataset."""
 
-    offset: int
-    bytes: int
     rows: int
+    bytes: int
     sha256: str
 
-    def as_json(self) -> dict[str, Any]:
-        """Return the segment as JSON types."""
-        return asdict(self)
+    summary: dict[str, Any]
+    """What the part adds to the summary of the training set."""
 
 
-class ChunkWriter(Protocol):
-    """Writes chunks in their order."""
-
-    def write(self, chunk: Chunk, table: pa.Table) -> list[Segment]:
-        """Write a chunk's rows, durably, and return where they are. Raises OSError."""
-
-
-class ParquetWriter:
-    """Writes a file for each part of a chunk, `as_of=DAY/part-NNNNN.parquet`."""
-
-    def __init__(self, dataset: Path) -> None:
-        self._dataset = dataset
-
-    def write(self, chunk: Chunk, table: pa.Table) -> list[Segment]:
-        """Write a chunk's rows, durably, and return where they are. Raises OSError."""
-        rows = table.drop_columns([AS_OF])
-        segments = []
-        first = 0
-        for part in chunk.parts:
-            path = f"{AS_OF}={part.as_of.isoformat()}/part-{part.number:05d}.parquet"
-            buffer = io.BytesIO()
-            pyarrow.parquet.write_table(
-                # In one piece: how COPY's text was cut must not show in the file.
-                rows.slice(first, part.rows).combine_chunks(),
-                buffer,
-                compression="zstd",
-                row_group_size=part.rows,
-            )
-            segments.append(_append(self._dataset, path, buffer.getvalue(), rows=part.rows, offset=0))
-            first += part.rows
-        return segments
+def sync_dir(path: Path) -> None:
+    """Make the names in a folder durable. Raises OSError."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
-class CsvWriter:
-    """Writes one file, `rows.csv`, chunk after chunk; Bytes are written as Base64."""
-
-    def __init__(self, dataset: Path) -> None:
-        self._dataset = dataset
-
-    def write(self, chunk: Chunk, table: pa.Table) -> list[Segment]:
-        """Write a chunk's rows, durably, and return where they are. Raises OSError."""
-        buffer = io.BytesIO()
-        options = pyarrow.csv.WriteOptions(include_header=chunk.number == 0)
-        pyarrow.csv.write_csv(_printable(table), buffer, options)
-        path = self._dataset / CSV_NAME
-        offset = path.stat().st_size if chunk.number else 0
-        return [_append(self._dataset, CSV_NAME, buffer.getvalue(), rows=chunk.rows, offset=offset)]
-
-
-def _append(dataset: Path, name: str, data: bytes, *, rows: int, offset: int) -> Segment:
-    path = dataset / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("ab" if offset else "wb") as file:
+def write_durably(path: Path, data: bytes | memoryview) -> None:
+    """Write a file so that it is there complete or not at all, even after a power cut. Raises OSError."""
+    unfinished = path.with_name(f".{path.name}.new")
+    with unfinished.open("wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
-    return Segment(path=name, offset=offset, bytes=len(data), rows=rows, sha256=hashlib.sha256(data).hexdigest())
+    unfinished.replace(path)
+    sync_dir(path.parent)
+
+
+def write_parquet(path: Path, rows: pa.Table, **options: Any) -> None:
+    """Write rows to a Parquet file, durably. Raises OSError."""
+    buffer = io.BytesIO()
+    pyarrow.parquet.write_table(rows, buffer, compression="zstd", **options)
+    write_durably(path, buffer.getbuffer())
+
+
+def write_chunk(dataset: Path, chunk: Chunk, table: pa.Table) -> None:
+    """Write each part of a chunk to its file, durably. Raises OSError."""
+    first = 0
+    for part in chunk.parts:
+        # Contiguous, because the blocks in which COPY's text arrived must not show in the file.
+        rows = table.slice(first, part.rows).combine_chunks()
+        path = dataset / part.path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_parquet(path, rows.drop_columns([AS_OF]) if part.as_of else rows, row_group_size=part.rows)
+        first += part.rows
+    sync_dir(dataset)
+
+
+def read_part(dataset: Path, part: Part, *, features: Sequence[str], label: str | None) -> PartFile:
+    """Return the description of a part that is written. Raises OSError and pyarrow.ArrowInvalid for a damaged file."""
+    data = (dataset / part.path).read_bytes()
+    # Without combine_chunks, sums would depend on the reader's batches.
+    rows = pyarrow.parquet.read_table(pa.BufferReader(data)).combine_chunks()
+    if rows.num_rows != part.rows:
+        raise pa.ArrowInvalid(f"{part.path} has {rows.num_rows} rows, expected {part.rows}")
+    if part.as_of:
+        rows = rows.append_column(AS_OF, pa.repeat(part.as_of, part.rows))
+    return PartFile(
+        path=part.path,
+        rows=part.rows,
+        bytes=len(data),
+        sha256=hashlib.sha256(data).hexdigest(),
+        summary=part_summary(rows, features=features, label=label),
+    )
+
+
+def write_csv(path: Path, dataset: Path, parts: Iterable[PartFile]) -> None:
+    """Write the rows of all parts to one CSV file, durably. Bytes are written as Base64. Raises OSError."""
+    with path.open("wb") as file:
+        for number, part in enumerate(parts):
+            rows = pyarrow.parquet.read_table(dataset / part.path, partitioning=None)
+            pyarrow.csv.write_csv(_printable(rows), file, pyarrow.csv.WriteOptions(include_header=number == 0))
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _printable(table: pa.Table) -> pa.Table:

@@ -1,4 +1,4 @@
-"""What a training set's features and label are like, added up chunk by chunk."""
+"""Statistics of a training set's features and label, added up from its parts."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -8,30 +8,32 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from streamflow_offline.training_set.names import AS_OF
+from streamflow_offline.training_set.columns import AS_OF
 
 
-def chunk_summary(table: pa.Table, *, features: Sequence[str], label: str | None) -> dict[str, Any]:
-    """Return what a chunk adds to the summary, as JSON types."""
+def part_summary(table: pa.Table, *, features: Sequence[str], label: str | None) -> dict[str, Any]:
+    """Return what the rows of a part add to the summary, as JSON types."""
     return {
         "features": {name: _values(table.column(name)) for name in features},
         "labels": _labels(table, label) if label else {},
     }
 
 
-def feature_summaries(chunks: Sequence[Mapping[str, Any]], features: Mapping[str, str]) -> dict[str, dict[str, Any]]:
-    """Return, by feature, its dtype, the share of nulls, and the least, mean and greatest of its values.
+def feature_summaries(parts: Sequence[Mapping[str, Any]], features: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """Return the dtype, the share of nulls, and the minimum, mean and maximum of each feature.
 
-    The mean of a Bool is the share of true; a String has no mean, Bytes have none of the three, and what is not finite
-    counts for none of them.
+    The mean of a Bool is the share of true. A String has no mean. Bytes have none of the three. Values that are not
+    finite are left out of all three.
     """
     summaries = {}
     for name, dtype in features.items():
-        parts = [chunk["features"][name] for chunk in chunks]
-        rows, nulls, counted = (sum(part[what] for part in parts) for what in ("rows", "nulls", "counted"))
-        least = [part["min"] for part in parts if part["min"] is not None]
-        greatest = [part["max"] for part in parts if part["max"] is not None]
-        sums = [part["sum"] for part in parts if part["sum"] is not None]
+        found = [part["features"][name] for part in parts]
+        rows, nulls, counted, not_finite = (
+            sum(part[what] for part in found) for what in ("rows", "nulls", "counted", "not_finite")
+        )
+        least, greatest, sums = (
+            [part[what] for part in found if part[what] is not None] for what in ("min", "max", "sum")
+        )
         summaries[name] = {
             "dtype": dtype,
             "null_share": nulls / rows,
@@ -39,17 +41,17 @@ def feature_summaries(chunks: Sequence[Mapping[str, Any]], features: Mapping[str
             "mean": math.fsum(sums) / counted if sums and counted else None,
             "max": max(greatest, default=None),
         }
-        if not_finite := sum(part["not_finite"] for part in parts):
+        if not_finite:
             summaries[name]["not_finite"] = not_finite
     return summaries
 
 
-def label_rates(chunks: Iterable[Mapping[str, Any]]) -> tuple[float | None, dict[str, float]]:
-    """Return the mean label of all rows that have one, and by day; None where no row has."""
+def label_rates(parts: Iterable[Mapping[str, Any]]) -> tuple[float | None, dict[str, float]]:
+    """Return the mean label of all rows with a label, and that of each day; None when no row has a label."""
     sums: dict[str, float] = {}
     counts: dict[str, int] = {}
-    for chunk in chunks:
-        for day, (total, count) in chunk["labels"].items():
+    for part in parts:
+        for day, (total, count) in part["labels"].items():
             sums[day] = sums.get(day, 0) + total
             counts[day] = counts.get(day, 0) + count
     labelled = sum(counts.values())

@@ -1,121 +1,115 @@
 """The folder beside the target in which a training set grows, and from which an interrupted job goes on.
 
-`.NAME.partial/` holds `dataset/` and `state.jsonl`: in the first line what is being built, then a line for each chunk
-that is durably written.
+`.NAME.partial/` has `manifest.json`, which says what is being built, and `dataset/` with a file for each finished part.
+While a folder is replaced, the old one is in `replaced/`.
 """
 
 import fcntl
-import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+import pyarrow as pa
 
 from streamflow_offline.errors import JobError
-from streamflow_offline.training_set.durable import sync_dir
-from streamflow_offline.training_set.files import Segment
-
-
-@dataclass(frozen=True, kw_only=True)
-class ChunkRecord:
-    """A chunk that is written."""
-
-    segments: tuple[Segment, ...]
-    summary: dict[str, Any]
+from streamflow_offline.training_set.chunks import Chunk, Part
+from streamflow_offline.training_set.failures import explained
+from streamflow_offline.training_set.files import PartFile, sync_dir, write_durably
 
 
 class WorkingDir:
-    """One training set's working folder, held by one job at a time."""
+    """One target's working folder. One job at a time holds it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.dataset = path / "dataset"
-        self.records: list[ChunkRecord] = []
-        self._state = path / "state.jsonl"
+        self.csv = path / "rows.csv"
+        self.parts: list[PartFile] = []
+        self._manifest = path / "manifest.json"
+        self._replaced = path / "replaced"
+        self._removed = path / "removed"
 
-    def resume(self, key: str) -> None:
-        """Take up the chunks that an earlier job of the same key has finished; without one, begin anew.
+    @property
+    def rows(self) -> int:
+        """How many rows are finished."""
+        return sum(part.rows for part in self.parts)
 
-        Only chunks whose files are as they were written count. Raises OSError.
+    def resume(self, inputs: str, chunks: Sequence[Chunk], read: Callable[[Part], PartFile]) -> int:
+        """Take the chunks that an earlier job finished from the same inputs, and return how many there are.
+
+        A damaged file ends them. With other inputs, the folder is emptied. Raises OSError.
         """
-        self.records = list(self._intact(key))
-        if not self.records:
-            self._begin(key)
-            return
-        self._discard_rest()
-        self._write_state([json.dumps({"key": key}), *(_line(record) for record in self.records)])
+        if not self._manifest.is_file() or json.loads(self._manifest.read_bytes()) != {"inputs": inputs}:
+            shutil.rmtree(self.dataset, ignore_errors=True)
+            self.dataset.mkdir()
+            write_durably(self._manifest, json.dumps({"inputs": inputs}).encode())
+            return 0
+        for number, chunk in enumerate(chunks):
+            try:
+                self.parts += [read(part) for part in chunk.parts]
+            except (OSError, pa.ArrowInvalid):
+                return number
+        return len(chunks)
 
-    def add(self, record: ChunkRecord) -> None:
-        """Record a chunk whose files are written. Raises OSError."""
-        for folder in {(self.dataset / segment.path).parent for segment in record.segments}:
-            sync_dir(folder)
-        sync_dir(self.dataset)
-        with self._state.open("a", encoding="utf-8") as file:
-            file.write(_line(record) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        self.records.append(record)
+    def put_in_place(self, source: Path, target: Path) -> None:
+        """Rename a file or folder to `target`, in place of what is there.
+
+        A folder there is first renamed into the working folder. If the process is killed between the two renames, the
+        next job renames it back. Raises OSError.
+        """
+        if target.is_dir():
+            target.rename(self._replaced)
+            try:
+                source.rename(target)
+            except BaseException:
+                self._replaced.rename(target)
+                raise
+            # While it is deleted, it must no longer be renamed back.
+            self._replaced.rename(self._removed)
+        else:
+            source.replace(target)
+        sync_dir(target.parent)
+
+    def repair(self, target: Path, *, tell: Callable[[str], None]) -> None:
+        """Finish or undo what a killed job had begun to replace. Raises OSError."""
+        shutil.rmtree(self._removed, ignore_errors=True)
+        if not self._replaced.exists():
+            return
+        if os.path.lexists(target):
+            self._replaced.rename(self._removed)
+            shutil.rmtree(self._removed, ignore_errors=True)
+        else:
+            self._replaced.rename(target)
+            sync_dir(target.parent)
+            tell(f"an earlier job was stopped while it replaced {target}; {target} is there again as it was")
+
+    def is_empty(self) -> bool:
+        """Return whether no job can go on from the folder, and nothing in it has to be put back."""
+        return not self._replaced.exists() and not any(self.dataset.rglob("part-*.parquet"))
 
     def remove(self) -> None:
-        """Delete the folder with all it holds."""
+        """Delete the folder."""
         shutil.rmtree(self.path, ignore_errors=True)
 
-    def _begin(self, key: str) -> None:
-        shutil.rmtree(self.dataset, ignore_errors=True)
-        self.dataset.mkdir()
-        self._write_state([json.dumps({"key": key})])
-
-    def _write_state(self, lines: list[str]) -> None:
-        unfinished = self._state.with_suffix(".new")
-        unfinished.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-        unfinished.replace(self._state)
-        sync_dir(self.path)
-
-    def _intact(self, key: str) -> Iterator[ChunkRecord]:
-        if not self._state.is_file():
-            return
-        first, *lines = self._state.read_text(encoding="utf-8").splitlines() or [""]
-        if first != json.dumps({"key": key}):
-            return
-        for line in lines:
-            try:
-                entry = json.loads(line)
-            except json.JSONDecodeError:
-                return  # the job ended while it wrote the line
-            record = ChunkRecord(segments=tuple(Segment(**s) for s in entry["segments"]), summary=entry["summary"])
-            if not all(self._is_intact(segment) for segment in record.segments):
-                return
-            yield record
-
-    def _is_intact(self, segment: Segment) -> bool:
-        try:
-            with (self.dataset / segment.path).open("rb") as file:
-                file.seek(segment.offset)
-                return hashlib.sha256(file.read(segment.bytes)).hexdigest() == segment.sha256
-        except OSError:
-            return False
-
-    def _discard_rest(self) -> None:
-        ends = {s.path: s.offset + s.bytes for record in self.records for s in record.segments}
-        for path in self.dataset.rglob("*"):
-            name = path.relative_to(self.dataset).as_posix()
-            if not path.is_file():
-                continue
-            if name not in ends:
-                path.unlink()
-            elif path.stat().st_size > ends[name]:
-                os.truncate(path, ends[name])
+    def kept(self) -> str | None:
+        """Return what the next job can go on from, as text; None for nothing."""
+        if not self.rows:
+            return None
+        return (
+            f"{self.rows:,} finished rows are kept in {self.path}: the same command goes on from there, as long as the "
+            "data stay the same"
+        )
 
 
 @contextmanager
-def working_dir(target: Path) -> Iterator[WorkingDir]:
-    """Yield the working folder for a target, made if need be; a block that fails before any chunk leaves none behind.
+def working_dir(target: Path, *, tell: Callable[[str], None]) -> Iterator[WorkingDir]:
+    """Yield the target's working folder, repaired; delete the folder at the end if it has no finished part.
 
-    Raises JobError when the folder can't be made, and when another job holds it.
+    Failures of PostgreSQL, the disk and the engine in the block become JobErrors that say what is kept. Also raises
+    JobError when the folder can't be made, and when another job holds it.
     """
     path = target.parent / f".{target.name}.partial"
     try:
@@ -129,9 +123,11 @@ def working_dir(target: Path) -> Iterator[WorkingDir]:
         _lock(handle, path, target)
         work = WorkingDir(path)
         try:
-            yield work
+            with explained(target, work.kept):
+                work.repair(target, tell=tell)
+                yield work
         finally:
-            if not work.records and not _has_chunks(path):
+            if work.is_empty():
                 work.remove()
     finally:
         os.close(handle)
@@ -145,12 +141,3 @@ def _lock(handle: int, path: Path, target: Path) -> None:
         held = False
     if not held:
         raise JobError(f"another job is writing {target}; wait for it, or name another target")
-
-
-def _has_chunks(path: Path) -> bool:
-    state = path / "state.jsonl"
-    return state.is_file() and len(state.read_text(encoding="utf-8").splitlines()) > 1
-
-
-def _line(record: ChunkRecord) -> str:
-    return json.dumps({"segments": [segment.as_json() for segment in record.segments], "summary": record.summary})

@@ -12,7 +12,8 @@ import pyarrow.parquet
 from psycopg import sql
 from streamflow_local import postgres
 from streamflow_offline.feast_store import exclusive, open_store
-from streamflow_offline.training_set import TrainingSetReport, TrainingSetRequest, build_training_set
+from streamflow_offline.training_set import TrainingSetReport, TrainingSetRequest
+from streamflow_offline.training_set.job import build_training_set
 
 UNUSED_REDIS_URL = "redis://127.0.0.1:1"
 """Feast wants the address of an online store, which no training set is read from."""

@@ -1,8 +1,8 @@
-"""Feast's PostgreSQL offline store with a point-in-time join of one index probe a row and view.
+"""Feast's PostgreSQL offline store, with a point-in-time join that probes an index once for each row and view.
 
-Feast's own SQL joins every entity row with its user's whole history and then looks for the newest in it: on the twelfth
-month, 100,000 rows take 22 s where a probe of the sources' keys takes 1.5 s. Rows of a source that tie on key, event
-timestamp and created timestamp come out of Feast's join as several rows; a probe finds one.
+Feast's own SQL joins every entity row with the user's whole history and then picks the newest row. On the twelfth month
+that takes 22 s for 100,000 rows; probes of the sources' keys take 1.5 s. When rows of a source have the same key, event
+timestamp and created timestamp, Feast's join returns several rows; a probe returns one.
 """
 
 from collections.abc import Sequence
@@ -21,79 +21,66 @@ from feast.infra.offline_stores.offline_utils import FeatureViewQueryContext, ge
 from feast.infra.registry.base_registry import BaseRegistry
 from psycopg import sql
 
-from streamflow_offline.training_set.names import EVENT_TIMESTAMP
-from streamflow_offline.training_set.verbatim import verbatim
+from streamflow_offline.training_set.columns import EVENT_TIMESTAMP
 
 _SECOND = timedelta(seconds=1)
 
-OFFLINE_STORE_TYPE = "streamflow_offline.training_set.offline_store.LateralPostgreSQLOfflineStore"
+OFFLINE_STORE_TYPE = "streamflow_offline.training_set.postgres_store.LateralPostgreSQLOfflineStore"
 """The `type` of the store in Feast's settings."""
 
 
 class LateralPostgreSQLOfflineStoreConfig(PostgreSQLOfflineStoreConfig):
-    """The settings of Feast's PostgreSQL offline store, by the name that Feast derives from the class below."""
+    """The settings of Feast's PostgreSQL offline store. Feast derives this name from the name of the store's class."""
 
-    # Feast's own field takes "postgres" only.
-    type: Literal["streamflow_offline.training_set.offline_store.LateralPostgreSQLOfflineStore"] = OFFLINE_STORE_TYPE  # type: ignore[assignment]
+    # Feast's own field only allows "postgres".
+    type: Literal["streamflow_offline.training_set.postgres_store.LateralPostgreSQLOfflineStore"] = OFFLINE_STORE_TYPE  # type: ignore[assignment]
 
     views_without_ties: frozenset[str] = frozenset()
-    """Feature views whose source has at most one row of a key and event timestamp, so that no tie needs breaking."""
+    """Feature views whose source has at most one row for each key and event timestamp, so that ties can't occur."""
 
 
 class LateralPostgreSQLOfflineStore(PostgreSQLOfflineStore):
-    """Joins what an SQL entity query asks for by probes; all else is as in PostgreSQLOfflineStore.
+    """Joins the rows of an SQL entity query by probes. The training set job is the only user.
 
-    The entity query needs a column `event_timestamp` of type TIMESTAMPTZ. The SQL runs where the time zone is UTC, in
-    which a source's DATE or TIMESTAMP is read. Of the source's rows that are no later than the entity row's time and,
-    if the view has a ttl, no older than that, it takes the one of the newest event timestamp; of those, the one of the
-    newest created timestamp; of those, the last in the order of the row's text.
+    The entity query needs a column `event_timestamp` of type TIMESTAMPTZ. The SQL must run with time zone UTC, because
+    a source's DATE or TIMESTAMP is in UTC. Candidates are the source's rows that are not later than the entity row's
+    time and, if the view has a ttl, not older than that. The row with the newest event timestamp wins, then the newest
+    created timestamp, then the last in the order of the row's text.
     """
 
-    supports_filter_by_created_timestamp = False
-
     @staticmethod
-    def get_historical_features(  # noqa: PLR0917  # Feast's signature
+    def get_historical_features(  # type: ignore[override]  # Feast passes keywords
+        *,
         config: RepoConfig,
         feature_views: list[FeatureView],
         feature_refs: list[str],
         entity_df: pd.DataFrame | str | None,
         registry: BaseRegistry,
         project: str,
-        full_feature_names: bool = False,  # noqa: FBT001, FBT002  # the same
-        filter_by_created_timestamp: bool = False,  # noqa: FBT001, FBT002  # the same
-        **kwargs: Any,
+        **_: Any,
     ) -> RetrievalJob:
-        """Return a job whose SQL gives every row of the entity query once, each with its features."""
-        if not isinstance(entity_df, str):
-            return PostgreSQLOfflineStore.get_historical_features(
-                config,
-                feature_views,
-                feature_refs,
-                entity_df,
-                registry,
-                project,
-                full_feature_names,
-                filter_by_created_timestamp,
-                **kwargs,
-            )
-        # Feast wants the range of the entity rows' times only for stores whose tables are partitioned by time.
-        now = datetime.now(UTC)
-        contexts = get_feature_view_query_context(feature_refs, feature_views, registry, project, (now, now))
+        """Return a job whose SQL returns every row of the entity query once, with its features."""
+        contexts = query_contexts(feature_refs, feature_views, registry, project)
         # The context has whole seconds, and 0 for none.
         ttls = {str(view.projection.name_to_use()): view.ttl for view in feature_views}  # type: ignore[no-untyped-call]
         query = _point_in_time_query(
-            entity_df,
-            contexts,
-            ttls=ttls,
-            without_ties=config.offline_store.views_without_ties,
-            full_feature_names=full_feature_names,
+            str(entity_df), contexts, ttls=ttls, without_ties=config.offline_store.views_without_ties
         )
         return PostgreSQLRetrievalJob(
             query=query.as_string(),
             config=config,
-            full_feature_names=full_feature_names,
+            full_feature_names=False,
             metadata=RetrievalMetadata(features=feature_refs, keys=sorted({k for c in contexts for k in c.entities})),
         )
+
+
+def query_contexts(
+    feature_refs: list[str], feature_views: list[FeatureView], registry: BaseRegistry, project: str
+) -> list[FeatureViewQueryContext]:
+    """Return how Feast joins each view."""
+    # Feast needs the range of the entity rows' times only for stores whose tables are partitioned by time.
+    now = datetime.now(UTC)
+    return get_feature_view_query_context(feature_refs, feature_views, registry, project, (now, now))
 
 
 def _point_in_time_query(
@@ -102,25 +89,21 @@ def _point_in_time_query(
     *,
     ttls: dict[str, timedelta | None],
     without_ties: frozenset[str],
-    full_feature_names: bool,
 ) -> sql.Composed:
     columns: list[sql.Composable] = [sql.SQL("e.*")]
     joins: list[sql.Composable] = []
     for number, context in enumerate(contexts):
         alias = sql.Identifier(f"view_{number}")
-        prefix = f"{context.name}__" if full_feature_names else ""
         columns += [
             sql.SQL("{}.{} AS {}").format(
-                alias,
-                sql.Identifier(column),
-                sql.Identifier(prefix + context.field_mapping.get(column, column)),
+                alias, sql.Identifier(column), sql.Identifier(context.field_mapping.get(column, column))
             )
             for column in context.features
         ]
         probe = _probe(context, ttl=ttls[context.name], ties=context.name not in without_ties)
         joins.append(sql.SQL("LEFT JOIN LATERAL ({}) AS {} ON TRUE").format(probe, alias))
     return sql.SQL("SELECT {} FROM ({}) AS e {}").format(
-        sql.SQL(", ").join(columns), verbatim(entity_query), sql.SQL(" ").join(joins)
+        sql.SQL(", ").join(columns), sql.SQL(entity_query), sql.SQL(" ").join(joins)
     )
 
 
@@ -143,7 +126,7 @@ def _probe(context: FeatureViewQueryContext, *, ttl: timedelta | None, ties: boo
         order.append(sql.SQL('s::text COLLATE "C" DESC'))
     return sql.SQL("SELECT {} FROM {} AS s WHERE {} ORDER BY {} LIMIT 1").format(
         sql.SQL(", ").join(sql.SQL("s.{}").format(sql.Identifier(column)) for column in context.features),
-        verbatim(context.table_subquery),
+        sql.SQL(context.table_subquery),
         sql.SQL(" AND ").join(conditions),
         sql.SQL(", ").join(order),
     )

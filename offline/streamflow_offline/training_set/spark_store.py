@@ -1,12 +1,13 @@
-"""Feast's Spark offline store with a point-in-time join of one row an entity row and view.
+"""Feast's Spark offline store, with a point-in-time join that returns each entity row once.
 
-Feast's own SQL repeats the entity row where rows of a source tie in key, event timestamp and created timestamp, drops
-rows without a created timestamp where a source has that column, counts a ttl in whole seconds, and reads the times of
-an entity query in the process's time zone. It also joins each source with itself to find the newest rows.
+Feast's own SQL differs in four points: it repeats the entity row when rows of a source have the same key, event
+timestamp and created timestamp; it drops rows without a created timestamp if the source has that column; it rounds a
+ttl to whole seconds; it reads the times of an entity query in the process's time zone. It also joins each source with
+itself to find the newest rows.
 """
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pandas as pd
@@ -17,75 +18,71 @@ from feast.infra.offline_stores.contrib.spark_offline_store.spark import (
     SparkRetrievalJob,
     get_spark_session_or_start_new_with_repoconfig,
 )
+from feast.infra.offline_stores.contrib.spark_offline_store.spark_source import SparkSource
 from feast.infra.offline_stores.offline_store import RetrievalJob, RetrievalMetadata
-from feast.infra.offline_stores.offline_utils import FeatureViewQueryContext, get_feature_view_query_context
+from feast.infra.offline_stores.offline_utils import FeatureViewQueryContext
 from feast.infra.registry.base_registry import BaseRegistry
 from pyspark.sql import DataFrame
 
-from streamflow_offline.training_set.names import EVENT_TIMESTAMP
-from streamflow_offline.training_set.spark.sources import source_path
+from streamflow_offline.errors import JobError
+from streamflow_offline.training_set.columns import EVENT_TIMESTAMP
+from streamflow_offline.training_set.postgres_store import query_contexts
 
-OFFLINE_STORE_TYPE = "streamflow_offline.training_set.spark.offline_store.NewestRowSparkOfflineStore"
+OFFLINE_STORE_TYPE = "streamflow_offline.training_set.spark_store.NewestRowSparkOfflineStore"
 """The `type` of the store in Feast's settings."""
 
 _MICROSECOND = timedelta(microseconds=1)
 
 
 class NewestRowSparkOfflineStoreConfig(SparkOfflineStoreConfig):
-    """The settings of Feast's Spark offline store, by the name that Feast derives from the class below."""
+    """The settings of Feast's Spark offline store. Feast derives this name from the name of the store's class."""
 
 
 class NewestRowSparkOfflineStore(SparkOfflineStore):
-    """Joins what an SQL entity query asks for to each view's newest row; all else is as in SparkOfflineStore.
+    """Joins the rows of an SQL entity query to each view's newest row. The training set job is the only user.
 
-    The entity query needs a column `event_timestamp` of type TIMESTAMP. Of the source's rows that are no later than the
-    entity row's time and, if the view has a ttl, no older than that, it takes the one of the newest event timestamp; of
-    those, the one of the newest created timestamp; of those, the one whose features are greatest.
+    The entity query needs a column `event_timestamp` of type TIMESTAMP. Candidates are the source's rows that are not
+    later than the entity row's time and, if the view has a ttl, not older than that. The row with the newest event
+    timestamp wins, then the newest created timestamp, then the row with the greatest features.
     """
 
-    supports_filter_by_created_timestamp = False
-
     @staticmethod
-    def get_historical_features(  # noqa: PLR0917  # Feast's signature
+    def get_historical_features(  # type: ignore[override]  # Feast passes keywords
+        *,
         config: RepoConfig,
         feature_views: list[FeatureView],
         feature_refs: list[str],
         entity_df: pd.DataFrame | str | DataFrame | None,
         registry: BaseRegistry,
         project: str,
-        full_feature_names: bool = False,  # noqa: FBT001, FBT002  # the same
-        filter_by_created_timestamp: bool = False,  # noqa: FBT001, FBT002  # the same
-        **kwargs: Any,
+        **_: Any,
     ) -> RetrievalJob:
-        """Return a job whose SQL gives every row of the entity query once, each with its features."""
-        if not isinstance(entity_df, str):
-            return SparkOfflineStore.get_historical_features(
-                config,
-                feature_views,
-                feature_refs,
-                entity_df,
-                registry,
-                project,
-                full_feature_names,
-                filter_by_created_timestamp,
-                **kwargs,
-            )
+        """Return a job whose SQL returns every row of the entity query once, with its features."""
         session = get_spark_session_or_start_new_with_repoconfig(config.offline_store)
-        # Feast wants the range of the entity rows' times only for stores whose tables are partitioned by time.
-        now = datetime.now(UTC)
-        contexts = get_feature_view_query_context(feature_refs, feature_views, registry, project, (now, now))
+        contexts = query_contexts(feature_refs, feature_views, registry, project)
         views = {str(view.projection.name_to_use()): view for view in feature_views}  # type: ignore[no-untyped-call]
         return _SqlJob(
             spark_session=session,
-            query=_point_in_time_query(entity_df, contexts, views=views, full_feature_names=full_feature_names),
-            full_feature_names=full_feature_names,
+            query=_point_in_time_query(str(entity_df), contexts, views=views),
+            full_feature_names=False,
             config=config,
             metadata=RetrievalMetadata(features=feature_refs, keys=sorted({k for c in contexts for k in c.entities})),
         )
 
 
+def source_path(view: FeatureView) -> str:
+    """Return the folder or URI of a view's Parquet. Raises JobError for a source of another kind."""
+    source = view.batch_source
+    if not isinstance(source, SparkSource) or not source.path or source.file_format != "parquet" or "`" in source.path:
+        raise JobError(
+            f"{view.name} is not applied with Parquet as its source, and FEAST_OFFLINE_STORE is spark; run `offline "
+            "apply` with it, or set it to postgres"
+        )
+    return str(source.path)
+
+
 class _SqlJob(SparkRetrievalJob):
-    """A job that tells its SQL, as Feast's PostgreSQL job does."""
+    """A job that returns its SQL, as Feast's PostgreSQL job does."""
 
     def to_sql(self) -> str:
         return str(self.query)
@@ -96,13 +93,11 @@ def _point_in_time_query(
     contexts: Sequence[FeatureViewQueryContext],
     *,
     views: dict[str, FeatureView],
-    full_feature_names: bool,
 ) -> str:
     columns, joins = ["e.*"], list[str]()
     for number, context in enumerate(contexts):
-        prefix = f"{context.name}__" if full_feature_names else ""
         columns += [
-            f"view_{number}.newest.{column} AS {prefix}{context.field_mapping.get(column, column)}"
+            f"view_{number}.newest.{column} AS {context.field_mapping.get(column, column)}"
             for column in context.features
         ]
         same = " AND ".join(f"e.{name} = view_{number}.{name}" for name in (*context.entities, EVENT_TIMESTAMP))
@@ -113,7 +108,7 @@ def _point_in_time_query(
 
 def _newest(context: FeatureViewQueryContext, entity_query: str, *, view: FeatureView) -> str:
     asked = ", ".join(f"a.{name}" for name in (*context.entities, EVENT_TIMESTAMP))
-    # The session is in UTC, which a DATE is then in.
+    # The session's time zone is UTC, so a DATE becomes its midnight in UTC.
     event = f"CAST(s.{context.timestamp_field} AS TIMESTAMP)"
     conditions = [
         *(
@@ -126,7 +121,7 @@ def _newest(context: FeatureViewQueryContext, entity_query: str, *, view: Featur
         seconds, micros = divmod(view.ttl // _MICROSECOND, 1_000_000)
         conditions.append(f"{event} >= a.{EVENT_TIMESTAMP} - INTERVAL '{seconds}.{micros:06}' SECOND")
     features = ", ".join(f"s.{column}" for column in context.features)
-    # In a comparison of structs, null comes before any value.
+    # When structs are compared, null is less than any value.
     created = f"s.{context.created_timestamp_column}, " if context.created_timestamp_column else ""
     return (
         f"SELECT {asked}, max_by(struct({features}), struct({event}, {created}{features})) AS newest"  # noqa: S608

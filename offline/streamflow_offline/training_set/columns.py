@@ -1,5 +1,6 @@
-"""Types on the way from PostgreSQL to Arrow: through the text of COPY, so that no value changes."""
+"""The columns of a training set, and their types from PostgreSQL's COPY text to Arrow. No value changes on the way."""
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -7,6 +8,18 @@ from psycopg import sql
 from psycopg.postgres import types as postgres_types
 
 from streamflow_offline.errors import JobError
+
+EVENT_TIMESTAMP = "event_timestamp"
+"""The column with a row's time, as of which its features are true. Feast expects this name."""
+
+AS_OF = "as_of"
+"""The column with the day of a row's time in UTC. In Parquet it is the partition."""
+
+ENTITY_ROW = "entity_row"
+"""The column with a row's position among the caller's own rows, counted from 0."""
+
+OUTPUT_ROW = "output_row"
+"""The column with a row's position in the training set, counted from 1. It exists only while the job runs."""
 
 TIMESTAMP = pa.timestamp("us", tz="UTC")
 
@@ -20,7 +33,7 @@ DTYPES = {
     "Bytes": pa.binary(),
     "UnixTimestamp": TIMESTAMP,
 }
-"""Arrow's types, by the contract's dtypes."""
+"""Arrow's type for each dtype of the contract."""
 
 _INTEGERS = {"int2", "int4", "int8"}
 _NUMBERS = {*_INTEGERS, "float4", "float8", "numeric"}
@@ -58,27 +71,27 @@ class Column:
     type: pa.DataType
 
     source_type: str
-    """What PostgreSQL has it as, by PostgreSQL's name."""
+    """The column's type in the source, by the source's own name for it."""
 
     @property
     def text_type(self) -> pa.DataType:
-        """What the column is read as from the text that `expression` gives, before `finished`."""
+        """The type that the text of `expression` is parsed as; `finished` makes it the column's type."""
         if self.type == TIMESTAMP:
             return pa.timestamp("us")
         return pa.string() if pa.types.is_binary(self.type) else self.type
 
     def expression(self, relation: str) -> sql.Composed:
-        """Return the SQL whose text Arrow reads; the session's time zone is UTC."""
+        """Return the SQL whose text Arrow parses. The session's time zone must be UTC."""
         column = sql.Identifier(relation, self.name)
         if self.type == TIMESTAMP:
-            # To a TIMESTAMP: the text of a TIMESTAMPTZ ends in an offset.
+            # The text of a TIMESTAMPTZ would end in an offset.
             return sql.SQL("{}::timestamp").format(column)
         if pa.types.is_binary(self.type):
             return sql.SQL("encode({}, 'hex')").format(column)
         return sql.SQL("{}").format(column)
 
     def finished(self, values: pa.ChunkedArray) -> pa.ChunkedArray:
-        """Return values that were read as `text_type` as the column's own type."""
+        """Convert values of `text_type` to the column's own type."""
         if pa.types.is_binary(self.type):
             return pa.chunked_array(
                 [pa.array([None if v is None else bytes.fromhex(v) for v in values.to_pylist()], self.type)]
@@ -88,21 +101,32 @@ class Column:
 
 
 def postgres_type(oid: int) -> str:
-    """Return PostgreSQL's name of a built-in type, "unknown" for others."""
+    """Return PostgreSQL's name of a built-in type, or "unknown"."""
     info = postgres_types.get(oid)
     return info.name if info and info.oid == oid else "unknown"
 
 
-def feature_column(name: str, *, dtype: str, source_type: str) -> Column:
-    """Return the column of a feature of the contract. Raises JobError for a source that can't hold the dtype."""
-    if source_type not in _SOURCES[dtype]:
+def feature_column(
+    name: str,
+    *,
+    dtype: str,
+    source_type: str,
+    allowed: Mapping[str, Collection[str]] = _SOURCES,
+    where: str = "PostgreSQL",
+) -> Column:
+    """Return the column of a feature of the contract.
+
+    `allowed` has the source types that can hold each dtype. Raises JobError for another source type.
+    """
+    if source_type.partition("(")[0] not in allowed[dtype]:
         raise JobError(
-            f"feature {name} is {dtype} in the contract, but its column is {source_type} in PostgreSQL; mend the "
-            f"definition and run `offline apply`, or give its source a column of {' or '.join(sorted(_SOURCES[dtype]))}"
+            f"feature {name} is {dtype} in the contract, but its column is {source_type} in {where}; "
+            "correct the definition and run `offline apply`, or give its source a column of "
+            f"{' or '.join(sorted(allowed[dtype]))}"
         )
     return Column(name=name, type=DTYPES[dtype], source_type=source_type)
 
 
 def carried_column(name: str, *, source_type: str) -> Column:
-    """Return the column of what comes with the entity rows; what has no type of its own in Arrow is text."""
+    """Return a column that comes with the entity rows. A type without a counterpart in Arrow becomes text."""
     return Column(name=name, type=_OF_POSTGRES.get(source_type, pa.string()), source_type=source_type)

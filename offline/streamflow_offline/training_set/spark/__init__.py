@@ -1,1 +1,0 @@
-"""Training sets over Spark, with the extra `spark`; nothing else imports PySpark."""
