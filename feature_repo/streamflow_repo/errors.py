@@ -1,13 +1,17 @@
-"""What is wrong with what a team has set."""
+"""Errors in a deployment's settings."""
 
 
 class SettingError(ValueError):
-    """A variable of the environment that can't be used; the message says why and what to set instead."""
+    """An environment variable has a value that can't be used; the message says why and what to set instead."""
 
 
 class ConnectionUrlError(SettingError):
-    """A POSTGRES_URL or REDIS_URL that can't be used."""
+    """POSTGRES_URL or REDIS_URL can't be used."""
 
 
 class OfflineStoreError(SettingError):
-    """A FEAST_OFFLINE_STORE that can't be used, or what belongs to it."""
+    """FEAST_OFFLINE_STORE, or a variable that belongs to it, can't be used."""
+
+
+class FeatureServerError(SettingError):
+    """FEATURE_SERVER names no feature server."""

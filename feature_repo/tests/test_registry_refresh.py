@@ -1,4 +1,4 @@
-"""The feature servers' registry while PostgreSQL is away, and after."""
+"""A feature server reads the registry that it has while PostgreSQL is away."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,21 +6,13 @@ from datetime import timedelta
 
 import psycopg
 import pytest
-from feast import Entity, FeatureStore, ValueType
-from feast.errors import EntityNotFoundException
-from feast.feature_server import get_app
+from feast import FeatureStore
 from feast.infra.registry.sql import SqlRegistry
-from feast.vector_store_utils import VectorStoreRegistry
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from streamflow_local.waiting import wait_until
 from streamflow_repo import CONTRACT_PATH
 from streamflow_repo.definitions.entities import user
-from streamflow_repo.server.registry_refresh import outlast_outages
 from streamflow_repo.settings.connections import REGISTRY_SCHEMA, feast_environment
-
-_BOUND_S = 30
-_TTL_S = 1
 
 
 @contextmanager
@@ -60,36 +52,6 @@ def _away(postgres_url: str) -> Iterator[None]:
             yield
         finally:
             connection.execute(allow.format(sql.Identifier(str(name)), sql.Literal(True)))
-
-
-async def test_the_registry_is_refreshed_again_after_an_outage(
-    store: FeatureStore, postgres_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    # Put back after the test.
-    monkeypatch.setattr(VectorStoreRegistry, "refresh", VectorStoreRegistry.refresh)
-    outlast_outages()
-    app = get_app(store, registry_ttl_sec=_TTL_S)
-
-    def find(name: str) -> None:
-        store.registry.get_entity(name, store.project, allow_cache=True)
-
-    def failed() -> None:
-        if "the registry can't be read, and stays as it was" not in caplog.text:
-            raise LookupError
-
-    async with app.router.lifespan_context(app):
-        with _away(postgres_url):
-            wait_until(failed, failing=LookupError, timeout_s=_BOUND_S, complaint=lambda: "no refresh failed")
-            find(user.name)
-        with _opened() as other:
-            added = Entity(name="added", join_keys=["added_id"], value_type=ValueType.STRING)
-            other.registry.apply_entity(added, other.project)
-        wait_until(
-            lambda: find("added"),
-            failing=EntityNotFoundException,
-            timeout_s=_BOUND_S,
-            complaint=lambda: "the registry was not refreshed",
-        )
 
 
 def test_a_read_uses_the_registry_as_it_is_however_old(store: FeatureStore, postgres_url: str) -> None:

@@ -1,33 +1,21 @@
 """What the feature servers' start changes in Feast changes none of its replies."""
 
-import asyncio
 import json
 from typing import Any
 
 import pytest
 from fastapi.responses import JSONResponse
-from feast import feature_server, feature_server_utils
+from feast import feature_server_utils
 from feast.feature_server_utils import convert_response_to_dict
 from feast.protos.feast.serving.ServingService_pb2 import FieldStatus, GetOnlineFeaturesResponse
-from redis.asyncio.connection import AbstractConnection, Connection
+from redis.asyncio import Redis, RedisCluster
+from redis.asyncio.cluster import ClusterNode
+from redis.asyncio.connection import Connection, SSLConnection
 from redis.exceptions import DataError
-from streamflow_repo.server.redis_commands import pack_by_hiredis
-from streamflow_repo.server.replies import OrjsonResponse, remember_timestamps, write_at_once
+from streamflow_repo.server.redis_connection import hiredis_packing, pack_by_hiredis
+from streamflow_repo.server.replies import OrjsonResponse, formatted_once, with_names
 
-_server: Any = feature_server
 _STAMPS = ((0, 0), (1709164800, 0), (1709164800, 5), (1709164800, 5_000_000), (-1, 0), (-1, 5_000))
-
-
-@pytest.fixture
-def original(monkeypatch: pytest.MonkeyPatch) -> None:
-    # Put back after the test.
-    for place, name in (
-        (feature_server_utils, "_timestamp_to_str"),
-        (feature_server, "run_in_threadpool"),
-        (feature_server, "JSONResponse"),
-        (AbstractConnection, "pack_command"),
-    ):
-        monkeypatch.setattr(place, name, getattr(place, name))
 
 
 def _reply() -> GetOnlineFeaturesResponse:
@@ -52,12 +40,17 @@ def _reply() -> GetOnlineFeaturesResponse:
     return reply
 
 
-@pytest.mark.usefixtures("original")
 def test_timestamps_are_written_as_feast_writes_them() -> None:
+    once = formatted_once(feature_server_utils._timestamp_to_str)
+    convert = with_names(convert_response_to_dict, _timestamp_to_str=once)
     feasts = convert_response_to_dict(_reply())
-    remember_timestamps()
-    assert convert_response_to_dict(_reply()) == feasts
-    assert convert_response_to_dict(_reply()) == feasts
+    assert convert(_reply()) == feasts
+    assert convert(_reply()) == feasts
+
+
+def test_a_name_that_feast_no_longer_has_is_named_at_the_start() -> None:
+    with pytest.raises(LookupError, match=r"feast\.feature_server_utils of this Feast has no _gone to replace"):
+        with_names(convert_response_to_dict, _gone=None)
 
 
 def test_a_reply_says_the_same_in_orjsons_text() -> None:
@@ -65,26 +58,6 @@ def test_a_reply_says_the_same_in_orjsons_text() -> None:
     ours = OrjsonResponse(content=content, status_code=409)
     assert json.loads(bytes(ours.body)) == json.loads(bytes(JSONResponse(content=content).body))
     assert (ours.status_code, ours.media_type) == (409, "application/json")
-
-
-@pytest.mark.usefixtures("original")
-def test_replies_are_written_on_the_event_loop_and_all_else_in_threads() -> None:
-    write_at_once()
-
-    async def ran_in(work: Any, *args: Any) -> Any:
-        return await _server.run_in_threadpool(work, *args)
-
-    assert asyncio.run(ran_in(convert_response_to_dict, _reply())) == convert_response_to_dict(_reply())
-    assert asyncio.run(ran_in(_runs_on_an_event_loop)) is False
-    assert _server.JSONResponse is OrjsonResponse
-
-
-def _runs_on_an_event_loop() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
 
 
 _COMMANDS: tuple[tuple[Any, ...], ...] = (
@@ -96,12 +69,27 @@ _COMMANDS: tuple[tuple[Any, ...], ...] = (
 )
 
 
-@pytest.mark.usefixtures("original")
-def test_commands_are_packed_as_redis_py_packs_them() -> None:
-    connection: Any = Connection()
-    pythons = [b"".join(connection.pack_command(*command)) for command in _COMMANDS]
-    pack_by_hiredis()
-    assert [b"".join(connection.pack_command(*command)) for command in _COMMANDS] == pythons
-    assert b"".join(connection.pack_commands(_COMMANDS)) == b"".join(pythons)
+@pytest.mark.parametrize("kind", [Connection, SSLConnection])
+def test_commands_are_packed_as_redis_py_packs_them(kind: type[Any]) -> None:
+    pythons: Any = kind()
+    ours: Any = hiredis_packing(kind)()
+    packed = [b"".join(pythons.pack_command(*command)) for command in _COMMANDS]
+    assert [b"".join(ours.pack_command(*command)) for command in _COMMANDS] == packed
+    assert b"".join(ours.pack_commands(_COMMANDS)) == b"".join(packed)
     with pytest.raises(DataError):
-        connection.pack_command("SET", "key", {"a": 1})
+        ours.pack_command("SET", "key", {"a": 1})
+
+
+async def test_every_connection_of_a_client_packs_by_hiredis() -> None:
+    async with Redis() as one:
+        pack_by_hiredis(one)
+        assert issubclass(one.connection_pool.connection_class, _packs())
+    cluster = RedisCluster(startup_nodes=[ClusterNode("127.0.0.1", 7000)])
+    pack_by_hiredis(cluster)
+    assert issubclass(cluster.connection_kwargs["connection_class"], _packs())
+    assert all(issubclass(node.connection_class, _packs()) for node in cluster.nodes_manager.startup_nodes.values())
+
+
+def _packs() -> type[Any]:
+    """What all connection classes that pack by hiredis have in common."""
+    return hiredis_packing(Connection).__mro__[1]

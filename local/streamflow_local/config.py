@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from streamflow_repo.settings.feature_server import FeatureServer, feature_server
+
 from streamflow_local import postgres, valkey
 from streamflow_local.layout import Layout
 
@@ -24,6 +26,9 @@ class StackConfig:
     gateway_grpc_port: int
     gateway_http_port: int
 
+    feature_server: FeatureServer = FeatureServer.STREAMFLOW
+    """Which feature server runs: StreamFlow's, or Feast's own."""
+
     feature_server_port: int
     """The port of the first feature server; each further replica uses the next port."""
 
@@ -40,10 +45,11 @@ class StackConfig:
 
     @classmethod
     def of_environment(cls, environment: Mapping[str, str]) -> "StackConfig":
-        """Return the configuration that the environment sets; raise ConfigError."""
+        """Return the configuration that the environment sets. Raises ConfigError, and FeatureServerError."""
         config = cls(
             gateway_grpc_port=_port(environment, "GATEWAY_GRPC_PORT", 50051),
             gateway_http_port=_port(environment, "GATEWAY_HTTP_PORT", 8000),
+            feature_server=feature_server(environment),
             feature_server_port=_port(environment, "FEATURE_SERVER_PORT", 6566),
             feature_server_replicas=_number(
                 environment, "FEATURE_SERVER_REPLICAS", 2, what="number", most=_MAX_REPLICAS
@@ -105,6 +111,7 @@ class StackConfig:
             "REDIS_URL": self.redis_url,
             "GATEWAY_GRPC_PORT": str(self.gateway_grpc_port),
             "GATEWAY_HTTP_PORT": str(self.gateway_http_port),
+            "FEATURE_SERVER": self.feature_server.value,
             "FEATURE_SERVER_PORT": str(self.feature_server_port),
             "FEATURE_SERVER_REPLICAS": str(self.feature_server_replicas),
             **feast,
@@ -115,7 +122,8 @@ class StackConfig:
     @classmethod
     def load(cls, layout: Layout) -> "StackConfig":
         """Return the configuration that the stack was last started with."""
-        return cls(**json.loads(layout.started_with.read_text(encoding="utf-8")))
+        saved = json.loads(layout.started_with.read_text(encoding="utf-8"))
+        return cls(**{**saved, "feature_server": feature_server({"FEATURE_SERVER": saved.get("feature_server", "")})})
 
 
 def _write_private(path: Path, text: str) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from streamflow_offline.feast_store import FEATURE_REPO
 from streamflow_repo import CONTRACT_PATH
+from streamflow_repo.settings.feature_server import FeatureServer
 
 from streamflow_local import postgres, valkey
 from streamflow_local.config import StackConfig
@@ -25,12 +26,24 @@ def stores(config: StackConfig, layout: Layout) -> list[ProcessSpec]:
     return specs
 
 
-def feature_server(port: int, *, name: str = "feature-server-1", feature_repo: Path = FEATURE_REPO) -> ProcessSpec:
-    """Return a feature server. The environment has to contain the variables of feature_store.yaml."""
+def feature_server(
+    port: int,
+    *,
+    name: str = "feature-server-1",
+    feature_repo: Path = FEATURE_REPO,
+    server: FeatureServer = FeatureServer.STREAMFLOW,
+) -> ProcessSpec:
+    """Return a feature server. The environment has to contain the variables of feature_store.yaml.
+
+    Both servers get the same options. Feast's own runs without PYTHONOPTIMIZE, as a team runs `feast serve`.
+    """
+    environment = {"FEATURE_SERVER": server.value}
+    if server is FeatureServer.STREAMFLOW:
+        # Disables typeguard's run-time checks in Feast's from_proto: 1.7 times as many requests a second for one user.
+        environment["PYTHONOPTIMIZE"] = "1"
     return ProcessSpec(
         name=name,
         command=(
-            # `feast serve`, without its pauses for garbage collection.
             *(sys.executable, "-m", "streamflow_repo.server"),
             "serve",
             *("--host", "127.0.0.1"),
@@ -43,8 +56,7 @@ def feature_server(port: int, *, name: str = "feature-server-1", feature_repo: P
             "--no-access-log",
         ),
         directory=feature_repo,
-        # Disables typeguard's run-time checks in Feast's from_proto: 1.7 times as many requests a second for one user.
-        environment={"PYTHONOPTIMIZE": "1"},
+        environment=environment,
         port=port,
     )
 
@@ -70,7 +82,10 @@ def processes(config: StackConfig, layout: Layout) -> list[ProcessSpec]:
     """Return all processes, in the order in which they start."""
     return [
         *stores(config, layout),
-        *(_reclaiming(feature_server(port, name=name), layout) for name, port in config.feature_servers().items()),
+        *(
+            _reclaiming(feature_server(port, name=name, server=config.feature_server), layout)
+            for name, port in config.feature_servers().items()
+        ),
         gateway(config),
     ]
 

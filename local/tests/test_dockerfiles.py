@@ -119,7 +119,7 @@ def test_the_feature_server_runs_as_in_the_local_stack() -> None:
     assert words[words.index("serve") :] == flags
     # -O is PYTHONOPTIMIZE=1.
     assert words[3:7] == ["python", "-O", "-m", "streamflow_repo.server"]
-    assert local.environment == {"PYTHONOPTIMIZE": "1"}
+    assert local.environment == {"FEATURE_SERVER": "streamflow", "PYTHONOPTIMIZE": "1"}
 
 
 def test_only_what_is_named_gets_into_a_build() -> None:

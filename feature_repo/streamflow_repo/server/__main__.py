@@ -1,39 +1,26 @@
-"""Feast's own command line, with what makes `feast serve` cheaper and steadier.
+"""`python -m streamflow_repo.server serve …` runs the feature server that FEATURE_SERVER names."""
 
-The online store is this repository's, which asks Redis once for each user. Replies are written faster, see `replies`.
-The registry is refreshed again after an outage of PostgreSQL, see `registry_refresh`.
-And the garbage collector is kept off what the start leaves in memory: a full collection goes through all that importing
-Feast has made, and holds every request up for longer than a hundred reads take. What is frozen before the workers are
-forked is left out of it, and stays shared between them.
-"""
-
-import gc
-import json
 import os
+import sys
+from pathlib import Path
 
-from feast.cli.cli import cli
-
-from streamflow_repo.server.redis_commands import pack_by_hiredis
-from streamflow_repo.server.registry_refresh import outlast_outages
-from streamflow_repo.server.replies import remember_timestamps, write_at_once
-
-_ONLINE_STORE = "streamflow_repo.server.online_store.OneReadRedisOnlineStore"
+from streamflow_repo.errors import SettingError
+from streamflow_repo.settings.feature_server import FeatureServer, feature_server
 
 
 def main() -> None:
-    """Run Feast with this process's arguments."""
-    os.environ["FEAST_ONLINE_STORE"] = json.dumps(_ONLINE_STORE)
-    pack_by_hiredis()
-    remember_timestamps()
-    write_at_once()
-    outlast_outages()
-    os.register_at_fork(before=_freeze)
-    cli()
+    """Run the feature server in this process; exit with one line on standard error if FEATURE_SERVER names none."""
+    try:
+        chosen = feature_server()
+    except SettingError as error:
+        sys.exit(f"error: {error}")
+    if chosen is FeatureServer.STOCK:
+        feast = str(Path(sys.executable).parent / "feast")
+        # A new Python, without -O and without a module of ours.
+        os.execv(feast, [feast, *sys.argv[1:]])  # noqa: S606  # Feast's own command, from this environment
+    from streamflow_repo.server.serve import serve  # noqa: PLC0415  # imports Feast, which takes seconds
 
-
-def _freeze() -> None:
-    gc.collect()
-    gc.freeze()
+    serve()
 
 
 if __name__ == "__main__":

@@ -13,6 +13,8 @@ from feast.infra.online_stores.redis import RedisOnlineStore, RedisOnlineStoreCo
 from feast.metrics import track_feature_statuses
 from feast.protos.feast.serving.ServingService_pb2 import FieldStatus, GetOnlineFeaturesResponse
 
+from streamflow_repo.server.redis_connection import pack_by_hiredis
+
 _Row = Sequence[bytes | None]
 
 _Column = GetOnlineFeaturesResponse.FeatureVector
@@ -54,6 +56,13 @@ class OneReadRedisOnlineStore(RedisOnlineStore):
 
     It stands in for a private method of Feast 0.67, which the lock pins; a test holds its replies to Feast's own.
     """
+
+    async def _get_client_async(self, online_store_config: RedisOnlineStoreConfig) -> Any:
+        new = self._client_async is None
+        client = await super()._get_client_async(online_store_config)
+        if new:
+            pack_by_hiredis(client)
+        return client
 
     async def _read_features_per_fv_async(  # noqa: PLR0917  # Feast's signature
         self,
