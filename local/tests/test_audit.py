@@ -32,9 +32,9 @@ _SNAPSHOTS = ("subscriptions_profile", "usage_agg_30d", "payments_agg_90d", "sup
 
 
 @pytest.fixture(scope="module")
-def stack(own_servers_stack: Stack) -> Stack:
-    """The stack with generated data, whatever months are at hand."""
-    return own_servers_stack
+def stack(either_generated_stack: Stack) -> Stack:
+    """The stack with generated data, whatever months are at hand, and either of the feature servers."""
+    return either_generated_stack
 
 
 @pytest.fixture(scope="module")

@@ -93,6 +93,12 @@ def _workers(master: int) -> list[int]:
     return [child.pid for child in psutil.Process(master).children()]
 
 
+@pytest.fixture(scope="module")
+def stack(either_stack: Stack) -> Stack:
+    """A stack with either of the feature servers."""
+    return either_stack
+
+
 @pytest.fixture
 def pids(stack: Stack) -> dict[str, int]:
     """The processes once all are healthy, because the stack may still recover from the fault of another test."""

@@ -49,9 +49,9 @@ def _failed(stack: Stack, body: dict[str, Any]) -> tuple[int, bytes]:
     ],
 )
 def test_a_failure_of_live_feast_is_taken_for_what_it_is(
-    own_servers_stack: Stack, body: dict[str, Any], error: tuple[type[GatewayError], ErrorReason.ValueType]
+    either_generated_stack: Stack, body: dict[str, Any], error: tuple[type[GatewayError], ErrorReason.ValueType]
 ) -> None:
-    failure = failure_of(*_failed(own_servers_stack, body))
+    failure = failure_of(*_failed(either_generated_stack, body))
     assert (type(failure), failure.reason) == error
 
 

@@ -22,6 +22,7 @@ from streamflow_local import ports, stack
 from streamflow_local.process import ProcessSpec
 from streamflow_local.testing import running, wait_for_port
 from streamflow_repo.contract import build_contract, contract_text
+from streamflow_repo.settings.feature_server import FeatureServer
 
 if TYPE_CHECKING:
     from feast import FeatureStore
@@ -61,40 +62,54 @@ class Servers:
     gateway: str
 
 
+@dataclass(frozen=True)
+class Filled:
+    """A feature repository whose definitions are applied and whose cases are in Valkey, and its contract."""
+
+    repo: Path
+    contract: Path
+
+
 @pytest.fixture(scope="module")
-def servers(tmp_path_factory: pytest.TempPathFactory, redis_url: str) -> Iterator[Servers]:
+def filled(tmp_path_factory: pytest.TempPathFactory, redis_url: str) -> Iterator[Filled]:
     folder = tmp_path_factory.mktemp("truth")
     repo = shutil.copytree(Path(__file__).parent / "truth_repo", folder / "repo")
     redis = f"{redis_url.removeprefix('redis://')},socket_timeout=5,socket_connect_timeout=5"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TRUTH_REGISTRY", str(folder / "registry.db"))
         patch.setenv("TRUTH_REDIS", redis)
-        # As for the jobs; the feature server has its own.
+        # As for the jobs; StreamFlow's feature server sets its own.
         patch.setenv("FEAST_ONLINE_STORE", "redis")
         command = [str(_BIN / "feast"), "apply", "--skip-source-validation", "--no-progress"]
         subprocess.run(command, cwd=repo, check=True, capture_output=True, timeout=120)
         contract = folder / "contract.json"
         _fill(repo, contract)
-        feast_port, grpc_port, http_port = ports.free_ports(3)
-        gateway = ProcessSpec(
-            name="gateway",
-            command=(str(_BIN / "feature-gateway"),),
-            environment={
-                "GATEWAY_GRPC_PORT": str(grpc_port),
-                "GATEWAY_HTTP_PORT": str(http_port),
-                "GATEWAY_FEATURE_SERVER_URLS": f"http://127.0.0.1:{feast_port}",
-                "GATEWAY_CONTRACT_PATH": str(contract),
-                "GATEWAY_DEFAULT_FEATURE_SERVICE": "truth_v1",
-            },
-        )
-        feast_log, gateway_log = folder / "feast.log", folder / "gateway.log"
-        with (
-            running(stack.feature_server(feast_port, feature_repo=repo), log=feast_log),
-            running(gateway, log=gateway_log),
-        ):
-            wait_for_port(feast_port, log=feast_log)
-            wait_for_port(grpc_port, log=gateway_log)
-            yield Servers(f"http://127.0.0.1:{feast_port}", f"127.0.0.1:{grpc_port}")
+        yield Filled(repo, contract)
+
+
+@pytest.fixture(scope="module", params=list(FeatureServer))
+def servers(
+    filled: Filled, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[Servers]:
+    folder = tmp_path_factory.mktemp("servers")
+    feast_port, grpc_port, http_port = ports.free_ports(3)
+    feast = stack.feature_server(feast_port, feature_repo=filled.repo, server=request.param)
+    gateway = ProcessSpec(
+        name="gateway",
+        command=(str(_BIN / "feature-gateway"),),
+        environment={
+            "GATEWAY_GRPC_PORT": str(grpc_port),
+            "GATEWAY_HTTP_PORT": str(http_port),
+            "GATEWAY_FEATURE_SERVER_URLS": f"http://127.0.0.1:{feast_port}",
+            "GATEWAY_CONTRACT_PATH": str(filled.contract),
+            "GATEWAY_DEFAULT_FEATURE_SERVICE": "truth_v1",
+        },
+    )
+    feast_log, gateway_log = folder / "feast.log", folder / "gateway.log"
+    with running(feast, log=feast_log), running(gateway, log=gateway_log):
+        wait_for_port(feast_port, log=feast_log)
+        wait_for_port(grpc_port, log=gateway_log)
+        yield Servers(f"http://127.0.0.1:{feast_port}", f"127.0.0.1:{grpc_port}")
 
 
 def _fill(repo: Path, contract: Path) -> None:

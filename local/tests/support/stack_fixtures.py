@@ -54,3 +54,29 @@ def stack(state_dir: Path, months: Path) -> Iterator[Stack]:
         yield running
     finally:
         running.local("down")
+
+
+@pytest.fixture(scope="session")
+def stock_stack(state_dir: Path, months: Path) -> Iterator[Stack]:
+    """A stack whose feature servers are Feast's own, with generated data."""
+    running = Stack({**stack_environment(state_dir / "stock"), "FEATURE_SERVER": "stock"}, months)
+    result = running.local("up")
+    try:
+        assert result.returncode == 0, result.stdout + result.stderr
+        yield running
+    finally:
+        running.local("down")
+
+
+@pytest.fixture(scope="module", params=["streamflow", "stock"])
+def either_stack(request: pytest.FixtureRequest) -> Stack:
+    """A stack with servers of its own."""
+    found: Stack = request.getfixturevalue("stack" if request.param == "streamflow" else "stock_stack")
+    return found
+
+
+@pytest.fixture(scope="module", params=["streamflow", "stock"])
+def either_generated_stack(request: pytest.FixtureRequest) -> Stack:
+    """A stack with generated data, whatever months are at hand."""
+    found: Stack = request.getfixturevalue("own_servers_stack" if request.param == "streamflow" else "stock_stack")
+    return found

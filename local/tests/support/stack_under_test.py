@@ -108,6 +108,7 @@ def stack_environment(state: Path) -> dict[str, str]:
     variables = ("GATEWAY_GRPC_PORT", "GATEWAY_HTTP_PORT", "REDIS_PORT")
     inherited.pop("POSTGRES_URL", None)
     inherited.pop("REDIS_URL", None)
+    inherited.pop("FEATURE_SERVER", None)
     first, _, *others = ports.free_ports(len(variables) + 2)
     free = {name: str(port) for name, port in zip(variables, others, strict=True)}
     free["FEATURE_SERVER_PORT"] = str(first)
