@@ -1,4 +1,4 @@
-"""`feature-gateway`: read the settings, serve until told to end."""
+"""`feature-gateway`: reads the settings, and serves until it gets a signal."""
 
 import argparse
 import asyncio
@@ -17,9 +17,9 @@ from feature_gateway.settings import Settings, SettingsError
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Serve until SIGTERM or SIGINT, then exit 0; exit 1 with one line on standard error when that can't be.
+    """Serve until SIGTERM or SIGINT, then exit 0; exit 1 with one line on standard error if it can't start.
 
-    It takes no arguments but --help, which lists the settings.
+    The only argument is --help, which lists the settings.
     """
     _parser().parse_args(arguments)
     configure_logging()
@@ -35,7 +35,7 @@ def _parser() -> argparse.ArgumentParser:
     settings = [f"  {setting.metadata['variable']:40} {_shown(setting)}".rstrip() for setting in fields(Settings)]
     return argparse.ArgumentParser(
         prog="feature-gateway",
-        description="Serve Feast's features over gRPC and HTTP. What it is told, it is told by environment variables.",
+        description="Serve Feast's features over gRPC and HTTP. Environment variables configure it.",
         epilog="\n".join(("settings and their defaults; gateway/README.md says what each does:", *settings)),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

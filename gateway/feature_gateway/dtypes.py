@@ -29,7 +29,7 @@ class Dtype:
     """The type of a FeatureValue."""
 
     from_feast_json: Callable[[Any], FeatureValue]
-    """Returns the value of a JSON value that is not null; raises TypeError or ValueError for one of another type."""
+    """Returns the value of JSON that is not null; raises TypeError or ValueError for a value of another type."""
 
     proto_field: str
     """The field of the API's Feature message."""

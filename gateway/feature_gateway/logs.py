@@ -1,4 +1,4 @@
-"""What the gateway tells of itself."""
+"""The form of the gateway's log."""
 
 import logging
 import sys
@@ -6,7 +6,7 @@ import time
 
 
 def configure_logging() -> None:
-    """Log to standard error, one line a message, UTC-stamped; warnings and worse of libraries, all of the gateway's."""
+    """Log to standard error, one line a message, with UTC times; from libraries only warnings and errors."""
     handler = logging.StreamHandler(sys.stderr)
     formatter = logging.Formatter("%(asctime)sZ %(levelname)s %(name)s %(message)s", datefmt="%Y-%m-%dT%H:%M:%S")
     formatter.converter = time.gmtime

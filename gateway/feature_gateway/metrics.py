@@ -24,10 +24,10 @@ _MAX_KINDS_OF_ROW = 256
 
 
 class Metrics(Observer):
-    """Counts what it is told of, and tells it in Prometheus's text format; belongs to one event loop."""
+    """Counts events, and returns them in Prometheus's text format; belongs to one event loop."""
 
     def __init__(self, registry: CollectorRegistry, *, methods: Iterable[str]) -> None:
-        """Register the metrics; calls of methods other than `methods` are not counted."""
+        """Create and register the metrics; calls of methods other than `methods` are not counted."""
         self._registry = registry
         self._calls = Counter("gateway_calls_total", "Calls that ended.", ("method", "code"), registry=registry)
         durations = Histogram(
@@ -124,7 +124,7 @@ class Metrics(Observer):
         contracts_refused: Callable[[], int],
         contract_pending: Callable[[], bool],
     ) -> None:
-        """Take what is asked at each scrape."""
+        """Set what is called at each scrape."""
         self._contracts_accepted.set_function(contracts_accepted)
         self._contracts_refused.set_function(contracts_refused)
         self._contract_pending.set_function(contract_pending)
@@ -203,7 +203,7 @@ class Metrics(Observer):
 
 
 class _WithoutCreationTimes(Collector):
-    """A registry's families without the time that each series was made: it would double what is scraped."""
+    """A registry's families without the creation time of each series, which would double the scrape."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._registry = registry

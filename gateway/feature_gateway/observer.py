@@ -1,4 +1,4 @@
-"""What the gateway's parts tell of their work, to whoever wants to know; nobody need listen."""
+"""What the gateway's parts report about their work; whoever wants to know overrides the methods."""
 
 from collections.abc import Sequence
 
@@ -9,9 +9,9 @@ from feature_gateway.values import FeatureStatus
 
 
 class Observer:
-    """Is told what happens and does nothing of it; override what is of interest.
+    """Receives each event and ignores it; override the methods of interest.
 
-    It is told on the event loop, within the call: what overrides it neither blocks nor raises.
+    Methods run on the event loop, within the call: an override must neither block nor raise.
     """
 
     def call_ended(self, method: str, code: StatusCode, elapsed_s: float) -> None:
@@ -24,7 +24,7 @@ class Observer:
         """One user's features were answered; the statuses are in the order of the feature set."""
 
     def stale_answered(self) -> None:
-        """One of them was answered by a row remembered from an earlier read."""
+        """One user was answered with a remembered row."""
 
     def read_started(self, *, users: int, queue_s: Sequence[float]) -> None:
         """A read of distinct users left the queue; `queue_s` has each of its calls' time there."""

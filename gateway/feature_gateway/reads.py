@@ -11,7 +11,7 @@ from feature_gateway.values import UserRow
 
 @dataclass(frozen=True, slots=True)
 class ReadReport:
-    """How a read went, for whoever asks."""
+    """How a read went."""
 
     retried: bool = False
     hedged: bool = False
@@ -28,7 +28,7 @@ class Served:
     report: ReadReport
 
     stale_age_s: float | None = None
-    """How long ago the row was read, when it is one remembered; it was then in no read, and the rest is zero."""
+    """How long ago a remembered row was read, in seconds; the other numbers are then zero. None for a row just read."""
 
 
 class Reader(Protocol):

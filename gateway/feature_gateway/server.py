@@ -1,4 +1,4 @@
-"""Builds the gateway out of its parts, runs it, and ends it without dropping calls."""
+"""Builds the gateway from its parts, runs it, and ends it without dropping calls."""
 
 import asyncio
 import gc
@@ -42,7 +42,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Addresses:
-    """Where a running gateway listens; a port set to 0 is the one that was found."""
+    """Where a running gateway listens; for port 0 the port that was found."""
 
     grpc: str
     http: str
@@ -50,25 +50,25 @@ class Addresses:
 
 @dataclass(frozen=True)
 class Controls:
-    """What a running gateway can be told; each is told by setting it."""
+    """Events that control a running gateway; set one to use it."""
 
     hurry: asyncio.Event = field(default_factory=asyncio.Event)
-    """Leave out what is left of the drain pause."""
+    """End the drain pause."""
 
     reload_contract: asyncio.Event = field(default_factory=asyncio.Event)
-    """Read the contract's file, changed or not."""
+    """Reload the contract's file, changed or not."""
 
 
 @asynccontextmanager
 async def running_gateway(settings: Settings, *, controls: Controls | None = None) -> AsyncIterator[Addresses]:
-    """Serve for the length of a block; then drain, refuse new calls, and give those in flight their grace time.
+    """Serve during a block; then drain, refuse new calls, and give calls in flight their grace time.
 
     Ready once a canary read has succeeded, which the start does not wait for. Raises StartError, before anything
     listens, for a contract or a port that can't be used.
     """
     controls = controls or Controls()
     contracts = _contracts(settings)
-    # What is remembered can be answered for so long: those who follow health should still send their calls.
+    # Remembered rows can be returned for this long, so clients that follow health should still send their calls.
     readiness = Readiness(outlasts_s=settings.stale_if_down_s)
     health = Health(readiness, (SERVICE,))
     metrics = Metrics(CollectorRegistry(), methods=(*METHODS, FEATURES_METHOD))
@@ -133,7 +133,7 @@ async def running_gateway(settings: Settings, *, controls: Controls | None = Non
 async def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT, a second of which cuts the drain pause short; raise StartError when that can't be.
 
-    SIGHUP has the contract's file read anew.
+    SIGHUP reloads the contract's file.
     """
     ended, controls = asyncio.Event(), Controls()
 
@@ -147,7 +147,7 @@ async def serve(settings: Settings) -> None:
         loop.add_signal_handler(number, end)
     loop.add_signal_handler(signal.SIGHUP, controls.reload_contract.set)
     async with running_gateway(settings, controls=controls):
-        # What the start left lives to the end; looking through it again and again would hold calls up.
+        # Objects of the start live to the end; without a freeze each full collection would delay calls.
         gc.collect()
         gc.freeze()
         await ended.wait()
@@ -234,5 +234,5 @@ def _keep_running(work: Coroutine[Any, Any, None], stack: AsyncExitStack) -> Non
 
 
 async def _all(ends: list[Callable[[], Awaitable[object]]]) -> None:
-    """Do all of them at once, so that the grace time is one for both servers."""
+    """Do all at once, so that both servers share one grace time."""
     await asyncio.gather(*(end() for end in ends))

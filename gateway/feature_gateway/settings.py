@@ -12,7 +12,7 @@ _URL_SCHEMES = ("http", "https", "dns+http")
 
 
 class SettingsError(ValueError):
-    """A setting that can't be used; the message names its variable, its value and what it takes."""
+    """A setting that can't be used; the message names the variable, its value and what it takes."""
 
 
 def _setting(
@@ -107,7 +107,7 @@ def _authorization_in(path: Path) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """All that the gateway can be told; each field's variable stands beside its default."""
+    """All settings; each field has its variable and its default."""
 
     bind_address: str = _setting("GATEWAY_BIND_ADDRESS", "127.0.0.1", _text)
     """The address that both servers listen on; 0.0.0.0 in a container."""
@@ -125,7 +125,7 @@ class Settings:
     """How often dns+http:// names are resolved again."""
 
     feature_server_subset_size: int = _setting("GATEWAY_FEATURE_SERVER_SUBSET_SIZE", 0, _count_from_0)
-    """How many of the feature servers this gateway reads from; 0 for all of them."""
+    """How many of the feature servers this gateway reads from; 0 for all."""
 
     contract_path: Path = _setting("GATEWAY_CONTRACT_PATH", Path("feature_repo/contract.json"), Path)
     """The contract written by `offline apply`; read at the start and whenever it changes."""
@@ -137,7 +137,7 @@ class Settings:
     """The time that a call without a deadline gets."""
 
     deadline_margin_s: float = _setting("GATEWAY_DEADLINE_MARGIN_S", 0.002, _seconds)
-    """What is kept of a call's deadline for the reply's way back."""
+    """The part of a call's deadline that is kept for sending the reply."""
 
     max_user_id_bytes: int = _setting("GATEWAY_MAX_USER_ID_BYTES", 128, _count)
     """The longest user id taken, in bytes of UTF-8."""
@@ -149,46 +149,46 @@ class Settings:
     """The most users that one BatchGetUserFeatures may name."""
 
     max_stream_in_flight: int = _setting("GATEWAY_MAX_STREAM_IN_FLIGHT", 4096, _count)
-    """How many questions of one stream may be unanswered; further ones are left unread until there is room."""
+    """How many questions of one stream may be unanswered; further questions are left unread until there is room."""
 
     max_queued_calls: int = _setting("GATEWAY_MAX_QUEUED_CALLS", 4096, _count)
-    """How many calls may wait for a feature server; one more is refused."""
+    """How many calls may wait for a feature server; further calls are refused."""
 
     reads_per_feature_server: int = _setting("GATEWAY_READS_PER_FEATURE_SERVER", 1, _count)
-    """How many reads one feature server has under way at most; each server is one Python process."""
+    """The most reads in flight on one feature server, which is one Python process."""
 
     hedge: bool = _setting("GATEWAY_HEDGE", False, _switch)
     """Whether a slow read is sent to a second feature server too."""
 
     stale_if_down_s: float = _setting("GATEWAY_STALE_IF_DOWN_S", 0.0, _seconds)
-    """How long ago a row may have been read that is answered while the feature servers are down; 0 for none."""
+    """The age up to which a remembered row is returned while the feature servers are down; 0 to remember none."""
 
     stale_if_down_rows: int = _setting("GATEWAY_STALE_IF_DOWN_ROWS", 100_000, _count)
-    """How many rows are remembered for that."""
+    """The most rows that are remembered."""
 
     readiness_interval_s: float = _setting("GATEWAY_READINESS_INTERVAL_S", 0.5, _some_seconds)
-    """How often the canary read is done, start to start; a fault that ends is over within one of these."""
+    """The time from the start of a canary read to the next; a fault that ends is noticed within it."""
 
     readiness_timeout_s: float = _setting("GATEWAY_READINESS_TIMEOUT_S", 0.5, _some_seconds)
     """How long a canary read may take."""
 
     start_trial_s: float = _setting("GATEWAY_START_TRIAL_S", 90.0, _seconds)
-    """How long after the start every feature server has to answer by the contract for the gateway to be ready."""
+    """How long after the start readiness needs every feature server to answer by the contract; after that, one."""
 
     canary_user_id: str = _setting("GATEWAY_CANARY_USER_ID", "3413-BMNZE", _text)
-    """The user whom the canary read asks for; nothing need be known of them."""
+    """The user of the canary reads, who may be unknown."""
 
     canary_authorization: str = _setting("GATEWAY_CANARY_AUTHORIZATION", "", _authorization, secret=True)
     """The Authorization header of the canary read; empty for none. From the environment or from the file."""
 
     canary_authorization_file: Path | None = _setting("GATEWAY_CANARY_AUTHORIZATION_FILE", None, _path_if_any)
-    """Where it was read from; None if from no file."""
+    """The file that the header is read from; None for no file."""
 
     max_connection_age_s: float = _setting("GATEWAY_MAX_CONNECTION_AGE_S", 300.0, _seconds)
-    """How old a gRPC connection gets before its client is told to open another, give or take a tenth; 0 for any age."""
+    """The age at which a gRPC connection's client has to open another, give or take a tenth; 0 for any age."""
 
     drain_pause_s: float = _setting("GATEWAY_DRAIN_PAUSE_S", 1.0, _seconds)
-    """How long calls are still answered after SIGTERM, for those who follow health to send theirs elsewhere."""
+    """How long calls are still answered after SIGTERM, while clients that follow health go elsewhere."""
 
     shutdown_grace_s: float = _setting("GATEWAY_SHUTDOWN_GRACE_S", 10.0, _seconds)
     """How long calls in flight may take after the drain pause."""
@@ -197,7 +197,7 @@ class Settings:
     def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
         """Return the settings of an environment; raise SettingsError for one that can't be used.
 
-        A variable that starts with GATEWAY_ and is no setting is refused, so that a typing error does not go unseen.
+        An unknown variable that starts with GATEWAY_ is an error, so that a typing error is noticed.
         """
         by_variable = {variable: setting for setting in fields(cls) for variable in _variables(setting)}
         unknown = sorted(name for name in environment if name.startswith("GATEWAY_") and name not in by_variable)

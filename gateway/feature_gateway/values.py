@@ -1,4 +1,4 @@
-"""What is known of one user's features: values, statuses, event timestamps."""
+"""One user's features: values, statuses, event timestamps."""
 
 from dataclasses import dataclass
 from enum import IntEnum
@@ -15,7 +15,7 @@ class FeatureStatus(IntEnum):
     NOT_FOUND = 3
     OUTSIDE_MAX_AGE = 4
 
-    # Enum's own goes by the name, in Python; rows of statuses are looked up for every reply.
+    # Enum's own hash is by name, in Python; rows of statuses are looked up for every reply.
     __hash__ = int.__hash__
 
 

@@ -11,7 +11,7 @@ from feature_gateway.values import UserRow
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Whose calls may share a read."""
+    """The calls that may share a read: same features, same Authorization header."""
 
     feature_set: FeatureSet
     authorization: str
@@ -30,7 +30,7 @@ class Waiter:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """What a read gave: a row a user, in the order asked."""
+    """The result of a read: one row for each user, in the order asked."""
 
     rows: Sequence[UserRow]
     upstream_s: float
@@ -39,7 +39,7 @@ class Rows:
 
 @dataclass(slots=True, eq=False)
 class Batch:
-    """A read under way, and those who wait for it."""
+    """A read in flight, and the calls that wait for it."""
 
     group: Group
     waiters: dict[str, list[Waiter]]

@@ -10,7 +10,7 @@ class CallQueue:
     """Keeps waiting calls by group, the groups in the order of their oldest call; its length is in calls."""
 
     def __init__(self) -> None:
-        """Begin with none."""
+        """Create an empty queue."""
         self._groups: OrderedDict[Group, deque[Waiter]] = OrderedDict()
         self._length = 0
 
@@ -22,14 +22,14 @@ class CallQueue:
         return len(self._groups) - (group in self._groups)
 
     def add(self, group: Group, waiters: Iterable[Waiter]) -> None:
-        """Put calls behind all that wait."""
+        """Add calls behind all waiting calls."""
         queue = self._groups.setdefault(group, deque())
         before = len(queue)
         queue.extend(waiters)
         self._length += len(queue) - before
 
     def remove(self, group: Group, waiter: Waiter) -> None:
-        """Take out a call that waits."""
+        """Remove a waiting call."""
         queue = self._groups[group]
         queue.remove(waiter)
         self._length -= 1
@@ -37,7 +37,7 @@ class CallQueue:
             del self._groups[group]
 
     def take_batch(self, max_users: int, now: float) -> Batch:
-        """Take out the oldest calls that may share a read, as a batch of up to so many distinct users."""
+        """Remove the oldest calls that may share a read; return them as a batch of up to `max_users` distinct users."""
         group, queue = self._groups.popitem(last=False)
         batch = Batch(group, {}, now)
         while queue and (len(batch.waiters) < max_users or queue[0].user_id in batch.waiters):
@@ -50,7 +50,7 @@ class CallQueue:
         return batch
 
     def _put_back(self, group: Group, queue: deque[Waiter]) -> None:
-        """Put a group where its oldest call stands among the others'."""
+        """Put a group back at the position of its oldest call."""
         self._groups[group] = queue
         for other, waiting in list(self._groups.items()):
             if other != group and waiting[0].arrived > queue[0].arrived:

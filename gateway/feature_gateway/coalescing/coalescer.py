@@ -21,10 +21,10 @@ from feature_gateway.errors import DeadlineExceededError, GatewayError, Rejected
 from feature_gateway.observer import Observer
 from feature_gateway.reads import Reader, Served
 
-# One slow read, such as a feature server's first, must not have calls refused: the median of this many is judged by.
+# The median of this many counts, so that one slow read, such as a server's first, does not cause refusals.
 _SERVICE_TIMES_KEPT = 9
 _RETRY_AFTER_STEP_S = 0.01
-# In the first its task makes the request, in the second aiohttp's writes it (Python 3.11; later ones need one).
+# In the first turn the task makes the request, in the second aiohttp writes it (Python 3.11; later ones need one).
 _TURNS_TO_SEND_A_READ = 2
 
 
@@ -40,7 +40,7 @@ class Coalescer:
         max_queued: int,
         observer: Observer | None = None,
     ) -> None:
-        """Take what is read from, how many reads may be under way (asked each time), and the bounds.
+        """Create a coalescer that reads from `reader`; `slots` returns how many reads may be in flight.
 
         `max_read_users` is in distinct users, `max_queued` in calls that wait for a slot.
         """
@@ -53,7 +53,7 @@ class Coalescer:
         self._reading: set[Batch] = set()
         """Batches that hold a slot."""
         self._batches: set[Batch] = set()
-        """Those, and batches whose rows are being handed out."""
+        """Batches that hold a slot, and batches whose rows are being handed out."""
         self._service_times_s: deque[float] = deque(maxlen=_SERVICE_TIMES_KEPT)
         self._service_time_s = 0.0
 
@@ -64,7 +64,7 @@ class Coalescer:
 
     @property
     def in_flight(self) -> int:
-        """How many reads are under way."""
+        """How many reads are in flight."""
         return len(self._reading)
 
     async def user_row(self, feature_set: FeatureSet, user_id: str, *, authorization: str, timeout_s: float) -> Served:
@@ -84,8 +84,8 @@ class Coalescer:
     ) -> list[Served | RejectedUpstreamError]:
         """Return the rows of many users, in order, with the error of each whom the reader rejects.
 
-        They are read one part after another, each at most half of the largest batch, so that calls for single users
-        find room in the same reads and wait for no more than one of the others. Raises as `user_row` does otherwise.
+        They are read in parts, one after another, each at most half of the largest read, so that calls for single users
+        find room in the same reads and wait for at most one part. Otherwise raises as `user_row` does.
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout_s
@@ -123,7 +123,7 @@ class Coalescer:
             timer.cancel()
 
     async def close(self) -> None:
-        """Cancel every read under way; their callers get UNAVAILABLE."""
+        """Cancel every read in flight; their callers get UNAVAILABLE."""
         tasks = [batch.task for batch in self._batches if batch.task]
         for task in tasks:
             task.cancel()
@@ -134,15 +134,15 @@ class Coalescer:
         if len(self._reading) < slots:
             return
         reads_before = max(self._queue.groups_beside(group), len(self._queue) // self._max_read_users)
-        # The one under way, those that wait and have no room for the call, and the call's own. Admitting more has calls
-        # leave for a read that ends after their deadlines, which is then a read for nobody.
+        # The read in flight, the reads ahead in the queue, and the call's own. If more calls were admitted, reads would
+        # end after their callers' deadlines, for nobody.
         wait_s = self._service_time_s * (reads_before / slots + 2)
         if len(self._queue) >= self._max_queued or wait_s > timeout_s:
             self._observer.call_refused()
             raise GatewayError(
                 ErrorReason.ERROR_REASON_OVERLOADED,
                 "The gateway has more calls than it can answer in time; try again later.",
-                # In whole steps, so that refusals are alike and need not be made one by one.
+                # In whole steps, so that refusals are equal and their statuses can be cached.
                 retry_after_s=max(ceil(wait_s / _RETRY_AFTER_STEP_S), 1) * _RETRY_AFTER_STEP_S,
             )
 
@@ -151,28 +151,28 @@ class Coalescer:
             waiter.future.set_exception(
                 DeadlineExceededError("The deadline passed before the feature server had answered.")
             )
-            # A read under way ends by itself at the last of its deadlines, and is then known to have been too slow.
+            # A read in flight ends at the last of its deadlines, and is then known to have been too slow.
             if waiter.batch is None:
                 self._queue.remove(group, waiter)
 
     def _leave(self, group: Group, waiter: Waiter) -> None:
-        """Take a waiter that gave up out of where it waits; cancel a read that nobody waits for any more."""
+        """Remove a waiter that gave up from the queue; cancel a read that nobody waits for any more."""
         if waiter.batch is None:
-            # Unless its deadline passed just before, which took it out.
+            # A deadline that has just passed has removed it already.
             if waiter.future.cancelled():
                 self._queue.remove(group, waiter)
         elif not waiter.batch.wanted and waiter.batch.task is not None:
             waiter.batch.task.cancel()
 
     def _dispatch(self, now: float) -> bool:
-        """Start reads for as long as calls wait and slots are free; return whether any was."""
+        """Start reads while calls wait and slots are free; return whether any was started."""
         any_started = False
         while self._queue and len(self._reading) < self._slots():
             batch = self._queue.take_batch(self._max_read_users, now)
             self._reading.add(batch)
             self._batches.add(batch)
             batch.task = asyncio.create_task(self._run(batch))
-            # Not a `finally` in the task: one that is cancelled before its first step never gets there.
+            # Not a `finally` in the task: a task that is cancelled ahead of its first step never reaches it.
             batch.task.add_done_callback(partial(self._finish, batch))
             self._observer.read_started(users=len(batch.waiters), queue_s=batch.queue_times_s)
             any_started = True
@@ -190,23 +190,23 @@ class Coalescer:
             batch.fail(user_ids, error)
 
     async def _free_slot(self, batch: Batch) -> None:
-        """Have the next read sent before this one's rows are handed out: replies take as long to make as a read."""
+        """Send the next read ahead of handing out this read's rows: making replies takes as long as a read."""
         self._reading.discard(batch)
         if self._dispatch(asyncio.get_running_loop().time()):
             for _ in range(_TURNS_TO_SEND_A_READ):
                 await asyncio.sleep(0)
 
     def _finish(self, batch: Batch, task: "asyncio.Task[None]") -> None:
-        """Let go of a batch, and of its slot if it still holds one."""
+        """Drop a batch, and free its slot if it still holds one."""
         if task.cancelled():
-            # By its last waiter's leaving, or by `close`.
+            # Because its last waiter left, or by `close`.
             batch.fail(batch.waiters, UpstreamUnavailableError("The gateway is ending."))
         self._batches.discard(batch)
         self._reading.discard(batch)
         self._dispatch(task.get_loop().time())
 
     async def _isolate(self, batch: Batch, user_ids: list[str], error: RejectedUpstreamError) -> None:
-        """Read again those whom the reader rejected together, in halves, until the bad one stands alone."""
+        """Read the users of a rejected read again, in halves, until the bad user id is alone."""
         if len(user_ids) == 1:
             batch.fail(user_ids, error)
             return
@@ -220,7 +220,7 @@ class Coalescer:
                 batch.fail(half, failure)
 
     async def _read(self, batch: Batch, user_ids: list[str]) -> Rows:
-        """Return the rows of some of a batch's users; raise what the reader raises, or that nobody waits any more."""
+        """Return the rows of some users of a batch; raise what the reader raises, or that all of them are late."""
         loop = asyncio.get_running_loop()
         started = loop.time()
         timeout_s = max(waiter.deadline for user_id in user_ids for waiter in batch.waiters[user_id]) - started

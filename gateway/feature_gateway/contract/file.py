@@ -1,4 +1,4 @@
-"""The contract's file: read, checked against its hash and its own terms, refused with the reason."""
+"""Loads the contract's file, and checks it against its hash and its own terms."""
 
 import hashlib
 import json
@@ -18,7 +18,7 @@ class ContractError(ValueError):
 
 
 def load_contract(path: Path) -> Contract:
-    """Read and check a contract file; raise ContractError when it can't be used, for whatever reason."""
+    """Return the contract of a file; raise ContractError, with the reason, if the file can't be used."""
     try:
         content = json.loads(path.read_bytes())
     except OSError as error:

@@ -1,4 +1,4 @@
-"""The contract: which features exist, in which order and of which type, and how a request's selection resolves."""
+"""The contract: which features exist, their order and types, and how a request's selection resolves."""
 
 import re
 from collections import Counter
@@ -36,19 +36,19 @@ class ContractFeature:
 
     @property
     def full_name(self) -> str:
-        """Feast's full feature name, `view__feature`, by which its replies are read."""
+        """Feast's full feature name, `view__feature`, which its replies have."""
         return f"{self.view}__{self.feature}"
 
 
 @dataclass(frozen=True, eq=False)
 class FeatureSet:
-    """Some features of the contract in the order of the reply; compared by identity, so that it can key a batch."""
+    """Some features of the contract in the order of the reply; compared by identity, so that it can key a read."""
 
     features: tuple[ContractFeature, ...]
 
     @classmethod
     def of(cls, features: Iterable[ContractFeature]) -> "FeatureSet":
-        """Return the set of some features, in their order; of two with one name each gets its full name."""
+        """Return the set of some features, in their order; features that share a name get their full names."""
         chosen = tuple(features)
         count = Counter(feature.feature for feature in chosen)
         return cls(
@@ -60,7 +60,7 @@ class FeatureSet:
 
     @cached_property
     def references(self) -> list[str]:
-        """What `feast serve` is asked for."""
+        """The references that `feast serve` is asked for."""
         return [feature.reference for feature in self.features]
 
     @cached_property
@@ -70,7 +70,7 @@ class FeatureSet:
 
     @cached_property
     def positions_by_view(self) -> tuple[tuple[int, ...], ...]:
-        """The positions of each view's features, a tuple a view: a view knows a user as a whole or not at all."""
+        """The positions of each view's features, one tuple for each view: a view has a user's whole row or none."""
         views: dict[str, list[int]] = {}
         for position, feature in enumerate(self.features):
             views.setdefault(feature.view, []).append(position)
@@ -115,7 +115,7 @@ class Contract:
     def feature_set_of_references(self, references: Sequence[str]) -> FeatureSet:
         """Return the referenced features in the order given; raise GatewayError for one that is malformed or unknown.
 
-        The same references give the same object for as long as they are asked for, so that their reads can be merged.
+        Recent references return the same object again, so that their reads can be merged.
         """
         key = tuple(references)
         known = self._sets_of_references.get(key)

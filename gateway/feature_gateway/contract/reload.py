@@ -1,4 +1,4 @@
-"""The contract in service: replaced whole by a changed file's that is sound, once the feature servers answer by it."""
+"""The contract in service; a changed file replaces it as a whole, once the feature servers answer by it."""
 
 import asyncio
 import logging
@@ -14,26 +14,26 @@ _log = logging.getLogger(__name__)
 POLL_INTERVAL_S = 1.0
 
 TryOut = Callable[[Contract], Awaitable[object]]
-"""Has the feature servers answer by a contract; raises when any can't, which they may do after a while."""
+"""Asks the feature servers to answer by a contract; raises while any of them can't."""
 
-# A file's modification time, size and inode: another inode is a file put in the place of the first.
+# A file's modification time, size and inode: another inode is a file that replaced the first.
 _Stamp = tuple[int, int, int]
 
 
 class ContractHolder:
-    """Holds the contract in service; whoever answers by it takes `current` once a call and keeps that to the end."""
+    """Holds the contract in service; a call takes `current` once, and keeps it to its end."""
 
     def __init__(self, path: Path, *, default_feature_service: str) -> None:
-        """Load the file; raise ContractError when it can't be used or lacks the default feature service."""
+        """Create a holder; raise ContractError if the file can't be used or lacks the default feature service."""
         self._path = path
         self._default_feature_service = default_feature_service
         self._stamp = _stamp(path)
         self._current = self._load()
         self._pending: Contract | None = None
         self._told: set[tuple[type[Exception], int]] = set()
-        """Why the contract is pending, as far as it has been logged."""
+        """The reasons for a pending contract that have been logged."""
         self.accepted = 0
-        """Contracts that have come into service since the start."""
+        """Contracts put into service since the start."""
 
         self.refused = 0
         """Changes of the file that could not be used."""
@@ -49,9 +49,9 @@ class ContractHolder:
         return self._pending is not None
 
     async def check(self, try_out: TryOut) -> None:
-        """Reload if the file is another than at the last load, so that a broken one is refused and logged once.
+        """Reload if the file has changed since the last load, so that a broken file is refused and logged once.
 
-        Otherwise try a contract that waits.
+        Otherwise try a pending contract again.
         """
         if _stamp(self._path) != self._stamp:
             await self.reload(try_out)
@@ -59,20 +59,20 @@ class ContractHolder:
             await self._take_up(self._pending, try_out)
 
     async def reload(self, try_out: TryOut) -> None:
-        """Put the file's contract into service if `try_out` succeeds, and have it wait if not.
+        """Put the file's contract into service if `try_out` succeeds, otherwise keep it pending.
 
-        On a fault of the file keep the old one and log why. A contract that waited is given up.
+        If the file can't be used, keep the old contract and log why. A contract that was pending is dropped.
         """
-        # Before the file is read: what is written meanwhile is then a change still to be seen.
+        # Taken ahead of the read, so that a write during the read is seen as the next change.
         self._stamp = _stamp(self._path)
         self._pending = None
         before = self._current
         try:
-            # Off the loop: the file may be large, and its file system slow.
+            # Off the event loop: the file may be large, and its file system slow.
             contract = await asyncio.to_thread(self._load_next)
         except ContractError as error:
             self.refused += 1
-            _log.error("contract refused, %s stays in service: %s", before.hash, error)  # it says all
+            _log.error("contract refused, %s stays in service: %s", before.hash, error)  # the message has the cause
             return
         if contract.hash == before.hash:
             _log.info("contract unchanged: %s", before.hash)
@@ -96,13 +96,13 @@ class ContractHolder:
         self._pending = None
         self._current = contract
         self.accepted += 1
-        _log.info("contract accepted: %s in place of %s", contract.hash, before)
+        _log.info("contract accepted: %s instead of %s", contract.hash, before)
 
     def _load_next(self) -> Contract:
         contract, join_key = self._load(), self._current.join_key
         if contract.join_key != join_key:
             raise ContractError(
-                f"{self._path} has the join key {contract.join_key!r} in place of {join_key!r}; that needs a restart"
+                f"{self._path} has the join key {contract.join_key!r} instead of {join_key!r}; that needs a restart"
             )
         return contract
 

@@ -1,4 +1,4 @@
-"""The standard gRPC health service: SERVING for as long as the gateway is ready."""
+"""The standard gRPC health service: SERVING while the gateway is ready."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -13,13 +13,13 @@ _Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class Health(health_pb2_grpc.HealthServicer):
-    """The health of the whole server ("") and of the services that it is made for.
+    """The health of the whole server ("") and of its services.
 
-    In place of grpcio's own servicer, whose watches would hold up the server's end for the whole grace time.
+    It replaces grpcio's own servicer, whose watches would delay the shutdown for the whole grace time.
     """
 
     def __init__(self, readiness: Readiness, services: tuple[str, ...]) -> None:
-        """Take what is followed, and the full names of the services."""
+        """Create the health of services, by their full names, which follows `readiness`."""
         self._readiness = readiness
         self._names = frozenset({"", *services})
         self._changed = asyncio.Event()
@@ -31,7 +31,7 @@ class Health(health_pb2_grpc.HealthServicer):
         health_pb2_grpc.add_HealthServicer_to_server(self, server)
 
     def end_watches(self) -> None:
-        """End every watch once it has told its client the last status."""
+        """End every watch after it has sent the last status."""
         self._ended = True
         self._wake()
 

@@ -1,4 +1,4 @@
-"""What surrounds every gRPC call: exceptions become statuses, and each end is told."""
+"""Surrounds every gRPC call: exceptions become statuses, and the observer gets each call's end."""
 
 import asyncio
 import inspect
@@ -25,20 +25,20 @@ _OUR_METHODS = f"/{ERROR_DOMAIN}."
 
 
 class ErrorInterceptor(grpc.aio.ServerInterceptor):
-    """Ends a call that raised with the status that the error table has for it, details included."""
+    """Ends a call that raised with the status of its error, details included."""
 
     def __init__(self, observer: Observer) -> None:
-        """Take who is told how unary calls ended, by their names without the service's."""
+        """Create an interceptor; the observer gets the ends of unary calls, by method name without the service."""
         self._observer = observer
         self._guarded: dict[str, Any] = {}
-        """Handlers made, by method: one that is not there has none, so the server's methods bound it."""
+        """Wrapped handlers by method; unknown methods have none, so the server's methods bound the size."""
 
     async def intercept_service(
         self,
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Any:
-        """Wrap the handler of a unary method, or of a bidirectional one of ours; leave others as they are."""
+        """Wrap the handler of a unary method, or of a bidirectional method of ours; leave others unchanged."""
         method = handler_call_details.method
         guarded = self._guarded.get(method)
         if guarded is None:
@@ -79,7 +79,7 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
                 tell(grpc.StatusCode.OK)
                 return reply
 
-        # Without a deserializer of its own: bytes that are no message would end in gRPC as UNKNOWN.
+        # Without a deserializer: gRPC would end a malformed request as UNKNOWN.
         return grpc.unary_unary_rpc_method_handler(guarded, response_serializer=handler.response_serializer)
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""Between the API's messages and the gateway's own types; pure."""
+"""Converts between the API's messages and the gateway's own types; pure."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -22,7 +22,7 @@ AnyRequest = user_feature_service_pb2.GetUserFeaturesRequest | user_feature_serv
 _NS_PER_S = 1_000_000_000
 # The bound of google.protobuf.Duration, some 10,000 years.
 _MAX_DURATION_S = 315_576_000_000
-# A month's snapshot stamps all its users alike, so few frames are ever in use at once.
+# A month's snapshot gives all users the same timestamps, so few frames are in use at a time.
 _MAX_REMEMBERED = 1024
 
 
@@ -72,7 +72,7 @@ def fill_result(result: user_feature_service_pb2.UserResult, answer: UserFeature
 
 
 def fill_error(message: user_feature_service_pb2.CallError, error: GatewayError) -> None:
-    """Write an error into a part of a reply: what the status of a call of its own would have been."""
+    """Write an error into a part of a reply, with what the status of a separate call would have."""
     message.code = code_pb2.Code.Value(error.code.name)
     message.reason = error.reason
     message.message = error.message
@@ -82,7 +82,7 @@ def fill_error(message: user_feature_service_pb2.CallError, error: GatewayError)
 
 
 def fill_serving_info(message: user_feature_service_pb2.ServingInfo, answers: list[UserFeatures]) -> None:
-    """Write how answers were served: the largest of each time and size, and whether any was retried or hedged."""
+    """Write how answers were served: the maximum of each time and size, and whether any was retried or hedged."""
     served = [answer.served for answer in answers]
     message.gateway_time.FromTimedelta(timedelta(seconds=max(answer.gateway_s for answer in answers)))
     message.queue_time.FromTimedelta(timedelta(seconds=max(one.queue_s for one in served)))
@@ -140,7 +140,7 @@ def _policy(number: int) -> StalenessPolicy:
 
 def _fill_user_features(message: feature_pb2.UserFeatures, answer: UserFeatures) -> None:
     row = answer.row
-    # Nearly all users' features differ in their values alone, and one parse is a fraction of setting field by field.
+    # Most users differ only in values, and parsing a frame costs a fraction of setting each field.
     message.MergeFromString(_frame(answer.feature_set, row.statuses, row.event_timestamps_ns))
     message.user_id = answer.user_id
     message.user_known = row.user_known

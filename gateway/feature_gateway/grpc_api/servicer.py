@@ -27,14 +27,14 @@ class UserFeatureServicer(UserFeatureServiceServicer):
     """Answers UserFeatureService from a lookup."""
 
     def __init__(self, lookup: Lookup, *, max_stream_in_flight: int, observer: Observer) -> None:
-        """Take what answers, how many questions of one stream may be unanswered, and who is told of their ends."""
+        """Create a servicer; `max_stream_in_flight` bounds the unanswered messages of one stream."""
         self._lookup = lookup
         self._max_stream_in_flight = max_stream_in_flight
         self._observer = observer
         self._ending = asyncio.Event()
 
     def end_streams(self) -> None:
-        """Read no more of any stream, and end each once what had been read of it is answered."""
+        """Stop reading streams, and end each stream when the messages that were read are answered."""
         self._ending.set()
 
     async def GetUserFeatures(  # noqa: N802  # the method's name in the API

@@ -1,4 +1,4 @@
-"""The questions of one stream, answered as their answers come."""
+"""Answers the messages of one stream, each as soon as its features are there."""
 
 import asyncio
 import logging
@@ -50,7 +50,7 @@ async def answer_all(
     tasks: set[asyncio.Task[None]] = set()
 
     async def read() -> None:
-        # Room first: a request that has been read is answered, whenever the reading ends.
+        # Room first: every request that has been read is answered, even if reading ends.
         await room.acquire()
         async for request in requests:
             task = asyncio.create_task(answer(request))
@@ -59,7 +59,7 @@ async def answer_all(
             await room.acquire()
 
     async def finish() -> None:
-        # Also when a request can't be read, which ends the stream: those before it are answered.
+        # Also when a malformed request ends the stream: earlier requests are answered.
         await asyncio.wait({reader, ended}, return_when=asyncio.FIRST_COMPLETED)
         reader.cancel()
         await asyncio.wait({reader})

@@ -1,4 +1,4 @@
-"""What the parameters of an HTTP request for features ask."""
+"""Converts the parameters of an HTTP request into a query."""
 
 import re
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ _ONCE = (_FEATURE_SERVICE, _MAX_AGE, _STALENESS_POLICY, _CONTRACT_HASH, _INCLUDE
 _PARAMETERS = (_FEATURE, *_ONCE)
 
 _SWITCH = {"true": True, "false": False}
-# float() alone would take "nan", "1_000" and blanks as well.
+# float() alone would also accept "nan", "1_000" and blanks.
 _NUMBER = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 # The bound of google.protobuf.Duration, which holds over gRPC.
 _MAX_S = 315_576_000_000
@@ -31,7 +31,7 @@ _MAX_SHOWN = 100
 
 @dataclass(frozen=True, slots=True)
 class FeaturesRequest:
-    """What a request for one user's features asks, but for the user."""
+    """What a request for one user's features asks, apart from the user id."""
 
     query: Query
 
@@ -45,7 +45,7 @@ def features_request(request: web.Request) -> FeaturesRequest:
     """Return what a request's parameters and credentials ask.
 
     Raises GatewayError for a value that gRPC refuses too; aiohttp's HTTPBadRequest for a
-    parameter that is unknown, given more than once, against another, or neither true nor false.
+    parameter that is unknown, repeated, excluded by another, or neither true nor false.
     """
     values = {name: request.query.getall(name) for name in request.query}
     _check_names(values)
@@ -129,7 +129,7 @@ def _switch(name: str, text: str) -> bool:
 
 
 def _seconds(text: str) -> float | None:
-    """Return a number of seconds from 0 to the largest; None when the text is none."""
+    """Return seconds from 0 to the maximum; None if the text is not such a number."""
     seconds = float(text) if _NUMBER.fullmatch(text) else -1.0
     return seconds if 0 <= seconds <= _MAX_S else None
 

@@ -1,4 +1,4 @@
-"""Whether values are too old, and what becomes of them; pure."""
+"""Judges whether values are too old, and applies the policy; pure."""
 
 from dataclasses import replace
 from enum import Enum
@@ -14,10 +14,10 @@ class StalenessPolicy(Enum):
     """What happens to a value older than its maximum age."""
 
     FLAG = 1
-    """It is kept, with the status OUTSIDE_MAX_AGE."""
+    """The value is kept, with the status OUTSIDE_MAX_AGE."""
 
     OMIT = 2
-    """It is left out, with the status OUTSIDE_MAX_AGE."""
+    """The value is left out, with the status OUTSIDE_MAX_AGE."""
 
     FAIL = 3
     """The call fails, and names the features and their ages."""
@@ -26,9 +26,9 @@ class StalenessPolicy(Enum):
 def judged(
     row: UserRow, feature_set: FeatureSet, *, now_ns: int, max_age_s: float | None, policy: StalenessPolicy
 ) -> UserRow:
-    """Return a row with the values that are too old treated by the policy.
+    """Return a row with the policy applied to values that are too old.
 
-    `max_age_s` holds for all features; None leaves each to its view's own maximum age. A value of exactly that age is
+    `max_age_s` applies to all features; None applies each view's own maximum age. A value of exactly that age is
     not too old. Raises FeaturesTooOldError under the policy FAIL.
     """
     ages_s = _ages_of_old(row, feature_set, now_ns, max_age_s)

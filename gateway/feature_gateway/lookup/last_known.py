@@ -1,7 +1,7 @@
-"""The rows that were read last, for when nothing can be read; pure.
+"""Remembers the rows that were read last; pure.
 
-A row and what it is known by are kept as bytes. As objects 100,000 rows took twice the memory, and the garbage
-collector's looking through them held every call up for 150 ms; as bytes it is 5 ms.
+Rows and their keys are kept as bytes. As objects, 100,000 rows took twice the memory, and the garbage collector's look
+through them delayed every call by 150 ms; as bytes it is 5 ms.
 """
 
 import marshal
@@ -15,7 +15,7 @@ from weakref import WeakKeyDictionary
 from feature_gateway.contract.model import FeatureSet
 from feature_gateway.values import FeatureStatus, UserRow
 
-# At least two, so that rows too old become fewer; so few that no call pays for all that grew old during a long outage.
+# At least two, so that old rows become fewer; few, so that no call pays for all that aged during a long outage.
 _MAX_FORGOTTEN_AT_ONCE = 2
 _NUMBER_BYTES = 8
 _DIGEST_BYTES = 32
@@ -38,13 +38,13 @@ class LastKnown:
     """
 
     def __init__(self, *, max_age_s: float, max_rows: int, now_s: Callable[[], float]) -> None:
-        """Take the age from which a row is given no more, the bound, from 1, and a clock that never goes back."""
+        """Create a store of rows up to `max_age_s` old; `max_rows` is from 1, and `now_s` must never go back."""
         self._max_age_s = max_age_s
         self._max_rows = max_rows
         self._now_s = now_s
         self._rows: OrderedDict[bytes, tuple[float, bytes]] = OrderedDict()
         """Times of reads and rows, in the order of the reads."""
-        # Not their ids: one that is gone may leave its id to another.
+        # Not their ids: Python reuses the id of an object that is gone.
         self._numbers: WeakKeyDictionary[FeatureSet, bytes] = WeakKeyDictionary()
         self._next_number = count()
 
@@ -52,7 +52,7 @@ class LastKnown:
         return len(self._rows)
 
     def remember(self, feature_set: FeatureSet, user_id: str, row: UserRow, *, authorization: str) -> None:
-        """Keep a row that has just been read, in place of the one that was read for the same before."""
+        """Keep a row that has just been read; it replaces the earlier row of the same key."""
         now_s = self._now_s()
         key = self._key(feature_set, user_id, authorization)
         self._rows[key] = now_s, _packed(row)
@@ -64,7 +64,7 @@ class LastKnown:
             del self._rows[oldest]
 
     def recall(self, feature_set: FeatureSet, user_id: str, *, authorization: str) -> RememberedRow | None:
-        """Return the row that was read last for just these; None if there is none, or it is older than the age."""
+        """Return the row that was read last for this key; None if there is none or it is too old."""
         known = self._rows.get(self._key(feature_set, user_id, authorization))
         if known is None:
             return None
@@ -73,14 +73,14 @@ class LastKnown:
         return RememberedRow(_unpacked(packed), age_s) if age_s <= self._max_age_s else None
 
     def forget(self, feature_set: FeatureSet, user_id: str, *, authorization: str) -> None:
-        """Keep no row of these any more."""
+        """Drop the row of this key."""
         self._rows.pop(self._key(feature_set, user_id, authorization), None)
 
     def _key(self, feature_set: FeatureSet, user_id: str, authorization: str) -> bytes:
         number = self._numbers.get(feature_set)
         if number is None:
             number = self._numbers[feature_set] = next(self._next_number).to_bytes(_NUMBER_BYTES, "big")
-        # All but the user's id are of fixed length, so that no two keys run into one another.
+        # Only the user id has a variable length, so different parts never make equal keys.
         return number + blake2b(_bytes(authorization), digest_size=_DIGEST_BYTES).digest() + _bytes(user_id)
 
 

@@ -1,4 +1,4 @@
-"""Users' features: the query checked, read in time, and judged for freshness."""
+"""Answers queries about users: checks them, reads in time, and judges freshness."""
 
 import asyncio
 import time
@@ -56,10 +56,10 @@ class Lookup:
         return self._contracts.current
 
     async def user_features(self, user_id: str, query: Query, *, remaining_s: float | None) -> UserFeatures:
-        """Return the selected features of a user, of whom nothing need be known.
+        """Return the selected features of a user, who may be unknown.
 
-        `remaining_s` is what is left of the caller's deadline, None for no deadline. Everything about the query is
-        checked before any I/O. Raises GatewayError.
+        `remaining_s` is the time left of the caller's deadline, None for no deadline. The query is checked completely
+        ahead of any I/O. Raises GatewayError.
         """
         started = asyncio.get_running_loop().time()
         contract = self.contract
@@ -73,7 +73,7 @@ class Lookup:
     async def batch_user_features(
         self, user_ids: Sequence[str], query: Query, *, remaining_s: float | None
     ) -> list[UserFeatures | UserFailure]:
-        """Return the selected features of several users in the order asked, or why there are none of one.
+        """Return the selected features of several users in the order asked, or why a user has none.
 
         Raises GatewayError for what is not one user's fault.
         """
@@ -100,7 +100,7 @@ class Lookup:
         return [answers[user_id] for user_id in user_ids]
 
     def _checked(self, contract: Contract, query: Query) -> FeatureSet:
-        """Return what a query selects, once all but its user is found to be right."""
+        """Return what a query selects; raise GatewayError for a fault in anything but the user id."""
         if query.contract_hash and query.contract_hash != contract.hash:
             raise GatewayError(
                 ErrorReason.ERROR_REASON_CONTRACT_MISMATCH,

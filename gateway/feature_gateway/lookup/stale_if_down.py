@@ -1,4 +1,4 @@
-"""Reads that are answered from memory, and say so, while the feature servers are not available."""
+"""Answers reads from memory while the feature servers are not available."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ from feature_gateway.errors import (
 from feature_gateway.lookup.last_known import LastKnown
 from feature_gateway.reads import ReadReport, Served, UserReader
 
-# A frozen server or store refuses nothing: all that tells of it is that the time runs out.
+# A frozen server or store refuses nothing: it shows only as a timeout.
 _OUTAGES = (UpstreamUnavailableError, DeadlineExceededError)
 _NOT_READ = ReadReport()
 
@@ -25,7 +25,7 @@ class StaleIfDown:
     """
 
     def __init__(self, reader: UserReader, last_known: LastKnown) -> None:
-        """Take what is read from and what is remembered in."""
+        """Create a reader that remembers what `reader` reads in `last_known`."""
         self._reader = reader
         self._last_known = last_known
 

@@ -10,7 +10,7 @@ from feature_gateway.errors import as_gateway_error
 _log = logging.getLogger(__name__)
 
 FAILURES_TO_NOT_READY = 3
-"""One late read must not take a gateway out; a feature server that is gone fails this many at once."""
+"""One late read must not make a gateway not ready; a feature server that is gone fails all of them."""
 
 _STARTING = "The gateway is starting: no canary read has succeeded yet."
 _DRAINING = "The gateway is ending."
@@ -20,7 +20,7 @@ class Readiness:
     """Not ready at first and after three canary reads in a row that failed; ready after one that succeeded."""
 
     def __init__(self, *, outlasts_s: float = 0.0, now_s: Callable[[], float] = time.monotonic) -> None:
-        """Start not ready. Once ready, stay so until no canary read has succeeded for `outlasts_s` of the clock."""
+        """Start not ready. Once ready, stay ready until no canary read has succeeded for `outlasts_s`."""
         self._outlasts_s = outlasts_s
         self._now_s = now_s
         self._succeeded_s = 0.0
@@ -58,7 +58,7 @@ class Readiness:
             self._set(f"The canary read failed: {why}")
 
     def drain(self) -> None:
-        """Be not ready from now on, whatever the canary reads say."""
+        """Be not ready until the end, whatever the canary reads say."""
         self._draining = True
         self._set(_DRAINING)
 
@@ -82,7 +82,7 @@ async def follow(
     now: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> None:
-    """Do a canary read every `interval_s`, start to start, and tell `readiness` how it went; go on until cancelled.
+    """Do a canary read every `interval_s`, start to start, and report its result to `readiness`; run until cancelled.
 
     `canary` bounds its own time; a read that takes longer than the interval is followed by the next at once.
     """

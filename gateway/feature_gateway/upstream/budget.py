@@ -1,4 +1,4 @@
-"""A bound on requests that are sent in addition to the ordinary ones."""
+"""Bounds the requests that are sent in addition to ordinary ones."""
 
 _DEFAULT_LIMIT = 10.0
 
@@ -7,7 +7,7 @@ class Budget:
     """Allows extra requests as a share of the ordinary ones, and a few at once."""
 
     def __init__(self, share: float, *, limit: float = _DEFAULT_LIMIT) -> None:
-        """Take the share, and how much may be saved up."""
+        """Create a full budget; `limit` is how many extra requests may be saved up."""
         self._share = share
         self._limit = limit
         self._tokens = limit

@@ -1,4 +1,4 @@
-"""What the log says of a feature server that fails: the start and the end of each kind of failure, not every read."""
+"""Logs the start and the end of each kind of failure of a feature server, not every read."""
 
 import logging
 import time
@@ -8,10 +8,10 @@ from dataclasses import dataclass
 _log = logging.getLogger(__name__)
 
 QUIET_S = 5.0
-"""A kind of failure is over with the first answer so long after its last: a server that flaps has failed once."""
+"""A kind of failure ends with the first answer this long after its last: a server that flaps has failed once."""
 
 MAX_KINDS = 8
-"""How many kinds are followed at a time; failures may quote what differs from read to read."""
+"""How many kinds are followed at a time; texts of failures may differ from read to read."""
 
 _MAX_SHOWN = 1000
 
@@ -24,16 +24,16 @@ class _Kind:
 
 
 class FailureLog:
-    """Logs what is new among a server's failures, and what is over with how often it came and how long it took."""
+    """Logs each new kind of a server's failures, and at its end how often it occurred and how long it lasted."""
 
     def __init__(self, url: str, *, now: Callable[[], float] = time.monotonic) -> None:
-        """Take the server's name in the log, and a clock in seconds."""
+        """Create the log of a server; `now` is a clock in seconds."""
         self._url = url
         self._now = now
         self._kinds: dict[str, _Kind] = {}
 
     def failed(self, what: str) -> None:
-        """Log a failure; one whose like is not over yet is only counted, and one kind too many left out."""
+        """Log a failure of a new kind; count a known kind; ignore a new kind if MAX_KINDS are followed."""
         what, now_s = what[:_MAX_SHOWN], self._now()
         kind = self._kinds.get(what)
         if kind is not None:
@@ -44,7 +44,7 @@ class FailureLog:
             _log.warning("feature server %s: %s", self._url, what)
 
     def succeeded(self) -> None:
-        """Log what is over."""
+        """Log the kinds that have ended."""
         if not self._kinds:
             return
         now_s = self._now()

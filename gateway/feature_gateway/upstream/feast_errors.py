@@ -1,8 +1,8 @@
 """What an unsuccessful answer of `feast serve` means; pure.
 
 Feast 0.67 has one handler for everything that goes wrong (`feature_server.py`): a 404 for its own not-found errors and
-a 500 with the exception's text for the rest, the caller's faults as well as those of its stores. The texts stand here;
-the live server is held to them by a test.
+a 500 with the exception's text for the rest, the caller's faults as well as those of its stores. The texts are here;
+a test compares them with a live server.
 """
 
 import re
@@ -21,7 +21,7 @@ from feature_gateway.errors import (
 _MISMATCH = re.compile(r"not found in projection|does not exist|Invalid feature reference|No features specified")
 _NOT_READY = re.compile(r"Feature view '([^']*)' is in state")
 _REJECTED = re.compile(
-    # utils.py: join keys without values; ids that are no text.
+    # utils.py: join keys without values; ids that are not text.
     r"Missing join key values|pop from an empty set|attribute name must be string"
     # protobuf: a value of a type, or with text, that a field can't hold.
     r"|bad argument type|but expected one of|surrogates not allowed"

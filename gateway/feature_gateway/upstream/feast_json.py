@@ -1,8 +1,8 @@
-"""Feast's column JSON into typed rows with true statuses; pure functions.
+"""Converts Feast's column JSON into typed rows with true statuses; pure.
 
 `feast serve` answers with one column a feature, aligned by position to `metadata.feature_names`, whose order varies
 from process to process. Feast 0.67 on Redis calls every value PRESENT (its `_populate_response_from_feature_data`), so
-its statuses are not read: a user whom a view does not know is told by a null at the epoch in each column of the view.
+its statuses are not read: a view has no row of a user if each of its columns has a null at the epoch.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,7 +25,7 @@ _NS_PER_S = 1_000_000_000
 def request_body(feature_set: FeatureSet, join_key: str, user_ids: Sequence[str]) -> bytes:
     """Return the body of a POST to /get-online-features.
 
-    It lists the features: naming the feature service instead makes Feast parse it anew for each request. Full names
+    It lists the features: if it named the feature service, Feast would parse it again for each request. Full names
     keep two views' features of one name apart.
     """
     return orjson.dumps(
@@ -112,7 +112,7 @@ def _row(values: tuple[FeatureValue, ...], stamps_ns: tuple[int, ...], feature_s
     return UserRow(values, tuple(statuses), tuple(stamps), user_known)
 
 
-# A month's snapshot stamps all its users alike, so few texts are ever seen at once.
+# A month's snapshot gives all users the same timestamps, so few texts are in use at a time.
 @lru_cache(maxsize=4096)
 def _timestamp_ns(text: str) -> int:
     seconds, _, fraction = text.removesuffix("Z").partition(".")

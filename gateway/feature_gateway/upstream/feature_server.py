@@ -18,18 +18,18 @@ _MAX_SHOWN_BYTES = 500
 
 
 class ServerUnreachableError(UpstreamUnavailableError):
-    """The connection was refused or broke: the fault is this server's, and another may well answer."""
+    """The connection was refused or broke: the fault is this server's, and another may answer."""
 
 
 class UnsuccessfulAnswerError(Exception):
-    """The cause of what an unsuccessful answer means: its status and the start of its body, for the log alone."""
+    """The cause of an unsuccessful answer's error: status and start of the body, for the log only."""
 
 
 class FeatureServer:
     """Reads users' rows from one `feast serve`."""
 
     def __init__(self, url: str, *, join_key: str, session: aiohttp.ClientSession) -> None:
-        """Take the server's base URL, and the session whose connections it uses."""
+        """Create a client of the server at a base URL, which uses the session's connections."""
         self.url = url
         self._read_url = f"{url}/get-online-features"
         self._health_url = f"{url}/health"
@@ -60,7 +60,7 @@ class FeatureServer:
         return parse_rows(answer, feature_set, len(user_ids))
 
     async def alive(self, *, timeout_s: float) -> bool:
-        """Return whether the process answers; its stores need not."""
+        """Return whether the process answers, whether or not its stores do."""
         try:
             async with asyncio.timeout(timeout_s), self._session.get(self._health_url) as response:
                 return response.status == HTTPStatus.OK
@@ -82,7 +82,7 @@ class FeatureServer:
 def make_session() -> aiohttp.ClientSession:
     """Return a session for feature servers. Must be called inside a running event loop; no connection is opened yet."""
     return aiohttp.ClientSession(
-        # How many requests are under way is the coalescer's to bound.
+        # The coalescer bounds the requests in flight.
         connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_IDLE_CONNECTION_S),
         headers={"Content-Type": "application/json"},
         # The callers' deadlines are the only ones.

@@ -190,7 +190,7 @@ class ReplicaPool:
 
 
 async def _first_success(tasks: set["asyncio.Task[list[UserRow]]"]) -> list[UserRow]:
-    """Return the first result that is no exception; raise the last exception when all are."""
+    """Return the first result; raise the last exception if all tasks failed."""
     waiting = set(tasks)
     while True:
         done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)

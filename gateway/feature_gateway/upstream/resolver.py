@@ -23,9 +23,9 @@ async def addresses_of(host: str, port: int) -> list[str]:
 
 
 async def resolve(urls: Sequence[str], *, lookup: Lookup = addresses_of) -> list[str]:
-    """Return the URLs with each DNS one in place of those of its addresses, in a stable order.
+    """Return the URLs, each DNS URL replaced by the URLs of its addresses, in a stable order.
 
-    Raises OSError when a name can't be resolved, and so might stand for servers that are not in the answer.
+    Raises OSError if a name can't be resolved, because servers would be missing then.
     """
     resolved: list[str] = []
     for url in urls:
@@ -48,9 +48,9 @@ def needs_resolving(urls: Sequence[str]) -> bool:
 async def follow_names(
     urls: Sequence[str], use: Callable[[Sequence[str]], None], *, interval_s: float, lookup: Lookup = addresses_of
 ) -> None:
-    """Hand the resolved URLs to `use` at once and whenever they change, for good.
+    """Call `use` with the resolved URLs at once and whenever they change; run until cancelled.
 
-    While a name can't be resolved, what was found before stays in use.
+    While a name can't be resolved, the URLs found last stay in use.
     """
     current: list[str] | None = None
     while True:

@@ -133,7 +133,7 @@ async def test_a_file_that_has_not_changed_is_not_read(
         ),
         pytest.param(
             lambda path: _put(path, _other_join_key),
-            "the join key 'customer_id' in place of 'user_id'; that needs a restart",
+            "the join key 'customer_id' instead of 'user_id'; that needs a restart",
             id="another join key",
         ),
     ],
