@@ -8,25 +8,43 @@ import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 _STACKS = ("own_servers_stack", "stack")
 """The fixtures of stacks; a test that needs several is grouped with the first."""
 
+_RANKS = {**dict.fromkeys(_STACKS, 0), "test_types.py": 0, "alone": 2}
+"""Stacks and mypy start first; what waits for the others to pause comes last."""
+
 _SHARED = (*_STACKS, "built")
 """The fixtures that take long to make, so that one process makes each: the stacks, and the built manifests."""
 
 
-# Before pytest-xdist reads the groups.
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Give each test a group, and sort the groups when several processes take turns at them."""
-    for item in items:
-        if item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(_group(item)))
+    """Sort the groups when several processes take turns at them."""
     if hasattr(config, "workerinput"):
-        items.sort(key=_rank)
+        items.sort(key=lambda item: _RANKS.get(_group(item), 1))
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection_finish(session: pytest.Session) -> Iterator[None]:
+    """Tell pytest-xdist each test's group.
+
+    Its `--dist loadgroup` reads the group behind an @ in the test's id. What pytest-xdist 3.8 writes there for its own
+    marks has no effect since pytest 9.2.
+    """
+    if not hasattr(session.config, "workerinput"):
+        return (yield)
+    items = session.items
+    grouped: list[Any] = [SimpleNamespace(nodeid=f"{item.nodeid}@{_group(item)}") for item in items]
+    session.items = grouped
+    try:
+        return (yield)
+    finally:
+        session.items = items
 
 
 def _group(item: pytest.Item) -> str:
@@ -34,12 +52,6 @@ def _group(item: pytest.Item) -> str:
         return "alone"
     fixtures: list[str] = getattr(item, "fixturenames", [])
     return next((shared for shared in _SHARED if shared in fixtures), item.path.name)
-
-
-def _rank(item: pytest.Item) -> int:
-    """Stacks start first; what waits for the others to pause comes last."""
-    [group] = (mark.args[0] for mark in item.iter_markers("xdist_group"))
-    return {**dict.fromkeys(_STACKS, 0), "alone": 2}.get(group, 1)
 
 
 @pytest.fixture(autouse=True)
