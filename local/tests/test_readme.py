@@ -147,6 +147,20 @@ def test_every_file_that_contributing_names_exists_and_each_exercise_touches_at_
     assert [len(re.findall(r"^\| `", exercise, re.MULTILINE)) <= 3 for exercise in exercises] == [True] * 3
 
 
+def test_every_link_between_the_documents_leads_to_a_heading_or_a_file() -> None:
+    links = 0
+    for document in (*_READMES, *CHECKOUT.glob("*.md"), *CHECKOUT.glob("docs/**/*.md")):
+        text = document.read_text(encoding="utf-8")
+        for path, anchor in re.findall(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]*))?\)", text):
+            target = (document.parent / path).resolve() if path else document
+            assert target.exists(), f"{document}: {path}"
+            headings = re.findall(r"^#+ (.*)$", target.read_text(encoding="utf-8"), re.MULTILINE) if anchor else []
+            slugs = {re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-") for heading in headings}
+            assert not anchor or anchor in slugs, f"{document}: {path}#{anchor}"
+            links += 1
+    assert links > 30
+
+
 def test_the_readmes_plot_is_drawn_from_the_figures(tmp_path: Path) -> None:
     drawn = tmp_path / "summary.svg"
     _run([sys.executable, "-m", "streamflow_loadtests.bench.summary", str(drawn)])
