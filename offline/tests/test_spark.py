@@ -39,8 +39,9 @@ from training_sets import UNUSED_REDIS_URL, apply_objects, build, execute, file_
 if TYPE_CHECKING:
     from feast.data_source import DataSource
 
-# Feast says so of every source and every read.
 pytestmark = [
+    pytest.mark.slow,
+    # Feast says so of every source and every read.
     pytest.mark.filterwarnings("ignore:The spark (data source API|offline store) is an experimental:RuntimeWarning"),
 ]
 
