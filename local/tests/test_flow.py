@@ -98,7 +98,7 @@ def test_one_run_brings_months_to_serving_and_into_an_audited_training_set(
     prefect_server: PrefectServer, connections: Stack, tmp_path: Path
 ) -> None:
     months, out = connections.layout.generated_months, tmp_path / "training_set"
-    command = [sys.executable, "-m", "streamflow_offline.flow", "--out", str(out), "--data", str(months)]
+    command = [str(Path(sys.executable).with_name("offline")), "flow", "--out", str(out), "--data", str(months)]
     command += ["--contract", str(tmp_path / "contract.json"), "--gateway", connections.gateway, "--audit-users", "200"]
     result = subprocess.run(
         command,

