@@ -168,7 +168,7 @@ def test_the_jobs_are_commands_of_offline() -> None:
     asked = [
         service["command"][1] for service in _SERVICES.values() if (service.get("command") or [""])[0] == "offline"
     ]
-    assert sorted(asked) == ["apply", "materialize", "sample"]
+    assert sorted(asked) == ["apply", "flow", "materialize", "sample"]
     assert set(asked) <= commands
 
 

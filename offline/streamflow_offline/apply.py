@@ -5,13 +5,9 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
 
-import typer
 from streamflow_repo import CONTRACT_PATH
-from streamflow_repo.settings.connections import urls_from_environment
 
-from streamflow_offline.console import out as stdout
 from streamflow_offline.errors import JobError
 from streamflow_offline.feast_store import FEATURE_REPO, exclusive, job_environment
 from streamflow_offline.ingest import create_tables
@@ -58,23 +54,3 @@ def _feast_apply(environment: dict[str, str], on_output: Callable[[str], None]) 
             on_output(line.rstrip())
     if process.returncode:
         raise JobError(f"`feast apply` failed: {last}")
-
-
-def apply(
-    *,
-    contract: Annotated[
-        Path | None,
-        typer.Option(
-            envvar="STREAMFLOW_CONTRACT", help="Where contract.json is written. Default: in the feature repository."
-        ),
-    ] = None,
-) -> None:
-    """Apply the feature definitions with Feast and write contract.json."""
-    postgres_url, redis_url = urls_from_environment(os.environ)
-    contract_hash = apply_definitions(
-        postgres_url=postgres_url,
-        redis_url=redis_url,
-        on_output=lambda line: stdout.print(line, markup=False),
-        contract_path=contract,
-    )
-    stdout.print(f"contract {contract_hash}")

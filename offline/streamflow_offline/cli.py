@@ -6,15 +6,14 @@ import typer
 from streamflow_repo.errors import SettingError
 from streamflow_repo.runtime_checks import leave_out_runtime_checks
 
-from streamflow_offline.apply import apply
-from streamflow_offline.audit.command import audit_skew
+from streamflow_offline.commands.apply import apply
+from streamflow_offline.commands.audit import audit_skew
+from streamflow_offline.commands.flow import flow
+from streamflow_offline.commands.generate import generate
+from streamflow_offline.commands.ingest import ingest, sample
+from streamflow_offline.commands.materialize import materialize
 from streamflow_offline.errors import JobError
 from streamflow_offline.export.command import export
-from streamflow_offline.flow.command import flow
-from streamflow_offline.generate.command import generate
-from streamflow_offline.ingest.command import ingest
-from streamflow_offline.materialize.command import materialize
-from streamflow_offline.sample import sample
 from streamflow_offline.training_set.command import training_set
 
 app = typer.Typer(

@@ -1,14 +1,9 @@
 """Generated months for a database that has none, so that a new stack has something to serve."""
 
-import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from streamflow_repo.settings.connections import urls_from_environment
-
-from streamflow_offline.console import out as stdout
-from streamflow_offline.console import tell
 from streamflow_offline.feast_store import connected
 from streamflow_offline.generate import generate_months
 from streamflow_offline.ingest import create_tables, ingest
@@ -30,9 +25,3 @@ def has_months(postgres_url: str) -> bool:
         create_tables(connection)
         row = connection.execute("SELECT EXISTS (SELECT FROM subscriptions_profile_snapshots)").fetchone()
     return row == (True,)
-
-
-def sample() -> None:
-    """Load generated months into a PostgreSQL that has no months yet; leave any other alone."""
-    postgres_url, _ = urls_from_environment(os.environ)
-    stdout.print("loaded" if load_sample(postgres_url, on_progress=tell) else "PostgreSQL has months already")

@@ -15,9 +15,9 @@ from rich.console import Console
 from streamflow_features import FeatureStatus
 from streamflow_offline.audit import AuditReport, AuditRequest, FeatureReport, audit_skew, write_json
 from streamflow_offline.audit.cells import Feature, OfflineCell, OnlineCell
-from streamflow_offline.audit.command import run
 from streamflow_offline.audit.compare import compared
 from streamflow_offline.audit.text import as_tables
+from streamflow_offline.commands.audit import run
 from streamflow_offline.errors import JobError
 from streamflow_offline.feast_store import exclusive, undisturbed
 from training_sets import UNUSED_REDIS_URL

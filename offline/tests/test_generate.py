@@ -1,4 +1,5 @@
 import re
+from datetime import date
 from itertools import pairwise
 from pathlib import Path
 
@@ -151,8 +152,8 @@ def test_users_of_one_month_paid_their_fee(months: list[Path]) -> None:
 
 def test_the_signup_date_is_36_less_the_months_active_in_days_after_the_first(months: list[Path]) -> None:
     wide = _wide(months[0])
-    days = (36 - wide["months_active"].cast(pl.Int64)).clip(lower_bound=0)
-    expected = pl.Series(np.datetime64("2022-01-01") + days.to_numpy().astype("timedelta64[D]")).dt.to_string()
+    days = (36 - pl.col("months_active").cast(pl.Int64)).clip(lower_bound=0)
+    expected = wide.select((pl.lit(date(2022, 1, 1)) + pl.duration(days=days)).dt.to_string()).to_series()
     assert wide["signup_date"].equals(expected)
 
 

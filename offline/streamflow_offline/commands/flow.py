@@ -6,8 +6,7 @@ from typing import Annotated
 
 import typer
 
-from streamflow_offline.audit import DEFAULT_USERS, AuditRequest
-from streamflow_offline.audit.command import local_gateway
+from streamflow_offline.commands.audit import local_gateway
 from streamflow_offline.errors import JobError
 
 
@@ -28,11 +27,9 @@ def flow(
     gateway: Annotated[
         str | None, typer.Option(help="The gateway to audit. Default: 127.0.0.1 and GATEWAY_GRPC_PORT, else 50051.")
     ] = None,
-    audit_users: Annotated[int, typer.Option(help="How many users to audit.")] = DEFAULT_USERS,
+    audit_users: Annotated[int, typer.Option(help="How many users to audit.")] = 1000,
     audit_all: Annotated[bool, typer.Option("--audit-all", help="Audit all users.")] = False,
-    audit_threshold: Annotated[
-        float, typer.Option(help="The share of differing users that a feature may have.")
-    ] = AuditRequest.threshold,
+    audit_threshold: Annotated[float, typer.Option(help="The share of differing users that a feature may have.")] = 0.0,
 ) -> None:
     """Ingest, apply, materialize, training set and audit as one Prefect flow; exit 1 when one fails."""
     try:

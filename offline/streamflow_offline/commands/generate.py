@@ -8,7 +8,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from streamflow_offline.console import out as stdout
 from streamflow_offline.console import progress_out
-from streamflow_offline.generate.job import generate_months
 
 
 def generate(
@@ -18,6 +17,8 @@ def generate(
     seed: Annotated[int, typer.Option(help="The same seed gives the same files.")] = 0,
 ) -> None:
     """Write month folders of sample data with StreamFlow's distributions."""
+    from streamflow_offline.generate import generate_months  # noqa: PLC0415  # commands load what they use
+
     with _bar() as bar:
         task = bar.add_task("generating rows", total=None)
 

@@ -3,21 +3,21 @@
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from streamflow_repo.errors import SettingError
 from streamflow_repo.settings.connections import urls_from_environment
 
-from streamflow_offline.audit.job import audit_skew as audit
-from streamflow_offline.audit.report import write_json
-from streamflow_offline.audit.request import DEFAULT_GATEWAY_PORT, AuditRequest
-from streamflow_offline.audit.text import as_tables
 from streamflow_offline.console import out as stdout
 from streamflow_offline.console import tell
 from streamflow_offline.errors import JobError
 from streamflow_offline.json_file import refuse_unwritable
 
+if TYPE_CHECKING:
+    from streamflow_offline.audit import AuditRequest
+
+DEFAULT_GATEWAY_PORT = 50051
 _PASSED, _SKEWED, _NOT_DONE = 0, 1, 2
 
 
@@ -40,6 +40,8 @@ def audit_skew(
     timeout_s: Annotated[float, typer.Option(help="What a call to the gateway may take, in seconds.")] = 10.0,
 ) -> None:
     """Compare what the gateway serves with what training reads; exit 1 above the threshold, 2 if it can't be told."""
+    from streamflow_offline.audit import AuditRequest  # noqa: PLC0415  # commands load what they use
+
     request = AuditRequest(
         feature_service=feature_service,
         gateway=gateway or local_gateway(),
@@ -51,8 +53,12 @@ def audit_skew(
     raise typer.Exit(run(request, json_file=json_file))
 
 
-def run(request: AuditRequest, *, json_file: Path | None) -> int:
+def run(request: "AuditRequest", *, json_file: Path | None) -> int:
     """Audit and print the report; return 0, 1 for skew above the threshold, or 2 if the audit could not be made."""
+    from streamflow_offline.audit import audit_skew as audit  # noqa: PLC0415  # commands load what they use
+    from streamflow_offline.audit import write_json  # noqa: PLC0415  # the same
+    from streamflow_offline.audit.text import as_tables  # noqa: PLC0415  # the same
+
     try:
         refuse_unwritable(json_file)
         postgres_url, redis_url = urls_from_environment(os.environ)

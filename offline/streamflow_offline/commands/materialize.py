@@ -1,10 +1,9 @@
 """`offline materialize`: from its options to Redis and the printed comparison."""
 
 import os
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -13,8 +12,11 @@ from streamflow_repo.settings.connections import urls_from_environment
 from streamflow_offline.console import out as stdout
 from streamflow_offline.console import tell
 from streamflow_offline.json_file import refuse_unwritable
-from streamflow_offline.materialize.job import materialize as run
-from streamflow_offline.materialize.report import FreshnessError, ViewReport, write_json
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from streamflow_offline.materialize import ViewReport
 
 
 def materialize(
@@ -35,6 +37,9 @@ def materialize(
     json_file: Annotated[Path | None, typer.Option("--json", help="A file for the report as JSON.")] = None,
 ) -> None:
     """Write each user's newest features into Redis, and compare it with PostgreSQL; exit 1 if they differ."""
+    from streamflow_offline.materialize import FreshnessError, write_json  # noqa: PLC0415  # commands load what they use
+    from streamflow_offline.materialize import materialize as run  # noqa: PLC0415  # the same
+
     postgres_url, redis_url = urls_from_environment(os.environ)
     refuse_unwritable(json_file)
     different = None
@@ -57,7 +62,7 @@ def materialize(
         raise different
 
 
-def _table(reports: Sequence[ViewReport]) -> Table:
+def _table(reports: "Sequence[ViewReport]") -> Table:
     table = Table("feature view", "users", "in Redis", "newest event", "in Redis", "rows written", box=None)
     for column in ("departed users removed", "later rows left out", "fresh"):
         table.add_column(column)
