@@ -1,8 +1,8 @@
-"""Feast's Redis online store with reads of one command a user, and replies made of the bytes that Redis holds.
+"""Feast's Redis online store with one command for each user, and replies made of the bytes that Redis holds.
 
-Feast keeps all feature views of an entity in one hash, and asks it once for each view; what the commands cost in the
-feature server is a third of a read. What it gets are messages in protobuf's encoding, which is what the reply is made
-of; Feast decodes each of them, and copies it twice.
+Feast keeps all feature views of an entity in one hash, and reads the hash once for each view. These commands are a
+third of the cost of a read. The values in Redis are encoded protobuf messages, and so are the values of a reply: Feast
+decodes each value and copies the value twice.
 """
 
 from collections.abc import Iterable, Sequence
@@ -38,23 +38,24 @@ def _framed(field: int, content: bytes) -> bytes:
     return _varint(field << 3 | _LENGTH_DELIMITED) + _varint(len(content)) + content
 
 
-# What stands before a message of each length that nearly all have.
+# The field's tag and length in front of a message, for the lengths of nearly all messages.
 _HEADS = {field: [_framed(field, bytes(n))[: -n or None] for n in range(128)] for field in (_VALUES, _EVENT_TIMESTAMPS)}
 
 
 class OneReadRedisOnlineStoreConfig(RedisOnlineStoreConfig):
-    """The settings of Feast's Redis online store, by the name that Feast derives from the class below."""
+    """The settings of Feast's Redis online store. Feast derives this class's name from the name of the store."""
 
-    # Feast's own field takes "redis" only.
+    # Feast's own field accepts "redis" only.
     type: Literal["streamflow_repo.server.online_store.OneReadRedisOnlineStore"] = (
         "streamflow_repo.server.online_store.OneReadRedisOnlineStore"  # type: ignore[assignment]
     )
 
 
 class OneReadRedisOnlineStore(RedisOnlineStore):
-    """Reads what RedisOnlineStore reads from what it wrote, all views of a user in one HMGET, decoded column by column.
+    """Reads the data of RedisOnlineStore: all views of a user in one HMGET, copied into the reply column by column.
 
-    It stands in for a private method of Feast 0.67, which the lock pins; a test holds its replies to Feast's own.
+    The class overrides a private method of Feast 0.67. The lock pins that version, and tests compare the replies with
+    Feast's own.
     """
 
     async def _get_client_async(self, online_store_config: RedisOnlineStoreConfig) -> Any:
@@ -87,7 +88,7 @@ class OneReadRedisOnlineStore(RedisOnlineStore):
             return
         client = await self._get_client_async(config.online_store)
         for tables in _by_entity(grouped_refs):
-            # The same entity: the same keys for each of its views.
+            # All views of an entity have the same keys.
             entities, indexes, output_len = utils._get_unique_entities(  # noqa: SLF001  # as in the method stood in for
                 tables[0][0], join_key_values, entity_name_to_join_key_map
             )
@@ -95,7 +96,7 @@ class OneReadRedisOnlineStore(RedisOnlineStore):
             columns: list[tuple[FeatureView, list[str], slice]] = []
             fields: list[str | bytes] = []
             for table, features in tables:
-                # Of the view's own names; the last is that of its event timestamp.
+                # Names of this view only. The last name is that of the view's event timestamp.
                 view = _versioned_fv_name(table, config)
                 names, of_view = self._generate_hset_keys_for_features(table, features, fv_name_override=view)
                 columns.append((table, names[:-1], slice(len(fields), len(fields) + len(of_view))))
@@ -115,7 +116,7 @@ class OneReadRedisOnlineStore(RedisOnlineStore):
 
 
 def _fanned_out(rows: Sequence[_Row], indexes: Iterable[Sequence[int]], output_len: int) -> list[_Row]:
-    """Return the row of each entity that was asked for, of those that were read once each."""
+    """Return a row for each entity of the request, from rows that were read once for each distinct entity."""
     outputs: list[_Row] = [()] * output_len
     for row, destinations in zip(rows, indexes, strict=True):
         for output in destinations:
@@ -126,7 +127,7 @@ def _fanned_out(rows: Sequence[_Row], indexes: Iterable[Sequence[int]], output_l
 def _add_columns(response: Any, columns: Iterable[Sequence[bytes | None]], timestamps: Sequence[bytes | None]) -> None:
     """Add a column to the reply for each of `columns`, all PRESENT, as Feast says of whatever Redis holds or lacks.
 
-    The bytes are Value and Timestamp messages; None is for an empty one. Raises DecodeError when they are not.
+    The bytes are Value and Timestamp messages; None stands for an empty message. Raises DecodeError for other bytes.
     """
     stamps = _repeated(_EVENT_TIMESTAMPS, timestamps)
     statuses = _framed(_STATUSES, bytes([FieldStatus.PRESENT]) * len(timestamps))
@@ -146,7 +147,7 @@ def _repeated(field: int, messages: Iterable[bytes | None]) -> bytes:
 
 
 def _by_entity(grouped_refs: Sequence[tuple[FeatureView, list[str]]]) -> list[list[tuple[FeatureView, list[str]]]]:
-    """Return the views in groups of the same entities under the same names, so that one read can serve each group."""
+    """Return the views in groups of the same entities under the same names, so that one read serves each group."""
     groups: dict[Any, list[tuple[FeatureView, list[str]]]] = {}
     for table, features in grouped_refs:
         names = tuple(sorted(table.projection.join_key_map.items()))

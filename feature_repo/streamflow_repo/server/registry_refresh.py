@@ -1,7 +1,7 @@
-"""Feast's refresh of the registry, made to go on after an outage of PostgreSQL.
+"""Feast's refresh of the registry, continued after an outage of PostgreSQL.
 
-`feast serve` reads the registry anew in a thread that sets the next one's timer as its last step. A step before that,
-the look for vector stores, raises while PostgreSQL is away: the refresh then was the last of the process's life.
+`feast serve` refreshes the registry in a thread that starts the timer of the next refresh as its last step. The step
+before it, the search for vector stores, raises while PostgreSQL is away. The process then never refreshes again.
 """
 
 import logging
@@ -13,13 +13,13 @@ _log = logging.getLogger(__name__)
 
 
 def outlast_outages() -> None:
-    """Have the feature servers of this process go on with the registry that they have, and refresh it when they can."""
+    """Have the feature servers of this process keep their registry while a refresh fails, and try again at the next."""
     refresh = VectorStoreRegistry.refresh
 
     def refresh_if_possible(self: Any) -> None:
         try:
             refresh(self)
-        except Exception as error:  # noqa: BLE001  # whatever it was, the next refresh must come
+        except Exception as error:  # noqa: BLE001  # whatever failed, the next refresh must come
             _log.warning("the registry can't be read, and stays as it was: %s", error)
 
     VectorStoreRegistry.refresh = refresh_if_possible  # type: ignore[method-assign]

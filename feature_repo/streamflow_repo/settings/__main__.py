@@ -1,7 +1,6 @@
-"""`python -m streamflow_repo.settings COMMAND …`: a command that has the environment of feature_store.yaml.
+"""`python -m streamflow_repo.settings COMMAND …` runs a command with the variables that feature_store.yaml reads.
 
-For containers, where the environment names two URLs and the files of their passwords, and Feast's own commands are to
-work nevertheless.
+Containers need it: their environment has two URLs and two password files, and Feast's own commands have to work.
 """
 
 import argparse
@@ -19,7 +18,7 @@ from streamflow_repo.settings.connections import (
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Become the command, so that it is the one that gets signals; exit with one line on standard error when it can't.
+    """Replace this process by the command, so that the command gets signals; exit with one line if that fails.
 
     Reads POSTGRES_URL, REDIS_URL, POSTGRES_PASSWORD_FILE and REDIS_PASSWORD_FILE, FEAST_OFFLINE_STORE and
     FEAST_SPARK_DATA.

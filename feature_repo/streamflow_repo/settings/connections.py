@@ -1,4 +1,4 @@
-"""The environment that feature_store.yaml reads, derived from two URLs."""
+"""The variables that feature_store.yaml reads, derived from two URLs."""
 
 import json
 from collections.abc import Mapping
@@ -22,17 +22,17 @@ __all__ = [
 ]
 
 SERVING_REDIS_TIMEOUT_S = 0.25
-"""How long a feature server waits for Redis; past it the read fails, so that the caller can be answered."""
+"""How long a feature server waits for Redis. Then the read fails, so that the caller gets an answer in time."""
 
 JOB_REDIS_TIMEOUT_S = 30.0
 """How long a job waits for Redis: a batch of 10,000 writes takes longer than a read."""
 
 REGISTRY_SCHEMA = "feast"
-"""The PostgreSQL schema of Feast's registry tables, whose names, such as "projects", a team's own tables may share."""
+"""The PostgreSQL schema of Feast's registry tables. A team's own tables may have names such as "projects" too."""
 
 _POSTGRES_CONNECT_TIMEOUT_S = 5
 _LIBPQ_TLS_FILES = ("sslrootcert", "sslcert", "sslkey")
-# The last two are for the clients that use the URL itself.
+# The last two are used by clients that connect with the URL itself.
 _LIBPQ_KNOWN = {
     *("host", "port", "dbname", "user", "password", "sslmode"),
     *_LIBPQ_TLS_FILES,
@@ -55,7 +55,7 @@ def feast_environment(
     """
     values = {
         **_postgres_environment(postgres_url),
-        # Feast's own; the feature servers have another (`server`).
+        # Feast's own. StreamFlow's feature servers replace it (`server`).
         "FEAST_ONLINE_STORE": "redis",
         **_redis_environment(redis_url, redis_timeout_s),
     }
@@ -111,7 +111,7 @@ def _postgres_environment(url: str) -> dict[str, str | None]:
 
 
 def _libpq_parts(url: str) -> dict[str, str]:
-    """Return a URL's parts by libpq's names, with libpq's defaults; no refusal quotes the URL, which has a password."""
+    """Return a URL's parts by libpq's names, with libpq's defaults. No error quotes the URL, which has a password."""
     try:
         given = conninfo_to_dict(url) if "://" in url else {}
     except ProgrammingError:
@@ -146,11 +146,11 @@ def _redis_environment(url: str, timeout_s: float) -> dict[str, str]:
         if value is None:
             continue
         if "," in value:
-            # Feast splits its connection string there, and has no escape for it.
+            # Feast splits its connection string at commas, and has no way to escape one.
             raise ConnectionUrlError(f"REDIS_URL has a {name} with a comma, which Feast can't parse; change it")
         options[name] = value
-    # redis-py's default of three retries with backoff holds a read up for seconds after its timeout. A cluster's
-    # client has retries of another kind, 0.25 s apart, which is how it learns that a node is no longer there.
+    # By default redis-py retries three times with backoff, which delays a read for seconds after its timeout. A
+    # cluster's client retries otherwise, every 0.25 s: that is how it learns that a node is gone.
     if not address.cluster:
         options["retry"] = None
     nodes = (f"{host}:{port}" for host, port in address.nodes)

@@ -40,7 +40,7 @@ class RedisAddress:
 
 
 def parse_redis_url(url: str) -> RedisAddress:
-    """Return what a REDIS_URL says; raise ConnectionUrlError, which never quotes a password, for one that can't be."""
+    """Return what a REDIS_URL says; raise ConnectionUrlError, which never quotes a password, for a malformed URL."""
     parts = _split(url)
     if parts.scheme not in _SCHEMES:
         raise ConnectionUrlError(f"REDIS_URL is not a Redis URL; {_WRITE}")
