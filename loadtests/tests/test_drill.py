@@ -5,14 +5,15 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
 import psutil
 import pytest
-from streamflow_loadtests.bed.data import Values
-from streamflow_loadtests.callers.gateway import CallFailedError, Told
+from streamflow_loadtests.callers.calls import Reply, Request, Value, Values
+from streamflow_loadtests.callers.errors import CallError
 from streamflow_loadtests.callers.open_loop import NOT_FOUND, OK, WRONG, Call, OpenLoop
 from streamflow_loadtests.drill import outcome as run
 from streamflow_loadtests.drill import overload
@@ -103,25 +104,30 @@ async def test_a_call_is_timed_from_when_it_was_due() -> None:
 
 @dataclass
 class FakeCaller:
-    """Is told what a test says, each time."""
+    """Answers what a test says, each time."""
 
-    told: Told | str
+    told: Reply | str
+    resends: int = 0
 
-    async def ask(self, user_id: str, *, timeout_s: float) -> Told:
-        assert (user_id, timeout_s) == ("u", 0.25)
+    def request(self, user_ids: Sequence[str]) -> Request:
+        assert user_ids == ["u"]
+        return Request(user_ids=user_ids, path="", body=b"")
+
+    async def send(self, _: Request, *, timeout_s: float = 30.0) -> Reply:
+        assert timeout_s == 0.25
         if isinstance(self.told, str):
-            raise CallFailedError(self.told)
+            raise CallError(self.told, "why")
         return self.told
 
-    def read(self, reply: Told) -> Told:
-        return reply
+    def replies(self, _: Request, reply: Reply) -> Sequence[Reply]:
+        return [reply]
 
     async def close(self) -> None:
         pass
 
 
-def _told(*not_found: str, user_id: str = "u", user_known: bool = True, **values: object) -> Told:
-    return Told(user_id, user_known, {**_RIGHT, **values}, frozenset(not_found))
+def _told(*not_found: str, user_id: str = "u", user_known: bool = True, **values: Value) -> Reply:
+    return Reply(user_id=user_id, user_known=user_known, values={**_RIGHT, **values}, not_found=frozenset(not_found))
 
 
 @pytest.mark.parametrize(
@@ -139,7 +145,7 @@ def _told(*not_found: str, user_id: str = "u", user_known: bool = True, **values
         (_told(fee=None, user_known=False), WRONG),
     ],
 )
-async def test_every_reply_is_compared_with_what_it_is_to_hold(told: Told | str, outcome: str) -> None:
+async def test_every_reply_is_compared_with_what_it_is_to_hold(told: Reply | str, outcome: str) -> None:
     ended, calls = asyncio.Event(), list[Call]()
 
     def note(call: Call) -> None:

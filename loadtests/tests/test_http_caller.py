@@ -6,15 +6,19 @@ from contextlib import asynccontextmanager
 
 import orjson
 import pytest
-from streamflow_loadtests.callers.channels import CallError
-from streamflow_loadtests.callers.http import HttpCaller
-from streamflow_loadtests.callers.replies import Reply
+from streamflow_loadtests.callers.calls import ApiCaller, Reply
+from streamflow_loadtests.callers.errors import CallError
+from streamflow_loadtests.callers.feast_api import FeastHttp
+from streamflow_loadtests.callers.http import HttpConnections
 from streamflow_repo import JOIN_KEY
 
 _REPLY = orjson.dumps(
     {
         "metadata": {"feature_names": ["plan", JOIN_KEY]},
-        "results": [{"values": ["basic", None]}, {"values": ["u1", "u2"]}],
+        "results": [
+            {"values": ["basic", None], "event_timestamps": ["2024-02-29T00:00:00Z"] * 2},
+            {"values": ["u1", "u2"], "event_timestamps": ["1970-01-01T00:00:00Z"] * 2},
+        ],
     }
 )
 _REPLIES = [Reply(user_id="u1", values={"plan": "basic"}), Reply(user_id="u2", values={"plan": None})]
@@ -27,7 +31,7 @@ def _ok(content: bytes, *, more: bytes = b"") -> bytes:
 
 
 @asynccontextmanager
-async def _served(answer: Answer) -> AsyncIterator[tuple[HttpCaller, list[object]]]:
+async def _served(answer: Answer) -> AsyncIterator[tuple[ApiCaller, list[object]]]:
     """A caller of a server that hands each request's body to `answer`, and the connections that it has had."""
     connections: list[object] = []
 
@@ -44,7 +48,10 @@ async def _served(answer: Answer) -> AsyncIterator[tuple[HttpCaller, list[object
             writer.close()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    caller = HttpCaller(server.sockets[0].getsockname()[1], {"feature_service": "churn_v1"})
+    caller = ApiCaller(
+        FeastHttp({"feature_service": "churn_v1"}, join_key=JOIN_KEY),
+        HttpConnections(server.sockets[0].getsockname()[1]),
+    )
     try:
         yield caller, connections
     finally:
@@ -52,7 +59,7 @@ async def _served(answer: Answer) -> AsyncIterator[tuple[HttpCaller, list[object
         server.close()
 
 
-async def _ask(caller: HttpCaller) -> list[Reply]:
+async def _ask(caller: ApiCaller) -> list[Reply]:
     request = caller.request(["u1", "u2"])
     async with asyncio.timeout(10):
         return list(caller.replies(request, await caller.send(request)))
@@ -103,7 +110,7 @@ async def test_a_connection_that_the_server_closes_after_its_reply_is_not_used_a
         assert (len(connections), caller.resends) == (2, 0)
 
 
-async def test_a_request_whose_connection_is_closed_before_a_reply_is_sent_anew() -> None:
+async def test_a_request_whose_connection_is_closed_before_a_reply_is_sent_again() -> None:
     closed: list[bytes] = []
 
     async def answer(body: bytes, writer: asyncio.StreamWriter) -> None:
@@ -122,11 +129,11 @@ async def test_a_request_whose_connection_is_closed_before_a_reply_is_sent_anew(
     ("told", "reason"),
     [
         (b"HTTP/1.1 500 Oops\r\nContent-Length: 4\r\n\r\nwhy?", r"^HTTP 500: why\?$"),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf", r"^the connection was closed in the midst of a reply$"),
-        (b"what?\r\n\r\n", r"^the reply is no HTTP: "),
-        (_ok(b'{"detail":"none"}'), r"^the reply is none of Feast's: "),
-        (_ok(b"{"), r"^the reply is none of Feast's: \{$"),
-        (_ok(_REPLY.replace(b",null]", b"]")), r"other rows than the 2 asked for$"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf", r"^the connection was closed in the middle of a reply$"),
+        (b"what?\r\n\r\n", r"^malformed reply: not HTTP: "),
+        (_ok(b'{"detail":"none"}'), r"^malformed reply: "),
+        (_ok(b"{"), r"^malformed reply: \{$"),
+        (_ok(_REPLY.replace(b",null]", b"]")), r"^another number of users than was asked for$"),
     ],
 )
 async def test_what_is_no_reply_fails_the_call(told: bytes, reason: str) -> None:

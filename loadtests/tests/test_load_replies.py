@@ -1,14 +1,18 @@
 """What a load test makes of replies that are wrong, whichever of its targets they come from."""
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
+import orjson
 import pytest
 from streamflow.features.v1.user_feature_service_pb2 import BatchGetUserFeaturesResponse, GetUserFeaturesResponse
+from streamflow_loadtests.callers.errors import CallError
 from streamflow_loadtests.load.questions import Question
 from streamflow_loadtests.load.scenarios import Kind
-from streamflow_loadtests.load.targets import CallError, FeastHttp, Features, GatewayGrpc, GatewayHttp, Target
+from streamflow_loadtests.load.targets import TARGETS, Features, check
 
+_OPTIONS: Any = SimpleNamespace(timeout_s=1)
 _FEATURES = Features(service="churn_v1", join_key="user_id", references=("a_fv:x", "b_fv:y"))
 
 
@@ -44,20 +48,27 @@ def _feast_reply(
     }
 
 
-_TARGETS: dict[str, tuple[Target, Callable[..., Any]]] = {
-    "gRPC": (GatewayGrpc("127.0.0.1:1", _FEATURES), _grpc_reply),
-    "HTTP": (GatewayHttp("http://127.0.0.1:1", _FEATURES, timeout_s=1), _http_reply),
-    "feast": (FeastHttp("http://127.0.0.1:1", _FEATURES, timeout_s=1), _feast_reply),
+_REPLIES: dict[str, Callable[..., Any]] = {
+    "gateway-grpc": _grpc_reply,
+    "gateway-http": _http_reply,
+    "feast-http": _feast_reply,
 }
 
 
-@pytest.mark.parametrize("target", _TARGETS)
+def _check(target: str, reply: Any, question: Question) -> None:
+    """Check a reply as a locust user of the target does: from the reply's bytes."""
+    api = TARGETS[target].api(_FEATURES, _OPTIONS)
+    content = orjson.dumps(reply) if isinstance(reply, dict) else reply.SerializeToString()
+    check(api.replies(api.request(question.user_ids), content), question, _FEATURES)
+
+
+@pytest.mark.parametrize("target", _REPLIES)
 def test_a_wrong_reply_is_found_out(target: str) -> None:
-    asked, reply = _TARGETS[target]
+    reply = _REPLIES[target]
     one = Question(("0001-ABCDE",), Kind.ONE)
     nobody = Question(("0001-ABCDE",), Kind.UNKNOWN)
-    asked.check(reply(), one)
-    asked.check(reply(known=False), nobody)
+    _check(target, reply(), one)
+    _check(target, reply(known=False), nobody)
     for wrong, question, why in (
         (reply("0002-ABCDE"), one, "another user than was asked for"),
         (reply(known=False), one, "a user that the store has is unknown"),
@@ -65,21 +76,28 @@ def test_a_wrong_reply_is_found_out(target: str) -> None:
         (reply(features=1), one, "1 features, not 2"),
     ):
         with pytest.raises(CallError, match=why):
-            asked.check(wrong, question)
+            _check(target, wrong, question)
 
 
 def test_a_wrong_batch_is_found_out() -> None:
     question = Question(("0001-ABCDE", "0002-ABCDE"), Kind.BATCH)
-    gateway, feast = _TARGETS["gRPC"][0], _TARGETS["feast"][0]
-    gateway.check(_batch_reply("0001-ABCDE", "0002-ABCDE"), question)
+    _check("gateway-grpc", _batch_reply("0001-ABCDE", "0002-ABCDE"), question)
     for wrong, why in (
         (_batch_reply("0001-ABCDE"), "another number of users"),
         (_batch_reply("0002-ABCDE", "0001-ABCDE"), "another user"),
         (_batch_reply("0001-ABCDE", "0002-ABCDE", code=14), "a user of the batch: UNAVAILABLE"),
     ):
         with pytest.raises(CallError, match=why):
-            gateway.check(wrong, question)
+            _check("gateway-grpc", wrong, question)
     with pytest.raises(CallError, match="another user"):
-        feast.check(_feast_reply(rows=2), question)
+        _check("feast-http", _feast_reply(rows=2), question)
     with pytest.raises(CallError, match="another number of users"):
-        feast.check(_feast_reply(rows=3), question)
+        _check("feast-http", _feast_reply(rows=3), question)
+
+
+@pytest.mark.parametrize("target", _REPLIES)
+def test_a_reply_of_another_form_is_found_out(target: str) -> None:
+    api = TARGETS[target].api(_FEATURES, _OPTIONS)
+    for content in (b"{", b"[]", b'{"detail": "none"}'):
+        with pytest.raises(CallError, match=r"^malformed reply: "):
+            api.replies(api.request(["0001-ABCDE"]), content)

@@ -11,15 +11,14 @@ from pathlib import Path
 import orjson
 import psutil
 import pytest
-from streamflow_loadtests.bed.data import Values
 from streamflow_loadtests.bed.servers import Servers
 from streamflow_loadtests.bench import command as cli
 from streamflow_loadtests.bench import load as client
 from streamflow_loadtests.bench.arm import Arm, Role
 from streamflow_loadtests.bench.rounds import BenchmarkError, measure
-from streamflow_loadtests.bench.workloads import Plan, Workload
-from streamflow_loadtests.callers.channels import CallError
-from streamflow_loadtests.callers.replies import Reply, Request
+from streamflow_loadtests.bench.workloads import BenchSettings, Workload
+from streamflow_loadtests.callers.calls import CALL_TIMEOUT_S, Reply, Request, Values
+from streamflow_loadtests.callers.errors import CallError
 from streamflow_local.process import ProcessSpec
 
 _ANSWERS: dict[str, Values] = {
@@ -28,7 +27,7 @@ _ANSWERS: dict[str, Values] = {
     "0003-CCCCC": {"monthly_fee": 30.0, "plan_stream_tv": False},
 }
 _WORKLOADS = [Workload(users=1, callers=1), Workload(users=2, callers=4)]
-_PLAN = Plan(arms=["right", "fake"], workloads=_WORKLOADS, rounds=2, duration_s=0.05, warm_up_s=0.01, seed=0)
+_PLAN = BenchSettings(arms=["right", "fake"], workloads=_WORKLOADS, rounds=2, duration_s=0.05, warm_up_s=0.01, seed=0)
 
 Answer = Callable[[Sequence[str]], list[Reply]]
 
@@ -84,9 +83,9 @@ class FakeCaller:
         self._calls = 0
 
     def request(self, user_ids: Sequence[str]) -> Request:
-        return Request(user_ids=tuple(user_ids), body=b"")
+        return Request(user_ids=tuple(user_ids), path="", body=b"")
 
-    async def send(self, request: Request) -> bytes:
+    async def send(self, request: Request, *, timeout_s: float = CALL_TIMEOUT_S) -> bytes:  # noqa: ARG002
         await asyncio.sleep(0)
         self._calls += 1
         found = _right(request.user_ids) if self._calls < 3 else self._answer(request.user_ids)
@@ -100,11 +99,9 @@ class FakeCaller:
 
 
 def _arm(name: str, answer: Answer, *, answers: Mapping[str, Values] = _ANSWERS) -> Arm:
-    spec = ProcessSpec(name="idle", command=("/bin/sleep", "600"))
     return Arm(
         name=name,
         what="a fake",
-        processes=(spec,),
         roles={"idle": Role.OTHER},
         caller=lambda _: FakeCaller(answer),
         answers=answers,
@@ -157,9 +154,9 @@ async def test_what_is_wrong_with_one_user_of_a_batch_is_found(servers: Servers,
 
 async def test_a_call_without_a_reply_fails_the_load(monkeypatch: pytest.MonkeyPatch) -> None:
     class Hangs(FakeCaller):
-        async def send(self, request: Request) -> bytes:
+        async def send(self, request: Request, *, timeout_s: float = CALL_TIMEOUT_S) -> bytes:
             await asyncio.Event().wait()
-            return await super().send(request)
+            return await super().send(request, timeout_s=timeout_s)
 
     monkeypatch.setattr(client, "CALL_TIMEOUT_S", 0.1)
     caller = Hangs(_right)

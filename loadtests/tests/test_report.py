@@ -12,9 +12,10 @@ from streamflow_loadtests.bench.plot import draw
 from streamflow_loadtests.bench.result import Result, conditions
 from streamflow_loadtests.bench.tables import tables
 from streamflow_loadtests.bench.targets import TARGETS
-from streamflow_loadtests.bench.workloads import DEFAULT_WORKLOADS, QUICK_WORKLOADS, Plan, Workload, crossed
+from streamflow_loadtests.bench.workloads import DEFAULT_WORKLOADS, QUICK_WORKLOADS, BenchSettings, Workload, crossed
+from streamflow_loadtests.callers.calls import ApiCaller
 from streamflow_loadtests.callers.channels import GrpcioChannel
-from streamflow_loadtests.callers.http import HttpCaller
+from streamflow_loadtests.callers.gateway_api import GatewayGrpc
 from streamflow_loadtests.measuring.machine import Machine
 
 _ARMS = ("stock", "gateway", "echo")
@@ -51,7 +52,7 @@ def _cells() -> list[Cell]:
 
 def _result(*, grpcio: bool = False) -> Result:
     return Result(
-        plan=Plan(
+        plan=BenchSettings(
             arms=_ARMS,
             workloads=QUICK_WORKLOADS,
             rounds=3,
@@ -65,9 +66,8 @@ def _result(*, grpcio: bool = False) -> Result:
             Arm(
                 name=name,
                 what=f"what {name} is",
-                processes=(),
                 roles={},
-                caller=lambda _: HttpCaller(1, {}),
+                caller=lambda channel: ApiCaller(GatewayGrpc(), channel(1)),
                 answers={"u1": {}},
             )
             for name in _ARMS

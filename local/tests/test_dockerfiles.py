@@ -91,7 +91,12 @@ def test_the_gateways_image_has_no_feast() -> None:
 def test_locusts_image_has_no_feast() -> None:
     build, final = stages(IMAGES["loadtests"])
     assert "--package streamflow-loadtests --output-file" in " ".join(build.all("RUN"))
-    assert {text for text in build.all("COPY") if "pyproject" not in text} == {"protos protos", "loadtests loadtests"}
+    assert {text for text in build.all("COPY") if "pyproject" not in text} == {
+        "protos protos",
+        "offline offline",
+        "loadtests loadtests",
+    }
+    assert "--no-deps ./protos ./offline ./loadtests" in " ".join(build.all("RUN"))
     project = tomllib.loads((CHECKOUT / "loadtests/pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert any("feast" in requirement for requirement in project["optional-dependencies"]["bench"])
     ours = [requirement for requirement in project["dependencies"] if "streamflow" in requirement]

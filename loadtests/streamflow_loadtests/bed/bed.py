@@ -1,11 +1,12 @@
-"""What drills are done to: stores with data in them, two feature servers and a gateway, run as `make up` runs them."""
+"""A bed of servers: stores with data in them, and the processes in front of them, run as `make up` runs them."""
 
 import asyncio
 import logging
+import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import aiohttp
@@ -13,157 +14,195 @@ from streamflow_local import ports, postgres, stack, valkey
 from streamflow_local.config import StackConfig
 from streamflow_local.process import ProcessSpec
 from streamflow_offline.materialize import materialize
-from streamflow_repo.settings.connections import feast_environment
+from streamflow_repo.settings.connections import SERVING_REDIS_TIMEOUT_S, feast_environment
 
 from streamflow_loadtests.bed import data
-from streamflow_loadtests.bed.data import Dataset
+from streamflow_loadtests.bed.data import FEATURE_SERVICE, Dataset
 from streamflow_loadtests.bed.servers import Servers, inherited
-from streamflow_loadtests.callers.gateway import CallFailedError, PlainCaller
-
-REGISTRY_REFRESH_S = 5
-"""How often the drills' feature servers read the registry anew; the stack's do once a minute."""
+from streamflow_loadtests.callers.calls import ApiCaller, Caller
+from streamflow_loadtests.callers.channels import GrpcioChannel
+from streamflow_loadtests.callers.errors import CallError
+from streamflow_loadtests.callers.gateway_api import GatewayGrpc
 
 GATEWAY = "gateway"
+VALKEY = "valkey"
+POSTGRES = "postgres"
+FEATURE_SERVERS = ("feature-server-1", "feature-server-2")
+"""The names of the processes of `stack_bed`."""
+
+REGISTRY_REFRESH_S = 5
+"""How often the feature servers of `stack_bed` read the registry; those of `make up` do once a minute."""
 
 _log = logging.getLogger(__name__)
 _STORE_TIMEOUT_S = 60.0
 _SERVER_TIMEOUT_S = 90.0
+_CALL_TIMEOUT_S = 30.0
 _RETRY_S = 0.1
 
 
-class DrillError(Exception):
-    """There is nothing to drill: the message says what did not start, and why."""
+class BedError(Exception):
+    """There is nothing to measure: the message says what did not start, and why."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bed:
-    """A running stack, and what it is made of."""
+    """Running stores, their data, and what was started in front of them."""
 
     servers: Servers
-    """Its processes: "postgres", "valkey", those of `feature_servers`, and "gateway"."""
+    """All processes, by name: POSTGRES, VALKEY, and those that were started since."""
 
     dataset: Dataset
-    config: StackConfig
     postgres_url: str
     redis_url: str
 
     work: Path
-    """The folder of all that it writes."""
+    """The folder of all that the bed writes."""
 
-    @property
-    def feature_servers(self) -> list[str]:
-        """The feature servers' names."""
-        return list(self.config.feature_servers())
+    _http_ports: dict[str, int] = field(default_factory=dict)
 
     @property
     def contract(self) -> Path:
-        """The contract that its gateways answer by."""
+        """The contract that the gateways answer by."""
         return self.work / "contract.json"
 
-    @property
-    def environment(self) -> Mapping[str, str]:
-        """What feature_store.yaml reads, for feature servers."""
-        return feast_environment(postgres_url=self.postgres_url, redis_url=self.redis_url)
+    def environment(self, *, redis_timeout_s: float = SERVING_REDIS_TIMEOUT_S) -> Mapping[str, str]:
+        """Return what feature_store.yaml reads, for feature servers."""
+        return feast_environment(
+            postgres_url=self.postgres_url, redis_url=self.redis_url, redis_timeout_s=redis_timeout_s
+        )
 
     @property
     def supervisor_environment(self) -> Mapping[str, str]:
         """What a supervisor's processes are to inherit."""
-        return {**inherited(), **self.environment}
+        return {**inherited(), **self.environment()}
 
-    def start_gateway(self, name: str, *, settings: Mapping[str, str]) -> int:
-        """Start one more gateway, on ports of its own, and return its gRPC port; `settings` add to the stack's."""
+    def materialize(self) -> None:
+        """Write the newest features to Valkey."""
+        materialize(postgres_url=self.postgres_url, redis_url=self.redis_url, on_progress=_log.debug)
+
+    def start_feature_server(self, name: str, *, registry_refresh_s: int | None = None) -> int:
+        """Start a feature server of the stack on a free port, and return the port."""
+        spec = stack.feature_server(ports.free_port(), name=name)
+        if registry_refresh_s is not None:
+            place = spec.command.index("--registry_ttl_sec") + 1
+            spec = replace(spec, command=(*spec.command[:place], str(registry_refresh_s), *spec.command[place + 1 :]))
+        self.servers.start(spec, environment=self.environment())
+        return self.servers.port(name)
+
+    def start_gateway(
+        self, name: str = GATEWAY, *, before: Sequence[str] = FEATURE_SERVERS, settings: Mapping[str, str] | None = None
+    ) -> int:
+        """Start a gateway in front of the processes named in `before`, on free ports, and return its gRPC port.
+
+        `settings` are environment variables besides the stack's.
+        """
         grpc_port, http_port = ports.free_ports(2)
-        own = {"GATEWAY_GRPC_PORT": str(grpc_port), "GATEWAY_HTTP_PORT": str(http_port), **settings}
-        spec = gateway_spec(self.config, self.contract)
-        self.servers.start(
-            replace(
-                spec,
-                name=name,
-                environment={**spec.environment, **own},
-                port=grpc_port,
-            )
-        )
+        spec = stack.gateway(StackConfig.of_environment({}))
+        environment = {
+            **spec.environment,
+            "GATEWAY_GRPC_PORT": str(grpc_port),
+            "GATEWAY_HTTP_PORT": str(http_port),
+            "GATEWAY_FEATURE_SERVER_URLS": ",".join(
+                f"http://127.0.0.1:{self.servers.port(server)}" for server in before
+            ),
+            "GATEWAY_CONTRACT_PATH": str(self.contract),
+            **(settings or {}),
+        }
+        self.servers.start(replace(spec, name=name, environment=environment, port=grpc_port))
+        self._http_ports[name] = http_port
         return grpc_port
 
-    async def metric(self, name: str, *, http_port: int | None = None) -> float:
-        """Return a metric, by its name with its labels, of the stack's gateway or of the one on an HTTP port."""
-        url = f"http://127.0.0.1:{http_port or self.config.gateway_http_port}/metrics"
+    def start_delay(self, name: str, *, to: str, delay_ms: int) -> None:
+        """Start what stands for process `to` some milliseconds away."""
+        self.start_module(name, "streamflow_loadtests.bed.delay", str(self.servers.port(to)), str(delay_ms))
+
+    def start_module(self, name: str, module: str, *arguments: str) -> int:
+        """Start a module of this package with a free port as its first argument, and return the port."""
+        port = ports.free_port()
+        self.servers.start(
+            ProcessSpec(name=name, command=(sys.executable, "-m", module, str(port), *arguments), port=port)
+        )
+        return port
+
+    def gateway_caller(self, name: str = GATEWAY) -> ApiCaller:
+        """Return calls of a gateway by gRPC's own client. Use it within the event loop, and close it."""
+        return ApiCaller(GatewayGrpc(feature_service=FEATURE_SERVICE), GrpcioChannel(self.servers.port(name)))
+
+    async def metric(self, metric: str, *, gateway: str = GATEWAY) -> float:
+        """Return a metric of a gateway, by the metric's name with its labels."""
+        url = f"http://127.0.0.1:{self._http_ports[gateway]}/metrics"
         async with aiohttp.ClientSession() as session, session.get(url) as response:
             text = await response.text()
-        return next(float(line.split()[-1]) for line in text.splitlines() if line.startswith(f"{name} "))
+        return next(float(line.split()[-1]) for line in text.splitlines() if line.startswith(f"{metric} "))
 
     @asynccontextmanager
-    async def ending(self, name: str) -> AsyncIterator[None]:
-        """End a process that a drill has started for itself with the block."""
+    async def ending(self, *names: str) -> AsyncIterator[None]:
+        """End processes with the block, the last one first."""
         try:
             yield
         finally:
-            await asyncio.to_thread(self.servers.stop, name)
+            for name in reversed(names):
+                await asyncio.to_thread(self.servers.stop, name)
 
-
-def feature_server_spec(name: str, port: int) -> ProcessSpec:
-    """Return the stack's feature server, but for the pace of its registry."""
-    spec = stack.feature_server(port, name=name)
-    place = spec.command.index("--registry_ttl_sec") + 1
-    command = (*spec.command[:place], str(REGISTRY_REFRESH_S), *spec.command[place + 1 :])
-    return replace(spec, command=command)
-
-
-def gateway_spec(config: StackConfig, contract: Path) -> ProcessSpec:
-    """Return the stack's gateway, but for the contract, which a drill may change."""
-    spec = stack.gateway(config)
-    return replace(spec, environment={**spec.environment, "GATEWAY_CONTRACT_PATH": str(contract)})
+    @asynccontextmanager
+    async def asking(self, name: str = GATEWAY) -> AsyncIterator[ApiCaller]:
+        """Yield calls of a gateway that has answered. Raises BedError when it does not answer."""
+        caller = self.gateway_caller(name)
+        try:
+            await wait_until_answered(caller, next(iter(self.dataset.answers)), self.servers, [name])
+            yield caller
+        finally:
+            await caller.close()
 
 
 @contextmanager
 def bed(*, months: Path | None, work: Path, say: Callable[[str], None]) -> Iterator[Bed]:
-    """Start everything, in and under `work` and on free ports, and end it after the block.
+    """Start PostgreSQL and Valkey, in and under `work` and on free ports, and load the data; end all after the block.
 
-    Raises DrillError, JobError or TimeoutError.
+    Nothing is materialized yet. Raises JobError or TimeoutError.
     """
-    variables = ("GATEWAY_GRPC_PORT", "GATEWAY_HTTP_PORT", "REDIS_PORT")
-    free = {variable: str(port) for variable, port in zip(variables, ports.free_ports(len(variables)), strict=True)}
-    config = StackConfig.of_environment({**free, "FEATURE_SERVER_PORT": str(ports.free_ports_in_a_row(2))})
+    redis_port = ports.free_port()
     socket_dir = work / "postgres-socket"
-    postgres_url, redis_url = postgres.url(socket_dir), valkey.url(config.redis_port)
+    postgres_url, redis_url = postgres.url(socket_dir), valkey.url(redis_port)
     with Servers(work / "logs") as servers:
         say("starting PostgreSQL and Valkey")
         servers.start(postgres.prepare(work / "postgres", socket_dir))
-        servers.start(valkey.prepare(work / "valkey", port=config.redis_port))
+        servers.start(valkey.prepare(work / "valkey", port=redis_port))
         postgres.wait_until_ready(postgres.url(socket_dir, "postgres"), timeout_s=_STORE_TIMEOUT_S)
         valkey.wait_until_ready(redis_url, timeout_s=_STORE_TIMEOUT_S)
         postgres.create_database(socket_dir)
         dataset = data.load(months=months, work=work, postgres_url=postgres_url, redis_url=redis_url, on_step=say)
-        found = Bed(
-            servers=servers,
-            dataset=dataset,
-            config=config,
-            postgres_url=postgres_url,
-            redis_url=redis_url,
-            work=work,
-        )
+        yield Bed(servers=servers, dataset=dataset, postgres_url=postgres_url, redis_url=redis_url, work=work)
+
+
+@contextmanager
+def stack_bed(*, months: Path | None, work: Path, say: Callable[[str], None]) -> Iterator[Bed]:
+    """Start a bed with FEATURE_SERVERS and GATEWAY, and materialize; end all after the block.
+
+    The gateway may not answer yet. Raises JobError or TimeoutError.
+    """
+    with bed(months=months, work=work, say=say) as found:
         say("starting the feature servers and the gateway, and materializing")
-        for name, port in config.feature_servers().items():
-            servers.start(feature_server_spec(name, port), environment=found.environment)
-        servers.start(gateway_spec(config, found.contract))
-        materialize(postgres_url=postgres_url, redis_url=redis_url, on_progress=_log.debug)
+        for name in FEATURE_SERVERS:
+            found.start_feature_server(name, registry_refresh_s=REGISTRY_REFRESH_S)
+        found.start_gateway()
+        found.materialize()
         yield found
 
 
-async def wait_until_answered(bed: Bed, name: str, port: int) -> None:
-    """Return once the gateway of a name and gRPC port answers. Raises DrillError when it does not."""
+async def wait_until_answered(caller: Caller, user_id: str, servers: Servers, names: Sequence[str]) -> None:
+    """Return once a call is answered. Raises BedError when none is, or one of the processes `names` has ended."""
     deadline = time.monotonic() + _SERVER_TIMEOUT_S
-    caller = PlainCaller(port)
-    try:
-        while True:
-            try:
-                await caller.ask(next(iter(bed.dataset.answers)), timeout_s=1.0)
-            except CallFailedError as error:
-                if not bed.servers.runs(name) or time.monotonic() > deadline:
-                    log = (bed.servers.logs / f"{name}.log").read_text(encoding="utf-8", errors="replace")
-                    raise DrillError(f"{name} does not answer: {error}; its log ends\n{log[-1500:]}") from error
-                await asyncio.sleep(_RETRY_S)
-            else:
-                return
-    finally:
-        await caller.close()
+    while True:
+        try:
+            async with asyncio.timeout(_CALL_TIMEOUT_S):
+                await caller.send(caller.request([user_id]), timeout_s=_CALL_TIMEOUT_S)
+        except (CallError, TimeoutError) as error:
+            ended = [name for name in names if not servers.runs(name)]
+            if ended or time.monotonic() > deadline:
+                reason = f"{ended[0]} has ended" if ended else f"no answer in {_SERVER_TIMEOUT_S:g} s: {error}"
+                ends = "\n".join(f"{name}.log ends\n{servers.log_end(name)}" for name in names)
+                raise BedError(f"{', '.join(names)} did not start: {reason}; {ends}") from error
+            await asyncio.sleep(_RETRY_S)
+        else:
+            return

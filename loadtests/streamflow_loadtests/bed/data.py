@@ -14,16 +14,12 @@ from streamflow_offline.ingest import ingest
 from streamflow_offline.tables import TABLES
 from streamflow_repo import JOIN_KEY
 
+from streamflow_loadtests.callers.calls import Values
+
 _log = logging.getLogger(__name__)
 
 FEATURE_SERVICE = "churn_v1"
 """The feature service that every arm is asked for."""
-
-Value = bool | int | float | str | None
-"""A feature's value, as Python has it."""
-
-Values = Mapping[str, Value]
-"""One user's values by feature name."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -78,6 +78,10 @@ class Servers:
             raise ValueError(f"{name} listens on no port")
         return port
 
+    def log_end(self, name: str) -> str:
+        """Return the last of what a process has written."""
+        return (self.logs / f"{name}.log").read_text(encoding="utf-8", errors="replace")[-1500:]
+
     def process(self, name: str) -> psutil.Process:
         """Return a started process by its spec's name."""
         return self._processes[name]

@@ -4,12 +4,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from streamflow_local.process import ProcessSpec
-from streamflow_repo.settings.connections import JOB_REDIS_TIMEOUT_S
+from streamflow_loadtests.callers.calls import Caller, Transport, Values
 
-from streamflow_loadtests.bed.data import Values
-from streamflow_loadtests.callers.channels import Channel
-from streamflow_loadtests.callers.replies import Caller
+Channel = Callable[[int], Transport]
+"""What opens gRPC connections to a port."""
 
 
 class Role(StrEnum):
@@ -23,25 +21,18 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Arm:
-    """One way to users' features."""
+    """One way to users' features, whose processes have been started."""
 
     name: str
 
     what: str
     """The server and what it is asked, for a reader of the report."""
 
-    processes: tuple[ProcessSpec, ...]
-    """In the order in which they start."""
-
     roles: Mapping[str, Role]
     """What each of the processes is, by name."""
 
-    caller: Callable[[Callable[[int], Channel]], Caller]
-    """Opens the connections, those of gRPC by a channel to a port; called within the event loop."""
+    caller: Callable[[Channel], Caller]
+    """Opens the connections, those of gRPC by a channel; called within the event loop."""
 
     answers: Mapping[str, Values]
-    """The users that it may be asked for, and what a right reply holds."""
-
-    # Asked by hundreds of callers at once, Feast fails calls at the stack's own limit.
-    redis_timeout_s: float = JOB_REDIS_TIMEOUT_S
-    """How long its feature server waits for Redis."""
+    """The users that the arm may be asked for, and what a right reply holds."""

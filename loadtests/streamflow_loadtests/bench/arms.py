@@ -2,14 +2,13 @@
 
 import re
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
-from streamflow_loadtests.bed.data import Dataset
+from streamflow_loadtests.bed.bed import Bed
 from streamflow_loadtests.bench import feast_arms, gateway_arms
 from streamflow_loadtests.bench.arm import Arm
 from streamflow_loadtests.bench.gateway_arms import ECHO, FAR, GATEWAY, STACK
 
-_MAKERS: Mapping[str, Callable[[Dataset, Path], Arm]] = {
+_MAKERS: Mapping[str, Callable[[Bed], Arm]] = {
     "stock": feast_arms.stock,
     "tuned": feast_arms.tuned,
     "listen": feast_arms.listen,
@@ -26,14 +25,14 @@ _SIZED_GATEWAY = re.compile(r"gateway-([1-9]\d{0,5})(?:x([1-9]))?")
 
 
 def exists(name: str) -> bool:
-    """Return whether `make` knows the name: one of ALL_ARMS, or gateway-NxM for reads of up to N users, M at once."""
+    """Return whether `start` knows the name: one of ALL_ARMS, or gateway-NxM for reads of up to N users, M at once."""
     return name in _MAKERS or _SIZED_GATEWAY.fullmatch(name) is not None
 
 
-def make(name: str, dataset: Dataset, *, work: Path) -> Arm:
-    """Return an arm by its name, on free ports; files of its own go into `work`."""
+def start(name: str, bed: Bed) -> Arm:
+    """Start an arm by its name, on free ports."""
     sized = _SIZED_GATEWAY.fullmatch(name)
     if sized is None:
-        return _MAKERS[name](dataset, work)
+        return _MAKERS[name](bed)
     settings = {"GATEWAY_MAX_BATCH_SIZE": sized[1], "GATEWAY_READS_PER_FEATURE_SERVER": sized[2] or "1"}
-    return gateway_arms.before(1, dataset, work, name=name, suffix=name.removeprefix(GATEWAY), settings=settings)
+    return gateway_arms.before(1, bed, name=name, suffix=name.removeprefix(GATEWAY), settings=settings)

@@ -13,13 +13,14 @@ import uvloop
 from rich.console import Console
 from streamflow_offline.errors import JobError
 
+from streamflow_loadtests.bed.bed import BedError
 from streamflow_loadtests.bench import arms
 from streamflow_loadtests.bench import files as report
 from streamflow_loadtests.bench.result import Result, conditions
 from streamflow_loadtests.bench.rounds import BenchmarkError, measure, served
 from streamflow_loadtests.bench.tables import tables
 from streamflow_loadtests.bench.targets import judged
-from streamflow_loadtests.bench.workloads import DEFAULT_WORKLOADS, QUICK_WORKLOADS, Plan, Workload, crossed
+from streamflow_loadtests.bench.workloads import DEFAULT_WORKLOADS, QUICK_WORKLOADS, BenchSettings, Workload, crossed
 from streamflow_loadtests.measuring.machine import Machine
 
 # The table of figures needs as much; a narrower terminal breaks its lines.
@@ -72,7 +73,7 @@ def bench(
     ] = False,
 ) -> None:
     """Measure Feast's own servers and the gateway side by side; refuse to compare when a reply is wrong."""
-    plan = Plan(
+    plan = BenchSettings(
         arms=_arms(arm),
         workloads=_workloads(users or [], callers or [], quick=quick),
         rounds=rounds or (2 if quick else 3),
@@ -96,7 +97,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         app()
-    except (BenchmarkError, JobError, TimeoutError) as error:
+    except (BedError, BenchmarkError, JobError, TimeoutError) as error:
         sys.exit(f"\nno comparison: {error}")
 
 
@@ -113,7 +114,7 @@ def _workloads(users: list[int], callers: list[int], *, quick: bool) -> Sequence
     return QUICK_WORKLOADS if quick else DEFAULT_WORKLOADS
 
 
-def _run(plan: Plan, months: Path | None) -> Result:
+def _run(plan: BenchSettings, months: Path | None) -> Result:
     machine = Machine.here()
     with (
         tempfile.TemporaryDirectory(prefix="streamflow-bench-", ignore_cleanup_errors=True) as work,

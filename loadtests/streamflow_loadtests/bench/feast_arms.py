@@ -1,61 +1,78 @@
 """Feast's own servers, as arms."""
 
 import sys
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from streamflow_local import ports, stack
 from streamflow_local.process import ProcessSpec
 from streamflow_offline.feast_store import FEATURE_REPO
+from streamflow_repo import JOIN_KEY
+from streamflow_repo.settings.connections import JOB_REDIS_TIMEOUT_S
 
-from streamflow_loadtests.bed.data import FEATURE_SERVICE, Dataset
-from streamflow_loadtests.bench.arm import Arm, Role
-from streamflow_loadtests.callers.http import HttpCaller
-from streamflow_loadtests.callers.replies import FeastGrpcCaller
+from streamflow_loadtests.bed.bed import Bed
+from streamflow_loadtests.bed.data import FEATURE_SERVICE
+from streamflow_loadtests.bench.arm import Arm, Channel, Role
+from streamflow_loadtests.callers.calls import ApiCaller, Caller
+from streamflow_loadtests.callers.feast_api import FeastGrpc, FeastHttp
+from streamflow_loadtests.callers.http import HttpConnections
 
 _FEAST = str(Path(sys.executable).parent / "feast")
 _LISTEN_WORKERS = 10
 
 
-def stock(dataset: Dataset, _work: Path) -> Arm:
-    """Return `feast serve` as it is without any option."""
+def stock(bed: Bed) -> Arm:
+    """Start `feast serve` without any option."""
     port = ports.free_port()
     command = (_FEAST, "serve", "-h", "127.0.0.1", "-p", str(port))
-    return Arm(
-        name="stock",
+    return _serve(
+        bed,
+        ProcessSpec(name="stock", command=command, directory=FEATURE_REPO, port=port),
         what=f"`feast serve` with its defaults, HTTP, `feature_service: {FEATURE_SERVICE}`",
-        processes=(ProcessSpec(name="stock", command=command, directory=FEATURE_REPO, port=port),),
-        roles={"stock": Role.FEATURE_SERVER},
-        caller=lambda _: HttpCaller(port, {"feature_service": FEATURE_SERVICE}),
-        answers=dataset.answers,
+        selection={"feature_service": FEATURE_SERVICE},
     )
 
 
-def tuned(dataset: Dataset, _work: Path) -> Arm:
-    """Return `feast serve` with the options that the stack gives its feature servers."""
-    port = ports.free_port()
-    ours = stack.feature_server(port)
+def tuned(bed: Bed) -> Arm:
+    """Start `feast serve` with the options that the stack gives its feature servers."""
+    ours = stack.feature_server(ports.free_port(), name="tuned")
     serve = ours.command.index("serve")
-    return Arm(
-        name="tuned",
-        what="`feast serve` with the stack's flags: `PYTHONOPTIMIZE=1 … --max-requests 0`, HTTP, `features: […]`",
+    return _serve(
+        bed,
         # The flags are the stack's, the program and its online store Feast's own.
-        processes=(replace(ours, name="tuned", command=(_FEAST, *ours.command[serve:])),),
-        roles={"tuned": Role.FEATURE_SERVER},
-        caller=lambda _: HttpCaller(port, {"features": list(dataset.references)}),
-        answers=dataset.answers,
+        replace(ours, command=(_FEAST, *ours.command[serve:])),
+        what="`feast serve` with the stack's flags: `PYTHONOPTIMIZE=1 … --max-requests 0`, HTTP, `features: […]`",
+        selection={"features": list(bed.dataset.references)},
     )
 
 
-def listen(dataset: Dataset, _work: Path) -> Arm:
-    """Return Feast's gRPC server."""
+def listen(bed: Bed) -> Arm:
+    """Start Feast's gRPC server."""
     port = ports.free_port()
     command = (_FEAST, "listen", "-a", f"127.0.0.1:{port}", "-w", str(_LISTEN_WORKERS))
-    return Arm(
-        name="listen",
+    return _arm(
+        bed,
+        ProcessSpec(name="listen", command=command, directory=FEATURE_REPO, port=port),
         what=f"`feast listen -w {_LISTEN_WORKERS}`, gRPC, `GetOnlineFeatures(feature_service: {FEATURE_SERVICE})`",
-        processes=(ProcessSpec(name="listen", command=command, directory=FEATURE_REPO, port=port),),
-        roles={"listen": Role.FEATURE_SERVER},
-        caller=lambda channel: FeastGrpcCaller(channel(port)),
-        answers=dataset.answers,
+        caller=lambda channel: ApiCaller(FeastGrpc(feature_service=FEATURE_SERVICE, join_key=JOIN_KEY), channel(port)),
+    )
+
+
+def _serve(bed: Bed, spec: ProcessSpec, *, what: str, selection: Mapping[str, object]) -> Arm:
+    def caller(_: Channel) -> Caller:
+        return ApiCaller(FeastHttp(selection, join_key=JOIN_KEY), HttpConnections(bed.servers.port(spec.name)))
+
+    return _arm(bed, spec, what=what, caller=caller)
+
+
+def _arm(bed: Bed, spec: ProcessSpec, *, what: str, caller: Callable[[Channel], Caller]) -> Arm:
+    # Asked by hundreds of callers at once, Feast fails calls at the stack's own limit for Redis.
+    bed.servers.start(spec, environment=bed.environment(redis_timeout_s=JOB_REDIS_TIMEOUT_S))
+    return Arm(
+        name=spec.name,
+        what=what,
+        roles={spec.name: Role.FEATURE_SERVER},
+        caller=caller,
+        answers=bed.dataset.answers,
     )

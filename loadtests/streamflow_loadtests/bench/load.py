@@ -5,10 +5,10 @@ import random
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-from streamflow_loadtests.bed.data import Values
-from streamflow_loadtests.callers.channels import CALL_TIMEOUT_S, CallError
-from streamflow_loadtests.callers.replies import Caller, Reply, Request
+from streamflow_loadtests.callers.calls import CALL_TIMEOUT_S, Caller, Reply, Request, Values
+from streamflow_loadtests.callers.errors import CallError
 
 BATCHES = 256
 """How many different requests there are for more users than one; for one user there is a request for each."""
@@ -24,7 +24,7 @@ class Load:
     latencies_s: list[float] = field(default_factory=list)
     """Of each reply."""
 
-    replies: list[tuple[Request, set[bytes]]] = field(default_factory=list)
+    replies: list[tuple[Request, set[Any]]] = field(default_factory=list)
     """Each request with the different replies that it got; mostly one, or none."""
 
     failures: list[str] = field(default_factory=list)

@@ -7,7 +7,7 @@ from statistics import median
 from streamflow_loadtests.bench.arm import Arm
 from streamflow_loadtests.bench.figures import Cell
 from streamflow_loadtests.bench.gateway_arms import GATEWAY
-from streamflow_loadtests.bench.workloads import Plan, Workload
+from streamflow_loadtests.bench.workloads import BenchSettings, Workload
 from streamflow_loadtests.measuring.machine import Machine
 
 _CLIENT = (
@@ -20,7 +20,7 @@ _CLIENT = (
 class Result:
     """A run without faults."""
 
-    plan: Plan
+    plan: BenchSettings
     machine: Machine
     arms: Sequence[Arm]
     cells: Sequence[Cell]

@@ -1,10 +1,11 @@
 """What is measured, and for how long."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 
-from streamflow_loadtests.callers.channels import BareChannel, Channel, GrpcioChannel
+from streamflow_loadtests.bench.arm import Channel
+from streamflow_loadtests.callers.channels import BareChannel, GrpcioChannel
 
 
 @dataclass(frozen=True, kw_only=True, order=True)
@@ -39,8 +40,8 @@ QUICK_WORKLOADS = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
-    """A run."""
+class BenchSettings:
+    """What a run measures, and for how long."""
 
     arms: Sequence[str]
     workloads: Sequence[Workload]
@@ -56,10 +57,10 @@ class Plan:
     """The same seed draws the same users."""
 
     grpcio: bool = False
-    """Whether gRPC's own client asks, in place of the bare one."""
+    """Whether gRPC's own client asks, instead of the bare client."""
 
     @property
-    def channel(self) -> Callable[[int], Channel]:
+    def channel(self) -> Channel:
         """What opens gRPC connections to a port."""
         return GrpcioChannel if self.grpcio else BareChannel
 

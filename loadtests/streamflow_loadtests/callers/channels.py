@@ -1,51 +1,38 @@
 """How unary gRPC calls are made: bare, or by grpc.aio as model services do."""
 
 import asyncio
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import unquote
 
 import grpc
 
+from streamflow_loadtests.callers.calls import CALL_TIMEOUT_S, Request
+from streamflow_loadtests.callers.errors import CallError
 from streamflow_loadtests.callers.http2 import GrpcConnection, Headers, ProtocolError
-
-CALL_TIMEOUT_S = 30.0
-"""The deadline of every call of the benchmark; only a server that hangs meets it."""
 
 _OK = b"0"
 _NAMES = {str(code.value[0]): code.name for code in grpc.StatusCode}
 
 
-class CallError(Exception):
-    """A call got no reply, or one that can't be read."""
-
-
-class Channel(Protocol):
-    """Connections to one server."""
-
-    async def call(self, path: str, message: bytes) -> bytes:
-        """Return the reply's message to a call of a method, "/SERVICE/METHOD". Raises CallError."""
-
-    async def close(self) -> None:
-        """Close the connections."""
-
-
 class GrpcioChannel:
     """grpc.aio on a loopback port."""
+
+    resends = 0
 
     def __init__(self, port: int) -> None:
         self._channel = grpc.aio.insecure_channel(f"127.0.0.1:{port}")
         self._methods: dict[str, Any] = {}
 
-    async def call(self, path: str, message: bytes) -> bytes:
-        """Return the reply's message."""
-        method = self._methods.get(path)
+    async def send(self, request: Request, *, timeout_s: float = CALL_TIMEOUT_S) -> bytes:
+        """Return the reply's message. Raises CallError, by default after 30 s."""
+        method = self._methods.get(request.path)
         if method is None:
             # Without serializers gRPC takes bytes and gives bytes.
-            method = self._methods[path] = self._channel.unary_unary(path)
+            method = self._methods[request.path] = self._channel.unary_unary(request.path)
         try:
-            reply: bytes = await method(message, timeout=CALL_TIMEOUT_S)
+            reply: bytes = await method(request.body, timeout=timeout_s)
         except grpc.aio.AioRpcError as error:
-            raise CallError(f"{error.code().name}: {error.details()}") from error
+            raise CallError(error.code().name, error.details() or "") from error
         return reply
 
     async def close(self) -> None:
@@ -54,24 +41,26 @@ class GrpcioChannel:
 
 
 class BareChannel:
-    """One HTTP/2 connection for each method on a loopback port."""
+    """One HTTP/2 connection for each method and deadline on a loopback port."""
+
+    resends = 0
 
     def __init__(self, port: int) -> None:
         self._port = port
-        self._connections: dict[str, GrpcConnection] = {}
+        self._connections: dict[tuple[str, float], GrpcConnection] = {}
         self._connecting = asyncio.Lock()
 
-    async def call(self, path: str, message: bytes) -> bytes:
-        """Return the reply's message. The server is told of a deadline; that it keeps it is its caller's to see to."""
+    async def send(self, request: Request, *, timeout_s: float = CALL_TIMEOUT_S) -> bytes:
+        """Return the reply's message. The server is told the deadline; the caller has to keep the deadline itself."""
         try:
-            connection = self._connections.get(path)
+            connection = self._connections.get((request.path, timeout_s))
             if connection is None or not connection.usable:
-                connection = await self._connect(path)
-            headers, reply = await connection.call(message)
+                connection = await self._connect(request.path, timeout_s)
+            headers, reply = await connection.call(request.body)
         except (OSError, ProtocolError) as error:
-            raise CallError(f"{type(error).__name__}: {error}") from error
+            raise CallError(type(error).__name__, str(error)) from error
         if headers.get(b"grpc-status") != _OK:
-            raise CallError(_reason(headers))
+            raise _error_of(headers)
         return reply
 
     async def close(self) -> None:
@@ -79,9 +68,9 @@ class BareChannel:
         for connection in self._connections.values():
             connection.close()
 
-    async def _connect(self, path: str) -> GrpcConnection:
+    async def _connect(self, path: str, timeout_s: float) -> GrpcConnection:
         async with self._connecting:
-            connection = self._connections.get(path)
+            connection = self._connections.get((path, timeout_s))
             if connection is not None and connection.usable:
                 return connection
             loop = asyncio.get_running_loop()
@@ -93,17 +82,17 @@ class BareChannel:
                 "te": "trailers",
                 "content-type": "application/grpc",
                 "user-agent": "streamflow-loadtests",
-                "grpc-timeout": f"{CALL_TIMEOUT_S * 1000:.0f}m",
+                "grpc-timeout": f"{timeout_s * 1000:.0f}m",
             }
             _, connection = await loop.create_connection(
                 lambda: GrpcConnection(loop, headers.items()), "127.0.0.1", self._port
             )
-            self._connections[path] = connection
+            self._connections[path, timeout_s] = connection
             return connection
 
 
-def _reason(headers: Headers) -> str:
+def _error_of(headers: Headers) -> CallError:
     status = headers.get(b"grpc-status", b"").decode()
     if status not in _NAMES:
-        return f"HTTP {headers.get(b':status', b'').decode()} without a gRPC status"
-    return f"{_NAMES[status]}: {unquote(headers.get(b'grpc-message', b'').decode())}"
+        return CallError(f"HTTP {headers.get(b':status', b'').decode()} without a gRPC status")
+    return CallError(_NAMES[status], unquote(headers.get(b"grpc-message", b"").decode()))

@@ -5,27 +5,23 @@ import random
 import time
 from collections.abc import Sequence
 
-from streamflow_loadtests.bed.bed import DrillError
-from streamflow_loadtests.callers.gateway import CallFailedError, TimedCaller
+from streamflow_loadtests.callers.calls import Caller
 
 _CALLERS = 64
 _TIMEOUT_S = 5.0
 
 
-async def peak_per_s(caller: TimedCaller, users: Sequence[str], *, duration_s: float) -> float:
-    """Return how many calls a second 64 callers have answered. Raises DrillError when one fails."""
+async def peak_per_s(caller: Caller, users: Sequence[str], *, duration_s: float) -> float:
+    """Return how many calls a second 64 callers have answered. Raises CallError when a call fails."""
     began = time.perf_counter()
 
     async def calls(number: int) -> int:
         drawn = random.Random(number)  # noqa: S311  # repeatable draws, not secrets
         answered = 0
         while time.perf_counter() - began < duration_s:
-            await caller.ask(drawn.choice(users), timeout_s=_TIMEOUT_S)
+            await caller.send(caller.request([drawn.choice(users)]), timeout_s=_TIMEOUT_S)
             answered += 1
         return answered
 
-    try:
-        answered = sum(await asyncio.gather(*(calls(number) for number in range(_CALLERS))))
-    except CallFailedError as error:
-        raise DrillError(f"a call failed while capacity was measured: {error}") from error
+    answered = sum(await asyncio.gather(*(calls(number) for number in range(_CALLERS))))
     return answered / (time.perf_counter() - began)

@@ -1,67 +1,49 @@
-"""How `feast serve` is asked: over kept connections, requests written at once, replies parsed in C."""
+"""HTTP/1.1 over kept connections: requests written at once, replies parsed in C."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
 from typing import cast
 
 import httptools
-import orjson
-from streamflow_repo import JOIN_KEY
 
-from streamflow_loadtests.callers.channels import CallError
-from streamflow_loadtests.callers.replies import Reply, Request, feast_replies
+from streamflow_loadtests.callers.calls import CALL_TIMEOUT_S, Request
+from streamflow_loadtests.callers.errors import CallError
 
 # Each of many kept connections may turn out to be closed when a server has replaced its worker.
 _MAX_SENDS = 10
 _HTTP_OK = 200
+_HEAD = (
+    "POST %s HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: application/json\r\n"
+    "Content-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+)
 
 
-class HttpCaller:
-    """Calls of `feast serve` on a loopback port; `selection` is the request's JSON without the users."""
+class HttpConnections:
+    """POSTs to a loopback port, on as many connections as there are calls at once."""
 
-    def __init__(self, port: int, selection: Mapping[str, object]) -> None:
+    def __init__(self, port: int) -> None:
         self.resends = 0
         self._port = port
-        self._selection = selection
-        # As many connections as there are calls at once; the one used last is used next.
+        # The connection used last is used next.
         self._idle: list[_Connection] = []
 
-    def request(self, user_ids: Sequence[str]) -> Request:
-        """Return the request for some users, head and all."""
-        content = orjson.dumps({**self._selection, "entities": {JOIN_KEY: user_ids}})
-        head = (
-            "POST /get-online-features HTTP/1.1\r\n"
-            f"Host: 127.0.0.1:{self._port}\r\n"
-            "Accept: application/json\r\n"
-            "Content-Type: application/json\r\n"
-            f"Content-Length: {len(content)}\r\n\r\n"
-        )
-        return Request(user_ids=tuple(user_ids), body=head.encode() + content)
+    async def send(self, request: Request, *, timeout_s: float = CALL_TIMEOUT_S) -> bytes:  # noqa: ARG002
+        """Return the reply's content. A request whose connection the server closed is sent again, as any client would.
 
-    async def send(self, request: Request) -> bytes:
-        """Return the reply's JSON. A request whose connection the server closed is sent anew, as any client would."""
+        HTTP knows no deadline; the caller has to keep the deadline itself. Raises CallError.
+        """
+        message = (_HEAD % (request.path, len(request.body))).encode() + request.body
         for _ in range(_MAX_SENDS):
             try:
                 connection = await self._connection()
-                status, content = await connection.exchange(request.body)
+                status, content = await connection.exchange(message)
             except OSError:
                 self.resends += 1
                 continue
             self._idle.append(connection)
             if status != _HTTP_OK:
-                raise CallError(f"HTTP {status}: {content[:200].decode(errors='replace')}")
+                raise CallError(f"HTTP {status}", content[:200].decode(errors="replace"))
             return content
         raise CallError(f"the connection was closed {_MAX_SENDS} times")
-
-    def replies(self, request: Request, reply: bytes) -> Sequence[Reply]:
-        """Return what Feast's columns of JSON say."""
-        try:
-            found = orjson.loads(reply)
-            names = found["metadata"]["feature_names"]
-            columns = [result["values"] for result in found["results"]]
-        except (orjson.JSONDecodeError, KeyError, TypeError) as error:
-            raise CallError(f"the reply is none of Feast's: {reply[:200].decode(errors='replace')}") from error
-        return feast_replies(request, names, columns)
 
     async def close(self) -> None:
         """Close the connections that no call is on."""
@@ -91,18 +73,18 @@ class _Connection(asyncio.Protocol):
         self.usable = False
 
     async def exchange(self, request: bytes) -> tuple[int, bytes]:
-        """Return a reply's status and content. Raises OSError when it has not begun as the connection ends."""
+        """Return a reply's status and content. Raises OSError when the connection ends before the reply begins."""
         self._reply = self._loop.create_future()
         self._transport.write(request)
         return await self._reply
 
     def close(self) -> None:
-        """Close it."""
+        """Close the connection."""
         self.usable = False
         self._transport.close()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take requests from now on."""
+        """Accept requests from now on."""
         self._transport = cast("asyncio.Transport", transport)
         self.usable = True
 
@@ -112,7 +94,7 @@ class _Connection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
-            self._fail(CallError(f"the reply is no HTTP: {error}"))
+            self._fail(CallError("malformed reply", f"not HTTP: {error}"))
 
     def on_body(self, body: bytes) -> None:
         """Keep a part of the content."""
@@ -129,10 +111,10 @@ class _Connection(asyncio.Protocol):
             self._reply.set_result((self._parser.get_status_code(), content))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Fail the call that is on it."""
+        """Fail the call that waits for its reply."""
         self.usable = False
         if self._begun:
-            self._fail(CallError("the connection was closed in the midst of a reply"))
+            self._fail(CallError("the connection was closed in the middle of a reply"))
         else:
             self._fail(exc if isinstance(exc, OSError) else ConnectionResetError("closed by the server"))
 

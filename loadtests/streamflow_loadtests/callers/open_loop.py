@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from streamflow_loadtests.bed.data import Values
-from streamflow_loadtests.callers.gateway import CallFailedError, TimedCaller, Told
+from streamflow_loadtests.callers.calls import Caller, Reply, Values
+from streamflow_loadtests.callers.errors import CallError
 from streamflow_loadtests.measuring.lateness import Lateness
 
 # The event loop rounds shorter pauses to none, and would not pause at all.
@@ -43,7 +43,7 @@ class Call:
 class OpenLoop:
     """Calls of gateways for users drawn at random, each with the same deadline."""
 
-    caller: TimedCaller
+    caller: Caller
     answers: Mapping[str, Values]
     """What a right reply holds, by user id."""
 
@@ -83,14 +83,15 @@ class OpenLoop:
         began_s = time.perf_counter()
         self.lateness.begun.add((began_s - due_s) * 1000)
         try:
-            message = await self.caller.ask(user_id, timeout_s=self.timeout_s)
-        except CallFailedError as error:
+            request = self.caller.request([user_id])
+            message = await self.caller.send(request, timeout_s=self.timeout_s)
+        except CallError as error:
             self.note(Call(due_s, time.perf_counter() - due_s, error.code))
             return
         elapsed_s = time.perf_counter() - due_s
-        self.note(Call(due_s, elapsed_s, self._outcome(self.caller.read(message), user_id)))
+        self.note(Call(due_s, elapsed_s, self._outcome(self.caller.replies(request, message)[0], user_id)))
 
-    def _outcome(self, told: Told, user_id: str) -> str:
+    def _outcome(self, told: Reply, user_id: str) -> str:
         right = [self.answers[user_id], *([] if self.answers_too is None else [self.answers_too[user_id]])]
         if told.user_id != user_id:
             return WRONG

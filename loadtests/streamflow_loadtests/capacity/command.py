@@ -15,7 +15,8 @@ import uvloop
 from rich.console import Console
 from streamflow_offline.errors import JobError
 
-from streamflow_loadtests.bed.bed import Bed, DrillError, bed
+from streamflow_loadtests.bed.bed import Bed, BedError, stack_bed
+from streamflow_loadtests.callers.errors import CallError
 from streamflow_loadtests.capacity.costs import Costs, CostsError, Measured, Point
 from streamflow_loadtests.capacity.measurement import Measurement
 from streamflow_loadtests.capacity.replicas import Replicas, UnreachableError, replicas
@@ -38,7 +39,7 @@ def measure_costs(
     machine = Machine.here()
     with (
         tempfile.TemporaryDirectory(prefix="streamflow-capacity-", ignore_cleanup_errors=True) as work,
-        bed(months=data, work=Path(work), say=_say) as found,
+        stack_bed(months=data, work=Path(work), say=_say) as found,
     ):
         costs, few, points = uvloop.run(_measured(found, duration_s=duration))
     _show_costs(few, costs)
@@ -71,7 +72,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         app()
-    except (CostsError, UnreachableError, DrillError, JobError, TimeoutError) as error:
+    except (CostsError, UnreachableError, BedError, CallError, JobError, TimeoutError) as error:
         sys.exit(f"\n{error}")
 
 

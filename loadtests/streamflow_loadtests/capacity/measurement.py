@@ -2,22 +2,16 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import cycle
+from itertools import cycle, islice
 
-import grpc
 import redis
-from streamflow.features.v1.user_feature_service_pb2 import (
-    BatchGetUserFeaturesRequest,
-    FeatureReferences,
-    GetUserFeaturesRequest,
-)
-from streamflow.features.v1.user_feature_service_pb2_grpc import UserFeatureServiceStub
-from streamflow_local import ports
 
-from streamflow_loadtests.bed.bed import Bed, DrillError, wait_until_answered
-from streamflow_loadtests.callers.gateway import PlainCaller
+from streamflow_loadtests.bed.bed import FEATURE_SERVERS, VALKEY, Bed, BedError
+from streamflow_loadtests.callers.calls import ApiCaller, Caller
+from streamflow_loadtests.callers.channels import GrpcioChannel
+from streamflow_loadtests.callers.gateway_api import GatewayGrpc
 from streamflow_loadtests.callers.open_loop import OK, Call, OpenLoop
 from streamflow_loadtests.capacity.costs import Costs, Point
 from streamflow_loadtests.measuring.cpu import Cpu
@@ -25,7 +19,7 @@ from streamflow_loadtests.measuring.memory import memory_mb
 from streamflow_loadtests.measuring.percentile import percentile
 
 _GATEWAY = "gateway-of-one"
-_STORE = "valkey"
+_FEATURE_SERVER = FEATURE_SERVERS[0]
 _BATCH = 32
 """Users of a call that is read in one read: the gateway's half of its most."""
 
@@ -54,44 +48,27 @@ class Measurement:
     """A gateway before one feature server, on a running stack."""
 
     def __init__(self, bed: Bed, *, duration_s: float) -> None:
-        """Load it for `duration_s` at a time."""
+        """Creates a measurement whose loads take `duration_s` each."""
         self._bed = bed
         self._duration_s = duration_s
-        self._feature_server = bed.feature_servers[0]
         self._users = list(bed.dataset.answers)
-        self._port = 0
-        (self._http_port,) = ports.free_ports(1)
 
     async def start(self) -> None:
-        """Start the gateway. Raises DrillError when it does not answer."""
-        port = self._bed.config.feature_servers()[self._feature_server]
-        settings = {
-            "GATEWAY_FEATURE_SERVER_URLS": f"http://127.0.0.1:{port}",
-            "GATEWAY_HTTP_PORT": str(self._http_port),
-        }
-        self._port = self._bed.start_gateway(_GATEWAY, settings=settings)
-        await wait_until_answered(self._bed, _GATEWAY, self._port)
+        """Start the gateway. Raises BedError when it does not answer."""
+        self._bed.start_gateway(_GATEWAY, before=[_FEATURE_SERVER])
+        async with self._bed.asking(_GATEWAY):
+            pass
 
     async def costs(self, *, features: Sequence[str]) -> Costs:
-        """Return what calls for some features cost."""
-        selection = FeatureReferences(references=features)
-        async with grpc.aio.insecure_channel(f"127.0.0.1:{self._port}") as channel:
-            stub = UserFeatureServiceStub(channel)
-
-            async def one(user_ids: Sequence[str]) -> None:
-                request = GetUserFeaturesRequest(user_id=user_ids[0], feature_references=selection)
-                await stub.GetUserFeatures(request, timeout=_TIMEOUT_S)
-
-            async def batch(user_ids: Sequence[str]) -> None:
-                request = BatchGetUserFeaturesRequest(user_ids=user_ids, feature_references=selection)
-                await stub.BatchGetUserFeatures(request, timeout=_TIMEOUT_S)
-
-            await self._closed(one, users=1, callers=_CALLERS, duration_s=self._duration_s / 4)
-            single = await self._closed(one, users=1, callers=1, duration_s=self._duration_s)
-            batched = await self._closed(batch, users=_BATCH, callers=1, duration_s=self._duration_s)
-            many = await self._closed(one, users=1, callers=_CALLERS, duration_s=self._duration_s)
-            request = GetUserFeaturesRequest(user_id=self._users[0], feature_references=selection)
-            reply = await stub.GetUserFeatures(request, timeout=_TIMEOUT_S)
+        """Return what calls for some features cost. Raises CallError."""
+        channel = GrpcioChannel(self._bed.servers.port(_GATEWAY))
+        caller = ApiCaller(GatewayGrpc(references=features), channel)
+        await self._closed(caller, users=1, callers=_CALLERS, duration_s=self._duration_s / 4)
+        single = await self._closed(caller, users=1, callers=1, duration_s=self._duration_s)
+        batched = await self._closed(caller, users=_BATCH, callers=1, duration_s=self._duration_s)
+        many = await self._closed(caller, users=1, callers=_CALLERS, duration_s=self._duration_s)
+        reply = await caller.send(caller.request(self._users[:1]))
+        await caller.close()
         user_s, read_s = _line(
             1, single.feature_server_s / single.reads, _BATCH, batched.feature_server_s / batched.reads
         )
@@ -113,9 +90,9 @@ class Measurement:
             read_time_s=time_s,
             read_time_user_s=time_user_s,
             gateway_rss_mb=memory_mb(self._bed.servers.process(_GATEWAY)),
-            feature_server_rss_mb=memory_mb(self._bed.servers.process(self._feature_server)),
+            feature_server_rss_mb=memory_mb(self._bed.servers.process(_FEATURE_SERVER)),
             store_user_bytes=self._store_bytes() / len(self._users),
-            reply_bytes=reply.ByteSize(),
+            reply_bytes=len(reply),
         )
 
     async def points(self, costs: Costs) -> list[Point]:
@@ -124,7 +101,7 @@ class Measurement:
 
     async def _open(self, calls_per_s: float) -> Point:
         calls: list[Call] = []
-        caller = PlainCaller(self._port)
+        caller = self._bed.gateway_caller(_GATEWAY)
         loop = OpenLoop(
             caller=caller,
             answers=self._bed.dataset.answers,
@@ -143,7 +120,7 @@ class Measurement:
         await caller.close()
         wrong = [call.outcome for call in calls if call.outcome != OK]
         if wrong:
-            raise DrillError(f"at {calls_per_s:.0f} calls a second {len(wrong)} of {len(calls)} ended {set(wrong)}")
+            raise BedError(f"at {calls_per_s:.0f} calls a second {len(wrong)} of {len(calls)} ended {set(wrong)}")
         elapsed = sorted(call.elapsed_s for call in calls)
         return Point(
             calls_per_s=len(calls) / seconds,
@@ -151,46 +128,42 @@ class Measurement:
             p99_s=percentile(elapsed, 0.99),
             users_a_read=len(calls) / (reads_after - reads),
             gateway_cores=_used(before, after, _GATEWAY) / seconds,
-            feature_server_cores=_used(before, after, self._feature_server) / seconds,
+            feature_server_cores=_used(before, after, _FEATURE_SERVER) / seconds,
             late_s=loop.lateness.begun.max_ms / 1000,
             void=loop.lateness.often,
         )
 
-    async def _closed(
-        self, ask: Callable[[Sequence[str]], Awaitable[None]], *, users: int, callers: int, duration_s: float
-    ) -> _Used:
-        elapsed: list[float] = []
+    async def _closed(self, caller: Caller, *, users: int, callers: int, duration_s: float) -> _Used:
+        answered = 0
         drawn = cycle(self._users)
         end = time.perf_counter() + duration_s
 
         async def calls() -> None:
-            while (began := time.perf_counter()) < end:
-                await ask([next(drawn) for _ in range(users)])
-                elapsed.append(time.perf_counter() - began)
+            nonlocal answered
+            while time.perf_counter() < end:
+                await caller.send(caller.request(list(islice(drawn, users))), timeout_s=_TIMEOUT_S)
+                answered += 1
 
         before, (reads, read_s) = self._cpu(), await self._reads()
-        try:
-            await asyncio.gather(*(calls() for _ in range(callers)))
-        except grpc.aio.AioRpcError as error:
-            raise DrillError(f"a call failed while costs were measured: {error.code().name}") from error
+        await asyncio.gather(*(calls() for _ in range(callers)))
         after, (reads_after, read_s_after) = self._cpu(), await self._reads()
         return _Used(
-            calls=len(elapsed),
+            calls=answered,
             reads=reads_after - reads,
             read_s=read_s_after - read_s,
             gateway_s=_used(before, after, _GATEWAY),
-            feature_server_s=_used(before, after, self._feature_server),
-            store_s=_used(before, after, _STORE),
+            feature_server_s=_used(before, after, _FEATURE_SERVER),
+            store_s=_used(before, after, VALKEY),
         )
 
     def _cpu(self) -> Cpu:
-        names = (_GATEWAY, self._feature_server, _STORE)
+        names = (_GATEWAY, _FEATURE_SERVER, VALKEY)
         return Cpu.now({name: self._bed.servers.process(name) for name in names})
 
     async def _reads(self) -> tuple[float, float]:
         """Return how many reads there were, and how long they took together."""
-        count = await self._bed.metric(_READS, http_port=self._http_port)
-        return count, await self._bed.metric(_READ_SECONDS, http_port=self._http_port)
+        count = await self._bed.metric(_READS, gateway=_GATEWAY)
+        return count, await self._bed.metric(_READ_SECONDS, gateway=_GATEWAY)
 
     def _store_bytes(self) -> float:
         with redis.Redis.from_url(self._bed.redis_url) as client:

@@ -15,7 +15,8 @@ import uvloop
 from rich.console import Console
 from streamflow_offline.errors import JobError
 
-from streamflow_loadtests.bed.bed import GATEWAY, Bed, DrillError, bed, wait_until_answered
+from streamflow_loadtests.bed.bed import Bed, BedError, stack_bed
+from streamflow_loadtests.callers.errors import CallError
 from streamflow_loadtests.drill.catalogue import FAULTS, Fault
 from streamflow_loadtests.drill.outcome import Outcome, drill, undone
 from streamflow_loadtests.drill.overload import OVERLOAD, Overload, overload
@@ -44,7 +45,7 @@ def drills(
     overloaded = OVERLOAD in (only or names)
     with (
         tempfile.TemporaryDirectory(prefix="streamflow-drill-", ignore_cleanup_errors=True) as work,
-        bed(months=data, work=Path(work), say=_say) as found,
+        stack_bed(months=data, work=Path(work), say=_say) as found,
     ):
         outcomes, overload_result = uvloop.run(
             _all(found, chosen, overloaded=overloaded, rate=rate, timeout_s=timeout_ms / 1000)
@@ -72,14 +73,15 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         app()
-    except (DrillError, JobError, TimeoutError) as error:
+    except (BedError, CallError, JobError, TimeoutError) as error:
         sys.exit(f"\nno drill: {error}")
 
 
 async def _all(
     bed: Bed, faults: Sequence[Fault], *, overloaded: bool, rate: float, timeout_s: float
 ) -> tuple[list[Outcome], Overload | None]:
-    await wait_until_answered(bed, GATEWAY, bed.config.gateway_grpc_port)
+    async with bed.asking():
+        pass
     outcomes = []
     for number, fault in enumerate(faults, start=1):
         _say(f"{number} of {len(faults)}: {fault.name}")

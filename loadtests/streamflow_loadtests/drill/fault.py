@@ -1,11 +1,11 @@
 """What a fault is: what is done, how it is undone, and what calls may be told meanwhile."""
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 
 from streamflow_loadtests.bed.bed import Bed
-from streamflow_loadtests.callers.gateway import PlainCaller, TimedCaller
+from streamflow_loadtests.callers.calls import Caller
 from streamflow_loadtests.callers.open_loop import NOT_FOUND, OpenLoop
 
 OUT_OF_TIME = frozenset({"DEADLINE_EXCEEDED"})
@@ -29,21 +29,11 @@ class Scene:
             self.complaints.append(complaint)
 
 
-Stage = Callable[[Bed], AbstractAsyncContextManager[TimedCaller]]
+Stage = Callable[[Bed], AbstractAsyncContextManager[Caller]]
 """Starts what a fault needs beside the stack, and yields the connections of its load."""
 
 Inject = Callable[[Scene], AbstractAsyncContextManager[None]]
 """Does the fault; it is over when the block begins."""
-
-
-@asynccontextmanager
-async def the_stack(bed: Bed) -> AsyncIterator[TimedCaller]:
-    """Load the stack's own gateway."""
-    caller = PlainCaller(bed.config.gateway_grpc_port)
-    try:
-        yield caller
-    finally:
-        await caller.close()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +42,7 @@ class Fault:
 
     name: str
     inject: Inject
-    stage: Stage = the_stack
+    stage: Stage = Bed.asking
 
     may_fail_as: frozenset[str] = frozenset()
     """The status codes that calls may end with while it lasts, and NOT_FOUND; none when no call may fail."""

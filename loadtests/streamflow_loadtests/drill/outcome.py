@@ -8,7 +8,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from streamflow_loadtests.bed.bed import Bed
-from streamflow_loadtests.callers.gateway import CallFailedError, TimedCaller
+from streamflow_loadtests.callers.calls import Caller
+from streamflow_loadtests.callers.errors import CallError
 from streamflow_loadtests.callers.open_loop import OK, Call, OpenLoop
 from streamflow_loadtests.drill.fault import Fault, Scene
 from streamflow_loadtests.measuring.lateness import Lateness
@@ -87,11 +88,11 @@ async def drill(fault: Fault, bed: Bed, *, calls_per_s: float, timeout_s: float)
     )
 
 
-async def _warm_up(caller: TimedCaller, users: Sequence[str]) -> None:
+async def _warm_up(caller: Caller, users: Sequence[str]) -> None:
     """Have every process that a fault has started for itself make its first answers, which are no part of it."""
     for user_id in users[:_WARM_UP_CALLS]:
-        with suppress(CallFailedError):
-            await caller.ask(user_id, timeout_s=_WARM_UP_TIMEOUT_S)
+        with suppress(CallError):
+            await caller.send(caller.request([user_id]), timeout_s=_WARM_UP_TIMEOUT_S)
 
 
 def outcome_of(

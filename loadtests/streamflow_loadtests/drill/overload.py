@@ -1,18 +1,14 @@
 """Five times as many calls as can be answered: what is still answered, and how soon the rest is refused."""
 
 import asyncio
-import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from streamflow_local import ports
-from streamflow_local.process import ProcessSpec
-
-from streamflow_loadtests.bed.bed import Bed, wait_until_answered
+from streamflow_loadtests.bed.bed import FEATURE_SERVERS, Bed
+from streamflow_loadtests.callers.calls import Caller
 from streamflow_loadtests.callers.closed_loop import peak_per_s
-from streamflow_loadtests.callers.gateway import PlainCaller
 from streamflow_loadtests.callers.open_loop import OK, Call, OpenLoop
 from streamflow_loadtests.measuring.lateness import Lateness
 from streamflow_loadtests.measuring.percentile import percentile
@@ -96,26 +92,13 @@ async def overload(bed: Bed, *, timeout_s: float) -> Overload:
 
 
 @asynccontextmanager
-async def _far_gateway(bed: Bed) -> AsyncIterator[PlainCaller]:
-    """Start a gateway with reads of four users, before a feature server 20 ms away: callers can exceed its capacity."""
-    port = ports.free_port()
-    way = (str(port), str(bed.servers.port(bed.feature_servers[0])), str(_DELAY_MS))
-    bed.servers.start(
-        ProcessSpec(name=_DELAY, command=(sys.executable, "-m", "streamflow_loadtests.bed.delay", *way), port=port)
-    )
-    settings = {
-        "GATEWAY_FEATURE_SERVER_URLS": f"http://127.0.0.1:{port}",
-        "GATEWAY_MAX_BATCH_SIZE": str(_MAX_BATCH_SIZE),
-    }
+async def _far_gateway(bed: Bed) -> AsyncIterator[Caller]:
+    """Start a gateway with reads of four users, in front of a feature server 20 ms away: callers can exceed that."""
+    bed.start_delay(_DELAY, to=FEATURE_SERVERS[0], delay_ms=_DELAY_MS)
     async with bed.ending(_DELAY):
-        grpc_port = bed.start_gateway(_GATEWAY, settings=settings)
-        async with bed.ending(_GATEWAY):
-            await wait_until_answered(bed, _GATEWAY, grpc_port)
-            caller = PlainCaller(grpc_port)
-            try:
-                yield caller
-            finally:
-                await caller.close()
+        bed.start_gateway(_GATEWAY, before=[_DELAY], settings={"GATEWAY_MAX_BATCH_SIZE": str(_MAX_BATCH_SIZE)})
+        async with bed.ending(_GATEWAY), bed.asking(_GATEWAY) as caller:
+            yield caller
 
 
 def result_of(

@@ -1,4 +1,4 @@
-"""What a run goes by, found out once before its first call: users of the store, features, that all targets answer."""
+"""What every process of a run is told. Found out once before the first call, which needs all targets to answer."""
 
 import random
 from collections.abc import Iterable, Mapping
@@ -9,23 +9,22 @@ import grpc
 from streamflow.features.v1.user_feature_service_pb2 import GetFeatureServiceRequest
 from streamflow.features.v1.user_feature_service_pb2_grpc import UserFeatureServiceStub
 
+from streamflow_loadtests.callers.errors import CallError
 from streamflow_loadtests.load import store
 from streamflow_loadtests.load.options import Options
 from streamflow_loadtests.load.questions import Question
 from streamflow_loadtests.load.scenarios import Kind
-from streamflow_loadtests.load.targets import CallError, FeastHttp, Features, GatewayGrpc, GatewayHttp, Target
+from streamflow_loadtests.load.targets import Features, Target, check
 
 _TIMEOUT_S = 5.0
 
-TargetClass = type[GatewayGrpc] | type[GatewayHttp] | type[FeastHttp]
 
-
-class PlanError(Exception):
-    """There is nothing to put load on, or nobody to ask for; the message says what to do."""
+class BriefingError(Exception):
+    """There is no server to load, or no user to ask for; the message says what to do."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class Briefing:
     """What every process of a run is told."""
 
     user_ids: tuple[str, ...]
@@ -45,33 +44,19 @@ class Plan:
         return cls(user_ids=tuple(wire["user_ids"]), features=Features(**features), users=wire["users"])
 
 
-def make(options: Options, *, users: int, targets: Iterable[TargetClass], environment: Mapping[str, str]) -> Plan:
-    """Return the plan of a run against `targets`, each of which has answered for one of the users. Raises PlanError."""
+def brief(options: Options, *, users: int, targets: Iterable[Target], environment: Mapping[str, str]) -> Briefing:
+    """Return the briefing of a run against `targets`, each of which has answered for a user. Raises BriefingError."""
     features = _features(options)
     try:
         user_ids = store.user_ids(environment, join_key=features.join_key, at_most=options.max_user_ids)
     except store.StoreError as error:
-        raise PlanError(str(error)) from error
+        raise BriefingError(str(error)) from error
     # The first is the hottest of the hot ones, which is to depend on the seed.
     random.Random(options.seed).shuffle(user_ids)  # noqa: S311  # repeatable, not secret
-    for kind in targets:
-        for address in addresses(kind, options):
-            _try(kind, address, user_ids[0], features)
-    return Plan(user_ids=tuple(user_ids), features=features, users=users)
-
-
-def addresses(kind: TargetClass, options: Options) -> list[str]:
-    """Return where a kind of target is, one address or several."""
-    if issubclass(kind, GatewayGrpc):
-        return [options.gateway_grpc]
-    return (options.gateway_http if issubclass(kind, GatewayHttp) else options.feast_http).split(",")
-
-
-def connect(kind: TargetClass, address: str, features: Features, *, timeout_s: float) -> Target:
-    """Return a target's connections, to be made when it is first asked. Raises ValueError for what is no address."""
-    if issubclass(kind, GatewayGrpc):
-        return kind(address, features)
-    return kind(address, features, timeout_s=timeout_s)
+    for target in targets:
+        for address in target.addresses(options):
+            _try(target, address, user_ids[0], features, options)
+    return Briefing(user_ids=tuple(user_ids), features=features, users=users)
 
 
 def _features(options: Options) -> Features:
@@ -84,22 +69,23 @@ def _features(options: Options) -> Features:
         except grpc.RpcError as error:
             code: grpc.StatusCode = error.code()
             if code is grpc.StatusCode.NOT_FOUND:
-                raise PlanError(f"the gateway at {options.gateway_grpc} has no feature service {name}") from error
-            raise PlanError(
+                raise BriefingError(f"the gateway at {options.gateway_grpc} has no feature service {name}") from error
+            raise BriefingError(
                 f"the gateway at {options.gateway_grpc} does not answer ({code.name}); `make up` starts a stack"
             ) from error
     references = tuple(feature.feature_reference for feature in found.feature_service.features)
     return Features(service=name, join_key=found.join_key, references=references)
 
 
-def _try(kind: TargetClass, address: str, user_id: str, features: Features) -> None:
+def _try(target: Target, address: str, user_id: str, features: Features, options: Options) -> None:
     question = Question((user_id,), Kind.ONE)
+    api = target.api(features, options)
+    request = api.request(question.user_ids)
     try:
-        target = connect(kind, address, features, timeout_s=_TIMEOUT_S)
+        connection = target.connect(address, timeout_s=_TIMEOUT_S)
         try:
-            reply, _ = target.ask(question, timeout_s=_TIMEOUT_S)
-            target.check(reply, question)
+            check(api.replies(request, connection.send(request)), question, features)
         finally:
-            target.close()
+            connection.close()
     except (CallError, ValueError) as error:
-        raise PlanError(f"{kind.label} at {address} does not answer for {user_id}: {error}") from error
+        raise BriefingError(f"{target.label} at {address} does not answer for {user_id}: {error}") from error

@@ -1,4 +1,4 @@
-"""What is done around a run: the plan before it, workers' figures during it, the verdict after it."""
+"""What is done around a run: the briefing before it, workers' figures during it, the verdict after it."""
 
 import json
 import logging
@@ -15,17 +15,17 @@ from locust.rpc import Message
 from locust.runners import STATE_INIT, STATE_STOPPED, MasterRunner, Runner, WorkerRunner
 from locust.web import WebUI
 
-from streamflow_loadtests.load import briefing as plan
-from streamflow_loadtests.load.briefing import Plan, PlanError
+from streamflow_loadtests.load.briefing import Briefing, BriefingError, brief
 from streamflow_loadtests.load.options import add_options
 from streamflow_loadtests.load.report import Report, report_of
 from streamflow_loadtests.load.scenarios import Kind
 from streamflow_loadtests.load.session import Session, open_session, session_of
+from streamflow_loadtests.load.targets import TARGETS
 from streamflow_loadtests.load.users import LoadUser
 
 _log = logging.getLogger(__name__)
 
-_PLAN = "streamflow-plan"
+_BRIEFING = "streamflow-briefing"
 _REPORT = "streamflow"
 _LATENESS_ROW = hash(__name__)
 
@@ -41,7 +41,7 @@ def register(events: Events) -> None:
 
 def asked(user: type, session: Session) -> bool:
     """Return whether a kind of user has calls to make: its target is among those chosen, and has what is asked."""
-    if not issubclass(user, LoadUser) or user.target.name not in session.options.targets.split(","):
+    if not issubclass(user, LoadUser) or user.target not in map(TARGETS.get, session.options.targets.split(",")):
         return False
     return user.target.batches or set(session.options.what.asks) != {Kind.BATCH}
 
@@ -59,26 +59,26 @@ def _on_init(environment: Environment, runner: Runner, web_ui: WebUI | None, **_
             _be_master(session, runner)
     if web_ui is None and not isinstance(runner, WorkerRunner):
         try:
-            session.plan = _make_plan(session)
-        except PlanError as error:
+            session.briefing = _briefing(session)
+        except BriefingError as error:
             sys.exit(f"no load: {error}")
 
 
 def _be_worker(session: Session, runner: WorkerRunner) -> None:
-    def on_plan(msg: Message, **_: Any) -> None:
-        session.plan = Plan.of_wire(msg.data)
+    def on_briefing(msg: Message, **_: Any) -> None:
+        session.briefing = Briefing.of_wire(msg.data)
 
     def on_report(data: dict[str, Any], **_: Any) -> None:
         data[_REPORT] = session.drain()
 
-    runner.register_message(_PLAN, on_plan)
+    runner.register_message(_BRIEFING, on_briefing)
     session.environment.events.report_to_master.add_listener(on_report)
 
 
 def _be_master(session: Session, runner: MasterRunner) -> None:
     def on_connect(client_id: str, **_: Any) -> None:
-        if session.planned and runner.state not in {STATE_INIT, STATE_STOPPED}:
-            runner.send_message(_PLAN, session.plan.to_wire(), client_id)
+        if session.briefed and runner.state not in {STATE_INIT, STATE_STOPPED}:
+            runner.send_message(_BRIEFING, session.briefing.to_wire(), client_id)
 
     def on_report(data: dict[str, Any], **_: Any) -> None:
         if _REPORT in data:
@@ -89,14 +89,14 @@ def _be_master(session: Session, runner: MasterRunner) -> None:
     session.environment.events.worker_report.add_listener(on_report)
 
 
-def _make_plan(session: Session) -> Plan:
+def _briefing(session: Session) -> Briefing:
     environment = session.environment
     targets = [user.target for user in environment.user_classes if issubclass(user, LoadUser) and asked(user, session)]
     if not targets:
-        raise PlanError(f"none of {session.options.targets} has a call for the scenario {session.options.scenario}")
+        raise BriefingError(f"none of {session.options.targets} has a call for the scenario {session.options.scenario}")
     parsed = environment.parsed_options
     users = (parsed.num_users if parsed is not None else None) or 1
-    return plan.make(session.options, users=users, targets=targets, environment=os.environ)
+    return brief(session.options, users=users, targets=targets, environment=os.environ)
 
 
 def _on_test_start(environment: Environment, **_: Any) -> None:
@@ -108,12 +108,12 @@ def _on_test_start(environment: Environment, **_: Any) -> None:
     if environment.web_ui is not None:
         # Its options may have changed since the last run.
         try:
-            session.plan = _make_plan(session)
-        except PlanError as error:
+            session.briefing = _briefing(session)
+        except BriefingError as error:
             session.error = str(error)
             raise StopTest(f"no load: {error}") from error
     if isinstance(runner, MasterRunner):
-        runner.send_message(_PLAN, session.plan.to_wire())
+        runner.send_message(_BRIEFING, session.briefing.to_wire())
 
 
 def _on_test_stop(environment: Environment, **_: Any) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from locust.env import Environment
 
-from streamflow_loadtests.load.briefing import Plan
+from streamflow_loadtests.load.briefing import Briefing
 from streamflow_loadtests.load.options import Options
 from streamflow_loadtests.load.questions import Population
 from streamflow_loadtests.load.recorder import Recorder
@@ -17,7 +17,7 @@ class Session:
     """What a process goes by and what it has seen; a master's has what its workers have seen."""
 
     def __init__(self, environment: Environment) -> None:
-        """Begin without a plan."""
+        """Begin without a briefing."""
         self.environment = environment
         self.recorder = Recorder()
         self.lateness = Lateness()
@@ -25,7 +25,7 @@ class Session:
         self.error: str | None = None
         """Why there was no run."""
 
-        self._plan: Plan | None = None
+        self._briefing: Briefing | None = None
         self._population: Population | None = None
         self._numbers = count()
 
@@ -37,27 +37,27 @@ class Session:
         return Options.of(self.environment.parsed_options)
 
     @property
-    def plan(self) -> Plan:
-        """The plan of the run. Raises RuntimeError before there is one."""
-        if self._plan is None:
-            raise RuntimeError("the run has no plan yet")
-        return self._plan
+    def briefing(self) -> Briefing:
+        """The briefing of the run. Raises RuntimeError before there is one."""
+        if self._briefing is None:
+            raise RuntimeError("the run has no briefing yet")
+        return self._briefing
 
-    @plan.setter
-    def plan(self, plan: Plan) -> None:
-        self._plan = plan
+    @briefing.setter
+    def briefing(self, briefing: Briefing) -> None:
+        self._briefing = briefing
         self._population = None
 
     @property
-    def planned(self) -> bool:
-        """Whether there is a plan."""
-        return self._plan is not None
+    def briefed(self) -> bool:
+        """Whether there is a briefing."""
+        return self._briefing is not None
 
     @property
     def population(self) -> Population:
-        """The plan's users, ready to be drawn from."""
+        """The briefing's users, ready to be drawn from."""
         if self._population is None:
-            self._population = Population(self.plan.user_ids, zipf_exponent=self.options.zipf_exponent)
+            self._population = Population(self.briefing.user_ids, zipf_exponent=self.options.zipf_exponent)
         return self._population
 
     def next_number(self) -> int:

@@ -1,6 +1,5 @@
 """The users that the online store has, read from its keys."""
 
-import struct
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
@@ -8,11 +7,9 @@ from typing import Any
 
 import redis
 from redis.cluster import RedisCluster
+from streamflow_offline.user_keys import UserKeys
 
 _TIMEOUT_S = 5.0
-_SCAN_COUNT = 1000
-# Feast's ValueType.STRING.
-_STRING = 2
 
 
 class StoreError(Exception):
@@ -31,7 +28,7 @@ def user_ids(environment: Mapping[str, str], *, join_key: str, at_most: int) -> 
     where = url.rpartition("@")[2].rpartition("/")[2] if "@" in url else url
     try:
         client = _client(url, _password(environment))
-        found = sorted(islice(_ids(client, join_key), at_most))
+        found = sorted(islice(_each_once(UserKeys(join_key=join_key), client), at_most))
         client.close()
     except (redis.RedisError, OSError, ValueError) as error:
         raise StoreError(f"the online store at {where} can't be read: {type(error).__name__} {error}") from error
@@ -40,24 +37,12 @@ def user_ids(environment: Mapping[str, str], *, join_key: str, at_most: int) -> 
     return found
 
 
-def _ids(client: Any, join_key: str) -> Iterator[str]:
-    prefix = _key_prefix(join_key)
-    pattern = b"".join(b"\\" + bytes([byte]) if byte in b"*?[]\\^-" else bytes([byte]) for byte in prefix) + b"*"
-    seen = set()
-    # A scan may name a key more than once.
-    for key in client.scan_iter(match=pattern, count=_SCAN_COUNT):
-        (size,) = struct.unpack_from("<I", key, len(prefix))
-        start = len(prefix) + 4
-        user_id = key[start : start + size].decode()
+def _each_once(keys: UserKeys, client: Any) -> Iterator[str]:
+    seen: set[str] = set()
+    for user_id, _ in keys.scan(client):
         if user_id not in seen:
             seen.add(user_id)
             yield user_id
-
-
-def _key_prefix(join_key: str) -> bytes:
-    """Return how all keys of Feast's begin that have one join key, a string (entity_key_serialization_version 3)."""
-    name = join_key.encode()
-    return struct.pack("<III", 1, _STRING, len(name)) + name + struct.pack("<I", _STRING)
 
 
 def _client(url: str, password: str | None) -> Any:

@@ -2,7 +2,7 @@
 
 import random
 import time
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import gevent
 from gevent.pool import Group
@@ -10,11 +10,12 @@ from locust import User, task
 from locust.env import Environment
 from locust.runners import LocalRunner, WorkerRunner
 
-from streamflow_loadtests.load import briefing as plan
+from streamflow_loadtests.callers.calls import Request
+from streamflow_loadtests.callers.errors import CallError
 from streamflow_loadtests.load.pace import Schedule
 from streamflow_loadtests.load.questions import Draw, Question
 from streamflow_loadtests.load.session import session_of
-from streamflow_loadtests.load.targets import CallError, FeastHttp, GatewayGrpc, GatewayHttp
+from streamflow_loadtests.load.targets import TARGETS, Target, check
 
 # A stall of the machine just before the end is no rate that was not kept: of such a rate, more is left over.
 _SLACK_S = 0.25
@@ -24,7 +25,7 @@ class LoadUser(User):
     """A caller with connections of its own; in an open loop, an even share of all calls."""
 
     abstract = True
-    target: ClassVar[plan.TargetClass]
+    target: ClassVar[Target]
 
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
@@ -34,13 +35,9 @@ class LoadUser(User):
         runner = environment.runner
         worker = runner.worker_index if isinstance(runner, LocalRunner | WorkerRunner) else 0
         seed = f"{options.seed}/{worker}/{number}"
-        addresses = plan.addresses(self.target, options)
-        self._target = plan.connect(
-            self.target,
-            addresses[number % len(addresses)],
-            self._session.plan.features,
-            timeout_s=options.timeout_s,
-        )
+        addresses = self.target.addresses(options)
+        self._api = self.target.api(self._session.briefing.features, options)
+        self._connection = self.target.connect(addresses[number % len(addresses)], timeout_s=options.timeout_s)
         self._draw = Draw(
             self._session.population,
             asks=options.what.asks,
@@ -64,7 +61,7 @@ class LoadUser(User):
             stopped_s = self._stopped_s or time.perf_counter()
             self._session.lateness.missed += self._schedule.missed(stopped_s - _SLACK_S)
         self._under_way.join(timeout=self._options.timeout_s)
-        self._target.close()
+        self._connection.close()
 
     @task
     def call(self) -> None:
@@ -80,7 +77,7 @@ class LoadUser(User):
         self._under_way.spawn(self._ask, question, due_s)
 
     def _open_loop(self, seed: str) -> Schedule:
-        calls_per_s = self._options.rate / self._session.plan.users
+        calls_per_s = self._options.rate / self._session.briefing.users
         # Users that come at once would ask at once for ever.
         phase = random.Random(f"{seed}/phase").random()  # noqa: S311  # repeatable, not secret
         return Schedule(calls_per_s=calls_per_s, now_s=time.perf_counter(), phase=phase)
@@ -88,37 +85,35 @@ class LoadUser(User):
     def _ask(self, question: Question, due_s: float) -> None:
         """Make a call that was due at a moment of the performance counter, which it is timed from."""
         due_at_s = time.time() - (time.perf_counter() - due_s)
-        reply: Any = None
-        size = 0
+        request = self._api.request(question.user_ids)
+        reply = b""
         failure: CallError | None = None
         try:
-            reply, size = self._target.ask(question, timeout_s=self._options.timeout_s)
+            reply = self._connection.send(request)
         except CallError as error:
             failure = error
         duration_ms = (time.perf_counter() - due_s) * 1000
         if failure is None:
-            failure = self._fault(reply, question)
+            failure = self._fault(request, reply, question)
         name = f"{self.target.label}: {question.name}"
         self._session.recorder.add(
-            name, due_at_s=due_at_s, duration_ms=duration_ms, failure=None if failure is None else str(failure)
+            name, due_at_s=due_at_s, duration_ms=duration_ms, failure=None if failure is None else failure.code
         )
         self.environment.events.request.fire(
             request_type=self.target.protocol,
             name=name,
             response_time=duration_ms,
-            response_length=size,
-            exception=failure,
+            response_length=len(reply),
+            exception=None if failure is None else CallError(failure.code),
             context={},
             start_time=due_at_s,
         )
 
-    def _fault(self, reply: Any, question: Question) -> CallError | None:
+    def _fault(self, request: Request, reply: bytes, question: Question) -> CallError | None:
         try:
-            self._target.check(reply, question)
+            check(self._api.replies(request, reply), question, self._session.briefing.features)
         except CallError as error:
             return error
-        except (LookupError, TypeError, ValueError):
-            return CallError("a reply of another form")
         return None
 
 
@@ -126,18 +121,18 @@ class GatewayGrpcUser(LoadUser):
     """Asks the gateway over gRPC."""
 
     abstract = False
-    target = GatewayGrpc
+    target = TARGETS["gateway-grpc"]
 
 
 class GatewayHttpUser(LoadUser):
     """Asks the gateway over HTTP, which has no call for several users."""
 
     abstract = False
-    target = GatewayHttp
+    target = TARGETS["gateway-http"]
 
 
 class FeastHttpUser(LoadUser):
     """Asks `feast serve` itself."""
 
     abstract = False
-    target = FeastHttp
+    target = TARGETS["feast-http"]

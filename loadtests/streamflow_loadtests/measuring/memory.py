@@ -1,12 +1,10 @@
 """How much memory processes take, and whether that grows."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
 import psutil
-
-from streamflow_loadtests.bed.servers import Servers
 
 _AROUND = 0.05
 """A figure is the median of the samples within this share of the run before its time."""
@@ -18,7 +16,9 @@ _BYTES = 1e6
 class MemoryWatch:
     """Samples of memory in MB, by process; what several share is divided between them."""
 
-    servers: Servers
+    process: Callable[[str], psutil.Process]
+    """Returns the process of a name."""
+
     names: Sequence[str]
     samples: list[tuple[float, dict[str, float]]] = field(default_factory=list)
 
@@ -27,7 +27,7 @@ class MemoryWatch:
         found = {"client": _taken([psutil.Process()])}
         for name in self.names:
             try:
-                found[name] = memory_mb(self.servers.process(name))
+                found[name] = memory_mb(self.process(name))
             except psutil.Error:
                 continue
         self.samples.append((at_s, found))

@@ -14,7 +14,8 @@ import uvloop
 from rich.console import Console
 from streamflow_offline.errors import JobError
 
-from streamflow_loadtests.bed.bed import GATEWAY, Bed, DrillError, bed, wait_until_answered
+from streamflow_loadtests.bed.bed import Bed, BedError, stack_bed
+from streamflow_loadtests.callers.errors import CallError
 from streamflow_loadtests.measuring.machine import Machine
 from streamflow_loadtests.soak.run import MEMORY_AT, SoakResult, SoakSettings, soak
 
@@ -37,7 +38,7 @@ def soaks(
     plan = SoakSettings(duration_s=60 * minutes, share=share, recycle_s=recycle_s, timeout_s=timeout_ms / 1000)
     with (
         tempfile.TemporaryDirectory(prefix="streamflow-soak-", ignore_cleanup_errors=True) as work,
-        bed(months=data, work=Path(work), say=_say) as found,
+        stack_bed(months=data, work=Path(work), say=_say) as found,
     ):
         result = uvloop.run(_soak(found, plan))
     _show(result)
@@ -54,12 +55,13 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         app()
-    except (DrillError, JobError, TimeoutError) as error:
+    except (BedError, CallError, JobError, TimeoutError) as error:
         sys.exit(f"\nno soak: {error}")
 
 
 async def _soak(bed: Bed, plan: SoakSettings) -> SoakResult:
-    await wait_until_answered(bed, GATEWAY, bed.config.gateway_grpc_port)
+    async with bed.asking():
+        pass
     return await soak(bed, plan, say=_say)
 
 

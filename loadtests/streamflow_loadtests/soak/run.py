@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from streamflow_loadtests.bed.bed import GATEWAY, Bed
+from streamflow_loadtests.bed.bed import FEATURE_SERVERS, GATEWAY, POSTGRES, VALKEY, Bed
 from streamflow_loadtests.bed.processes import healthy, restarted
 from streamflow_loadtests.callers.closed_loop import peak_per_s
 from streamflow_loadtests.callers.open_loop import OK, Call, OpenLoop
@@ -134,8 +134,8 @@ async def soak(bed: Bed, settings: SoakSettings, *, say: Callable[[str], None]) 
         gc.collect()
         gc.freeze()
         began_s, ended = time.perf_counter(), asyncio.Event()
-        steady = [GATEWAY, bed.feature_servers[0], "valkey"]
-        memory = MemoryWatch(bed.servers, [*steady, SECOND_GATEWAY, *bed.feature_servers[1:], "postgres"])
+        steady = [GATEWAY, FEATURE_SERVERS[0], VALKEY]
+        memory = MemoryWatch(bed.servers.process, [*steady, SECOND_GATEWAY, *FEATURE_SERVERS[1:], POSTGRES])
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(load.run(ended))
             tasks.create_task(_sample(memory, settings, ended))
@@ -158,7 +158,7 @@ async def soak(bed: Bed, settings: SoakSettings, *, say: Callable[[str], None]) 
 async def _recycle(bed: Bed, settings: SoakSettings, *, until_s: float) -> list[tuple[float, str]]:
     """Replace a replica of each kind in turn; return when, by `time.perf_counter`, and which."""
     recycled: list[tuple[float, str]] = []
-    names = [bed.feature_servers[-1], SECOND_GATEWAY]
+    names = [FEATURE_SERVERS[-1], SECOND_GATEWAY]
     due_s = time.perf_counter() + settings.recycle_s
     # None that would be on its way at the end.
     while due_s < until_s - settings.recycle_s / 2:

@@ -12,9 +12,9 @@ from streamflow.features.v1.user_feature_service_pb2 import GetUserFeaturesReque
 from streamflow.features.v1.user_feature_service_pb2_grpc import UserFeatureServiceStub
 from streamflow_repo.contract import contract_hash, contract_text
 
-from streamflow_loadtests.bed.bed import REGISTRY_REFRESH_S, Bed
-from streamflow_loadtests.bed.data import Values
+from streamflow_loadtests.bed.bed import GATEWAY, REGISTRY_REFRESH_S, Bed
 from streamflow_loadtests.bed.processes import becomes
+from streamflow_loadtests.callers.calls import Values
 from streamflow_loadtests.drill.fault import Fault, Scene
 from streamflow_loadtests.drill.faults import jobs
 
@@ -48,7 +48,7 @@ async def _accepts(bed: Bed, count: float) -> bool:
 
 async def _answers_by(bed: Bed, service: str) -> bool:
     request = GetUserFeaturesRequest(user_id=next(iter(bed.dataset.answers)), feature_service=service)
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{bed.config.gateway_grpc_port}") as channel:
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{bed.servers.port(GATEWAY)}") as channel:
         try:
             reply = await UserFeatureServiceStub(channel).GetUserFeatures(request, timeout=1.0)
         except grpc.aio.AioRpcError:

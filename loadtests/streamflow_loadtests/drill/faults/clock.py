@@ -16,9 +16,9 @@ from streamflow.features.v1.feature_pb2 import FEATURE_STATUS_OUTSIDE_MAX_AGE
 from streamflow.features.v1.user_feature_service_pb2 import GetUserFeaturesRequest
 from streamflow.features.v1.user_feature_service_pb2_grpc import UserFeatureServiceStub
 
-from streamflow_loadtests.bed.bed import Bed, wait_until_answered
+from streamflow_loadtests.bed.bed import Bed
 from streamflow_loadtests.bed.data import FEATURE_SERVICE
-from streamflow_loadtests.callers.gateway import PlainCaller, TimedCaller
+from streamflow_loadtests.callers.calls import Caller
 from streamflow_loadtests.drill.fault import Fault, Scene
 
 _GATEWAY = "gateway-clock"
@@ -29,9 +29,9 @@ _LOOKS_EVERY_S = 1
 
 
 @asynccontextmanager
-async def _with_a_clock_of_its_own(bed: Bed) -> AsyncIterator[TimedCaller]:
+async def _with_a_clock_of_its_own(bed: Bed) -> AsyncIterator[Caller]:
     _set(bed, 0)
-    port = bed.start_gateway(
+    bed.start_gateway(
         _GATEWAY,
         settings={
             "LD_PRELOAD": str(_library()),
@@ -40,13 +40,8 @@ async def _with_a_clock_of_its_own(bed: Bed) -> AsyncIterator[TimedCaller]:
             "FAKETIME_CACHE_DURATION": str(_LOOKS_EVERY_S),
         },
     )
-    async with bed.ending(_GATEWAY):
-        await wait_until_answered(bed, _GATEWAY, port)
-        caller = PlainCaller(port)
-        try:
-            yield caller
-        finally:
-            await caller.close()
+    async with bed.ending(_GATEWAY), bed.asking(_GATEWAY) as caller:
+        yield caller
 
 
 @asynccontextmanager

@@ -14,9 +14,12 @@ from streamflow_local.config import StackConfig
 from streamflow_local.layout import Layout
 from streamflow_local.supervisor import Supervisor
 
-from streamflow_loadtests.bed.bed import Bed, DrillError
+from streamflow_loadtests.bed.bed import Bed, BedError
+from streamflow_loadtests.bed.data import FEATURE_SERVICE
 from streamflow_loadtests.bed.processes import becomes, healthy
-from streamflow_loadtests.callers.gateway import PlainCaller, TimedCaller
+from streamflow_loadtests.callers.calls import ApiCaller, Caller
+from streamflow_loadtests.callers.channels import GrpcioChannel
+from streamflow_loadtests.callers.gateway_api import GatewayGrpc
 from streamflow_loadtests.drill.fault import Fault, Scene
 from streamflow_loadtests.drill.faults.gateways import ready
 
@@ -29,7 +32,7 @@ def _layout(bed: Bed) -> Layout:
 
 
 @asynccontextmanager
-async def _supervised(bed: Bed) -> AsyncIterator[TimedCaller]:
+async def _supervised(bed: Bed) -> AsyncIterator[Caller]:
     grpc_port, http_port = ports.free_ports(2)
     config = StackConfig.of_environment(
         {
@@ -55,8 +58,8 @@ async def _supervised(bed: Bed) -> AsyncIterator[TimedCaller]:
         for port in config.feature_servers().values():
             await healthy(port)
         if not await ready(grpc_port):
-            raise DrillError("a stack whose logs can't be written does not become ready")
-        caller = PlainCaller(grpc_port)
+            raise BedError("a stack whose logs can't be written does not become ready")
+        caller = ApiCaller(GatewayGrpc(feature_service=FEATURE_SERVICE), GrpcioChannel(grpc_port))
         try:
             yield caller
         finally:

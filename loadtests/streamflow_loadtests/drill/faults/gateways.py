@@ -2,20 +2,19 @@
 
 import asyncio
 import signal
-import sys
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import Any
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from streamflow.features.v1 import user_feature_service_pb2
-from streamflow_local import ports
-from streamflow_local.process import ProcessSpec
 
-from streamflow_loadtests.bed.bed import GATEWAY, Bed, wait_until_answered
+from streamflow_loadtests.bed.bed import FEATURE_SERVERS, GATEWAY, Bed
+from streamflow_loadtests.bed.data import FEATURE_SERVICE
 from streamflow_loadtests.bed.processes import becomes, listening, restarted
-from streamflow_loadtests.callers.gateway import BalancedCaller, PlainCaller, TimedCaller
+from streamflow_loadtests.callers.balanced import BalancedCaller
+from streamflow_loadtests.callers.calls import Caller
 from streamflow_loadtests.drill.fault import Fault, Scene
 
 SECOND_GATEWAY = "gateway-2"
@@ -23,17 +22,19 @@ SECOND_GATEWAY = "gateway-2"
 _SERVICE = user_feature_service_pb2.DESCRIPTOR.services_by_name["UserFeatureService"].full_name
 _FAR_GATEWAY = "gateway-far"
 _DELAY_MS = 100
+_DELAYS = [f"delay-of-{name}" for name in FEATURE_SERVERS]
 _SLOW_S = 4.0
 _READY_TIMEOUT_S = 30.0
 
 
 @asynccontextmanager
 async def two_gateways(bed: Bed) -> AsyncIterator[BalancedCaller]:
-    """Start a second gateway before the same feature servers, and load both through the Python client."""
-    port = bed.start_gateway(SECOND_GATEWAY, settings={})
+    """Start a second gateway in front of the same feature servers, and load both through the Python client."""
+    port = bed.start_gateway(SECOND_GATEWAY)
     async with bed.ending(SECOND_GATEWAY):
-        await wait_until_answered(bed, SECOND_GATEWAY, port)
-        caller = BalancedCaller([bed.config.gateway_grpc_port, port])
+        async with bed.asking(SECOND_GATEWAY):
+            pass
+        caller = BalancedCaller([bed.servers.port(GATEWAY), port], feature_service=FEATURE_SERVICE)
         try:
             yield caller
         finally:
@@ -66,25 +67,17 @@ async def _rolled(scene: Scene) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def _behind_delays(bed: Bed) -> AsyncIterator[TimedCaller]:
+async def _behind_delays(bed: Bed) -> AsyncIterator[Caller]:
     """Start a gateway to whose feature servers the way can be made longer, and load it."""
-    async with AsyncExitStack() as stack:
-        urls = []
-        for name, server in zip(_delays(bed), bed.feature_servers, strict=True):
-            port = ports.free_port()
-            way = (str(port), str(bed.servers.port(server)), str(_DELAY_MS))
-            command = (sys.executable, "-m", "streamflow_loadtests.bed.delay", *way)
-            bed.servers.start(ProcessSpec(name=name, command=command, port=port))
-            await stack.enter_async_context(bed.ending(name))
-            await listening(port)
+    for name, server in zip(_DELAYS, FEATURE_SERVERS, strict=True):
+        bed.start_delay(name, to=server, delay_ms=_DELAY_MS)
+    async with bed.ending(*_DELAYS):
+        for name in _DELAYS:
+            await listening(bed.servers.port(name))
             bed.servers.process(name).send_signal(signal.SIGUSR2)
-            urls.append(f"http://127.0.0.1:{port}")
-        port = bed.start_gateway(_FAR_GATEWAY, settings={"GATEWAY_FEATURE_SERVER_URLS": ",".join(urls)})
-        await stack.enter_async_context(bed.ending(_FAR_GATEWAY))
-        await wait_until_answered(bed, _FAR_GATEWAY, port)
-        caller = PlainCaller(port)
-        stack.push_async_callback(caller.close)
-        yield caller
+        bed.start_gateway(_FAR_GATEWAY, before=_DELAYS)
+        async with bed.ending(_FAR_GATEWAY), bed.asking(_FAR_GATEWAY) as caller:
+            yield caller
 
 
 @asynccontextmanager
@@ -98,10 +91,6 @@ async def _slow(scene: Scene, names: Sequence[str]) -> AsyncIterator[None]:
     yield
 
 
-def _delays(bed: Bed) -> list[str]:
-    return [f"delay-of-{name}" for name in bed.feature_servers]
-
-
 FAULTS = (
     Fault(
         name="gateways restarted in turn",
@@ -111,11 +100,11 @@ FAULTS = (
     Fault(
         name=f"a feature server {_DELAY_MS} ms slower",
         stage=_behind_delays,
-        inject=lambda scene: _slow(scene, _delays(scene.bed)[:1]),
+        inject=lambda scene: _slow(scene, _DELAYS[:1]),
     ),
     Fault(
         name=f"all feature servers {_DELAY_MS} ms slower",
         stage=_behind_delays,
-        inject=lambda scene: _slow(scene, _delays(scene.bed)),
+        inject=lambda scene: _slow(scene, _DELAYS),
     ),
 )

@@ -10,7 +10,7 @@ from pathlib import Path
 from streamflow_local.process import inheritable
 from streamflow_offline.feast_store import FEATURE_REPO, job_environment
 
-from streamflow_loadtests.bed.bed import Bed, DrillError
+from streamflow_loadtests.bed.bed import Bed, BedError
 
 ADDED_SERVICE = "drill_v1"
 """The feature service that `apply_with_a_service_more` defines."""
@@ -22,7 +22,7 @@ _DEFINITION = f"""
 
 
 async def materialize(bed: Bed, *options: str) -> None:
-    """Run `offline materialize`. Raises DrillError when it fails."""
+    """Run `offline materialize`. Raises BedError when it fails."""
     await _run(bed, str(_BIN / "offline"), "materialize", *options)
 
 
@@ -60,7 +60,7 @@ async def _run(bed: Bed, *command: str, repo: Path = FEATURE_REPO) -> None:
     )
     output, _ = await process.communicate()
     if process.returncode:
-        raise DrillError(f"{' '.join(command)} failed:\n{output.decode(errors='replace')[-1500:]}")
+        raise BedError(f"{' '.join(command)} failed:\n{output.decode(errors='replace')[-1500:]}")
 
 
 def _environment(bed: Bed, repo: Path) -> Mapping[str, str]:

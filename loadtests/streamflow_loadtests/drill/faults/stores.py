@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import psutil
 from streamflow_local import postgres
 
-from streamflow_loadtests.bed.bed import REGISTRY_REFRESH_S
+from streamflow_loadtests.bed.bed import POSTGRES, REGISTRY_REFRESH_S, VALKEY
 from streamflow_loadtests.bed.processes import frozen, kill, killed, listening
 from streamflow_loadtests.drill.fault import EMPTY, OUTAGE, Fault, Scene
 from streamflow_loadtests.drill.faults import jobs
@@ -18,19 +18,19 @@ _POSTGRES_TIMEOUT_S = 30.0
 
 
 def _valkey(scene: Scene) -> psutil.Process:
-    return scene.bed.servers.process("valkey")
+    return scene.bed.servers.process(VALKEY)
 
 
 @asynccontextmanager
 async def _emptied(scene: Scene) -> AsyncIterator[None]:
     bed = scene.bed
-    await asyncio.to_thread(kill, bed.servers, "valkey")
-    await asyncio.to_thread(bed.servers.stop, "valkey")
+    await asyncio.to_thread(kill, bed.servers, VALKEY)
+    await asyncio.to_thread(bed.servers.stop, VALKEY)
     # Its append-only file would bring everything back.
-    for kept in (bed.work / "valkey").iterdir():
+    for kept in (bed.work / VALKEY).iterdir():
         shutil.rmtree(kept) if kept.is_dir() else kept.unlink()
-    await asyncio.to_thread(bed.servers.restart, "valkey")
-    await listening(bed.servers.port("valkey"))
+    await asyncio.to_thread(bed.servers.restart, VALKEY)
+    await listening(bed.servers.port(VALKEY))
     await asyncio.sleep(1.0)
     await jobs.materialize(bed)
     yield
@@ -54,9 +54,9 @@ async def _postgres_restarted(scene: Scene) -> AsyncIterator[None]:
 @asynccontextmanager
 async def _without_postgres(scene: Scene, *, for_s: float) -> AsyncIterator[None]:
     bed = scene.bed
-    await asyncio.to_thread(bed.servers.stop, "postgres")
+    await asyncio.to_thread(bed.servers.stop, POSTGRES)
     await asyncio.sleep(for_s)
-    await asyncio.to_thread(bed.servers.restart, "postgres")
+    await asyncio.to_thread(bed.servers.restart, POSTGRES)
     await asyncio.to_thread(postgres.wait_until_ready, bed.postgres_url, timeout_s=_POSTGRES_TIMEOUT_S)
     yield
 
@@ -69,7 +69,7 @@ FAULTS = (
     ),
     Fault(
         name="Valkey killed",
-        inject=lambda scene: killed(scene.bed.servers, "valkey", for_s=2.0),
+        inject=lambda scene: killed(scene.bed.servers, VALKEY, for_s=2.0),
         may_fail_as=OUTAGE,
     ),
     Fault(
