@@ -1,4 +1,4 @@
-"""The example's model: trained on a training set of the stack, and asked about users whom the gateway serves."""
+"""The example's model, trained on a training set of the stack, scores users that the gateway serves."""
 
 from dataclasses import replace
 

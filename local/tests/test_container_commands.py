@@ -1,4 +1,4 @@
-"""What is run inside the Feast image does its work: the jobs, and Feast's own commands under the image's `feast`."""
+"""The commands of the Feast image work: the jobs, and Feast's own commands through the image's `feast`."""
 
 import json
 import os
@@ -14,7 +14,7 @@ _TIMEOUT_S = 240
 
 
 class Container:
-    """The image's PATH, working directory and environment, on servers of the tests' own."""
+    """The image's PATH, working directory and environment, with the tests' servers."""
 
     def __init__(self, folder: Path, *, postgres_url: str, redis_url: str) -> None:
         self.contract = folder / "contract.json"

@@ -1,4 +1,4 @@
-"""The Dockerfiles keep to what a platform asks of an image."""
+"""The Dockerfiles meet a platform team's requirements for images."""
 
 import re
 import subprocess
@@ -111,7 +111,7 @@ def test_the_gateways_image_has_settings_that_exist_and_the_ports_of_the_default
     settings = Settings.from_environment(
         {name: value for name, value in final.environment().items() if name.startswith("GATEWAY_")}
     )
-    assert settings.bind_address == "0.0.0.0"  # noqa: S104  # what is published is another matter
+    assert settings.bind_address == "0.0.0.0"  # noqa: S104  # compose publishes only on loopback
     assert final.last("EXPOSE").text == f"{settings.grpc_port} {settings.http_port}"
     assert f"127.0.0.1:{settings.http_port}/ready" in final.last("HEALTHCHECK").words[-1]
 
@@ -135,5 +135,5 @@ def test_only_what_is_named_gets_into_a_build() -> None:
     ]
     assert rules[0] == "*"
     assert not [rule for rule in rules if rule.startswith("!.")]
-    # What stands after the last "!" is taken out again.
+    # Rules after the last "!" exclude files again.
     assert {"**/tests", "**/__pycache__"} <= set(rules[max(i for i, rule in enumerate(rules) if rule[0] == "!") :])

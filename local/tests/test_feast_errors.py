@@ -1,4 +1,4 @@
-"""What live Feast says when it fails, and what the gateway takes it for: a change of its texts shows here."""
+"""The errors of live Feast, and the gateway's error for each; a change of Feast's texts fails here."""
 
 import json
 import urllib.error

@@ -1,4 +1,4 @@
-"""The Prefect flow on an ephemeral Prefect server and a real stack."""
+"""The Prefect flow on a temporary Prefect server and a real stack."""
 # ruff: noqa: PLC0415  # Prefect reads its settings when it is imported, so the tests import it once these are set
 
 import json
@@ -33,7 +33,7 @@ _JOBS = ["ingest-months", "apply-definitions", "materialize-features", "build-tr
 
 @dataclass(frozen=True)
 class PrefectServer:
-    """An ephemeral server, by its REST API."""
+    """The REST API of a temporary server."""
 
     url: str
     home: Path
@@ -42,7 +42,7 @@ class PrefectServer:
         return self.read("flow_runs", {"sort": "START_TIME_DESC", "limit": 1})[0]
 
     def finished_tasks(self, run: Any, *, count: int) -> list[Any]:
-        """A run's tasks in the order that they began; the server hears of them a little later."""
+        """Return the tasks of a run by start time; the server learns of them with a delay."""
         asked = {"flow_runs": {"id": {"any_": [run["id"]]}}}
         found: list[Any] = []
 
@@ -75,7 +75,7 @@ class PrefectServer:
 def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
     home = tmp_path_factory.mktemp("prefect")
     with pytest.MonkeyPatch.context() as environment:
-        # Prefect reads them when it is imported, so it is not before.
+        # Prefect reads these when it is imported.
         environment.setenv("PREFECT_HOME", str(home))
         environment.setenv("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
         environment.setenv("DO_NOT_TRACK", "1")
@@ -88,7 +88,7 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prefect
 
 @pytest.fixture
 def connections(own_servers_stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Stack:
-    """The stack whose stores the flow of this process uses."""
+    """The stack whose stores the flow in this process uses."""
     monkeypatch.setenv("POSTGRES_URL", own_servers_stack.postgres_url)
     monkeypatch.setenv("REDIS_URL", own_servers_stack.config.redis_url)
     return own_servers_stack
@@ -128,7 +128,7 @@ def test_one_run_brings_months_to_serving_and_into_an_audited_training_set(
     log = prefect_server.log(run)
     assert f"{manifest['rows']:,} of {manifest['rows']:,} rows" in log
     assert "month_001 is loaded" in log
-    # Neither passwords nor rows get to the Prefect server.
+    # The Prefect server gets neither passwords nor rows.
     assert not {"postgres_url", "redis_url"} & set(run["parameters"])
     assert not (prefect_server.home / "storage").exists()
 
@@ -142,7 +142,7 @@ def test_an_audit_that_finds_skew_fails_the_flow_and_says_why(
 ) -> None:
     from streamflow_offline.flow.pipeline import training_data
 
-    # The flow writes to another Redis than the gateway's, which a user is missing in.
+    # The flow writes to another Redis than the gateway's Redis, in which a user is missing.
     monkeypatch.setenv("REDIS_URL", f"{redis_url}/4")
     ids = (connections.layout.generated_months / "month_001" / "users.csv").read_text(encoding="utf-8").splitlines()
     key = UserKeys(project="streamflow", join_key="user_id").key(ids[-1].split(",")[0])

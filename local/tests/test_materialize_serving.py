@@ -1,4 +1,4 @@
-"""Serving while features are materialized: every call is answered, with the old value or the new one."""
+"""Serving while features are materialized: every call gets the old value or the new value."""
 
 import threading
 from collections import Counter
@@ -17,7 +17,7 @@ _SHIFT = 1_000_000
 
 
 class Watch:
-    """Callers that ask for users in turn, and what each was told of failed payments, as often as it was another."""
+    """Callers that read users in turn, and the different values of failed payments that they saw, in order."""
 
     def __init__(self, stack: Stack, user_ids: list[str]) -> None:
         self._stack = stack
@@ -42,9 +42,9 @@ class Watch:
                 thread.join(_BOUND_S)
 
     def wait_for_a_round(self) -> None:
-        """Return after every user was asked for once more, from the call on."""
+        """Return once every user was read again after this call."""
         with self._changed:
-            # The rounds that are on their way have begun before.
+            # The rounds in progress began earlier, so they don't count.
             enough = [rounds + 2 for rounds in self.rounds]
             assert self._changed.wait_for(
                 lambda: all(rounds >= bound for rounds, bound in zip(self.rounds, enough, strict=True)), _BOUND_S
@@ -77,7 +77,7 @@ class Watch:
 
 @pytest.fixture
 def user_ids(own_servers_stack: Stack) -> list[str]:
-    """Some of the users, all along the order in which they are written."""
+    """Some of the users, spread over the order in which they are written."""
     with psycopg.connect(own_servers_stack.postgres_url) as connection:
         rows = connection.execute("SELECT DISTINCT user_id FROM payments_agg_90d_snapshots ORDER BY 1").fetchall()
     return [user_id for (user_id,) in rows[::350]]
@@ -85,7 +85,7 @@ def user_ids(own_servers_stack: Stack) -> list[str]:
 
 @pytest.fixture
 def correct(own_servers_stack: Stack) -> Iterator[Callable[[], None]]:
-    """Corrects every user's failed payments; they are as they were afterwards."""
+    """Corrects the failed payments of every user; they are restored after the test."""
     corrected = 0
 
     def shift() -> None:
@@ -99,7 +99,7 @@ def correct(own_servers_stack: Stack) -> Iterator[Callable[[], None]]:
 
 
 def _shift(stack: Stack, by: int) -> None:
-    """Add a number to every user's failed payments, as a corrected month does."""
+    """Add a number to the failed payments of every user, as a corrected month does."""
     with psycopg.connect(stack.postgres_url) as connection:
         connection.execute(
             "UPDATE payments_agg_90d_snapshots"

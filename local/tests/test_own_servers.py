@@ -1,4 +1,4 @@
-"""With POSTGRES_URL and REDIS_URL set, the team's own servers take the place of the embedded ones."""
+"""With POSTGRES_URL and REDIS_URL, the stack uses these servers instead of the embedded ones."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The start of a process of the stack, whatever became of the note that its predecessor left."""
+"""The start of a process of the stack, whatever the file of its last start contains."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""On a Redis Cluster all is served as on one Redis, and a primary's end costs the time until its replica takes over."""
+"""A Redis Cluster serves the same values as one Redis; if a primary fails, reads fail until its replica takes over."""
 
 import csv
 from collections.abc import Iterator
@@ -49,7 +49,7 @@ def stack(cluster: Cluster, postgres_socket_dir: Path, state_dir: Path) -> Itera
 def test_users_are_spread_over_the_primaries_and_served_as_postgresql_has_them(cluster: Cluster, stack: Stack) -> None:
     keys = cluster.keys()
     assert min(keys) > _USERS / 4
-    # The audit reads users of all primaries at a time, and ends with exit code 1 when a value differs.
+    # The audit reads users of all primaries in one call, and exits with 1 if a value differs.
     stack.offline("audit-skew", "--gateway", stack.gateway)
 
 

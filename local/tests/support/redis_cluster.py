@@ -1,4 +1,4 @@
-"""A real Redis Cluster: three primaries and one replica, of Valkey's binary."""
+"""A real Redis Cluster of Valkey: three primaries and one replica."""
 
 import os
 import signal
@@ -24,7 +24,7 @@ class Cluster:
     """A running cluster."""
 
     ports: tuple[int, ...]
-    """The primaries', then the replica's, which is the first primary's."""
+    """The ports of the primaries, then of the replica, which belongs to the first primary."""
 
     pids: tuple[int, ...]
 
@@ -34,15 +34,15 @@ class Cluster:
         return f"redis-cluster://{nodes}"
 
     def keys(self) -> list[int]:
-        """How many keys each primary has."""
+        """Return the number of keys of each primary."""
         return [_ask(port, "DBSIZE") for port in self.ports[:_PRIMARIES]]
 
     def wait_until_formed(self) -> None:
-        """Return once every node says that all slots are served, and the replica that it is one in step."""
+        """Return once every node reports that all slots are served and the replica is in sync."""
         wait_until(self._check, failing=Exception, timeout_s=_FORMED_TIMEOUT_S, complaint=lambda: "no cluster")
 
     def kill_a_primary(self) -> None:
-        """Kill the one that has a replica, which takes over after a second."""
+        """Kill the primary that has a replica; the replica takes over after a second."""
         os.kill(self.pids[0], signal.SIGKILL)
 
     def role_of_the_replica(self) -> str:
@@ -61,9 +61,9 @@ class Cluster:
 
 @contextmanager
 def running_cluster(folder: Path) -> Iterator[Cluster]:
-    """Run a cluster for the length of a block."""
+    """Run a cluster in a block."""
     found = ports.free_ports(2 * (_PRIMARIES + 1))
-    # A node's second port, 10,000 up by default, may then be none or another's.
+    # By default a node's second port is 10,000 higher, which may be in use or not exist.
     nodes, buses = found[: _PRIMARIES + 1], found[_PRIMARIES + 1 :]
     with ExitStack() as stack:
         pids = [stack.enter_context(_node(folder, port, bus)) for port, bus in zip(nodes, buses, strict=True)]
@@ -79,7 +79,7 @@ def running_cluster(folder: Path) -> Iterator[Cluster]:
             lambda: _ask(last, "CLUSTER REPLICATE", primary),
             failing=redis.RedisError,
             timeout_s=_FORMED_TIMEOUT_S,
-            complaint=lambda: "the replica did not hear of its primary",
+            complaint=lambda: "the replica does not know its primary",
         )
         cluster.wait_until_formed()
         yield cluster

@@ -1,4 +1,4 @@
-"""The stack that the tests of this folder share."""
+"""The stacks that tests share: each is started once in a test run."""
 
 import os
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from streamflow_offline.generate import generate_months
 
 @pytest.fixture(scope="session")
 def months(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Real customers if any are at hand (STREAMFLOW_DATA, or shared/streamflow beside the checkout), else generated."""
+    """Real months in STREAMFLOW_DATA, or beside the checkout in shared/streamflow; otherwise generated months."""
     real = Path(os.environ.get("STREAMFLOW_DATA") or CHECKOUT.parent / "shared" / "streamflow")
     if real.is_dir():
         return real
@@ -23,7 +23,7 @@ def months(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def own_servers_stack(postgres_socket_dir: Path, redis_url: str, state_dir: Path, months: Path) -> Iterator[Stack]:
-    """A stack on servers of the team's own, with the generated data of a first start."""
+    """A stack that uses external servers, with the generated data of a first start."""
     postgres.create_database(postgres_socket_dir, "own")
     running = Stack(
         {
