@@ -7,6 +7,7 @@ import sys
 import time
 import xmlrpc.client
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
@@ -49,19 +50,18 @@ class Supervisor:
         """Create the supervisor of the stack in a layout."""
         self._layout = layout
 
-    @property
-    def _proxy(self) -> Any:
-        # A new proxy for each call: a transport never recovers from a failed connection. The URL is not used.
-        return xmlrpc.client.ServerProxy(
-            "http://127.0.0.1",
-            transport=SupervisorTransport(None, None, f"unix://{self._layout.supervisor_socket}"),
-        )
+    def _call(self, method: str, *arguments: object) -> Any:
+        # A new connection for each call: a transport never recovers from a failed one. The URL is not used.
+        transport = SupervisorTransport(None, None, f"unix://{self._layout.supervisor_socket}")
+        with closing(transport):
+            proxy: Any = xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport)
+            return getattr(proxy.supervisor, method)(*arguments)
 
     @property
     def running(self) -> bool:
         """Whether the supervisor answers on its socket."""
         try:
-            self._proxy.supervisor.getState()
+            self._call("getState")
         except (OSError, HTTPException, xmlrpc.client.Error):
             return False
         return True
@@ -86,7 +86,7 @@ class Supervisor:
     def start_process(self, name: str) -> None:
         """Start a process unless it runs; return before the process is ready."""
         try:
-            self._proxy.supervisor.startProcess(name, False)
+            self._call("startProcess", name, False)
         except xmlrpc.client.Fault as fault:
             if fault.faultCode != _ALREADY_STARTED:
                 raise SupervisorError(f"{name} could not be started: {fault.faultString}") from fault
@@ -94,7 +94,7 @@ class Supervisor:
     def stop_process(self, name: str) -> None:
         """Stop a process and wait until it has ended."""
         try:
-            self._proxy.supervisor.stopProcess(name, True)
+            self._call("stopProcess", name, True)
         except xmlrpc.client.Fault as fault:
             if fault.faultCode != _NOT_RUNNING:
                 raise SupervisorError(f"{name} could not be stopped: {fault.faultString}") from fault
@@ -103,7 +103,7 @@ class Supervisor:
         """Return every process of the running supervisor."""
         return [
             ProcessState(info["name"], info["statename"], info["pid"] or None, Path(info["stdout_logfile"]))
-            for info in self._proxy.supervisor.getAllProcessInfo()
+            for info in self._call("getAllProcessInfo")
         ]
 
     def process(self, name: str) -> ProcessState:
@@ -112,7 +112,7 @@ class Supervisor:
 
     def shutdown(self, *, timeout_s: float) -> None:
         """Stop all processes, then the supervisor. Raises SupervisorError after `timeout_s`."""
-        self._proxy.supervisor.shutdown()
+        self._call("shutdown")
         deadline = time.monotonic() + timeout_s
         while self.running or self._layout.supervisor_socket.exists():
             if time.monotonic() > deadline:
