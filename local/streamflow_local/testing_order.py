@@ -13,11 +13,17 @@ from typing import Any
 
 import pytest
 
-_STACKS = ("own_servers_stack", "stack")
+_STACKS = ("own_servers_stack", "stack", "stock_stack")
 """The fixtures of stacks; a test that needs several is grouped with the first."""
 
 _RANKS = {**dict.fromkeys(_STACKS, 0), "test_types.py": 0, "alone": 2}
 """Stacks and mypy start first; what waits for the others to pause comes last."""
+
+_CHOICES = {
+    "either_generated_stack": {"streamflow": "own_servers_stack", "stock": "stock_stack"},
+    "either_stack": {"streamflow": "stack", "stock": "stock_stack"},
+}
+"""The fixtures that are one stack or another, by their parameter."""
 
 _SHARED = (*_STACKS, "built")
 """The fixtures that take long to make, so that one process makes each: the stacks, and the built manifests."""
@@ -50,6 +56,10 @@ def pytest_collection_finish(session: pytest.Session) -> Iterator[None]:
 def _group(item: pytest.Item) -> str:
     if item.get_closest_marker("alone"):
         return "alone"
+    parameters: dict[str, Any] = getattr(getattr(item, "callspec", None), "params", {})
+    for choice, stacks in _CHOICES.items():
+        if choice in parameters:
+            return stacks[parameters[choice]]
     fixtures: list[str] = getattr(item, "fixturenames", [])
     return next((shared for shared in _SHARED if shared in fixtures), item.path.name)
 
