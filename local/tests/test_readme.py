@@ -29,7 +29,7 @@ _RUN_ELSEWHERE = {
     "make soak": "loadtests/tests/test_soak",
     "make load": "loadtests/tests/test_load",
     ". .local/env && .venv/bin/python -m streamflow_loadtests.training_set 1000x2 --runs 1": (
-        "loadtests/tests/test_training_set"
+        "loadtests/tests/test_training_set_benchmark"
     ),
     ".venv/bin/feature-gateway": "gateway/tests/test_server",
     ". .local/env && .venv/bin/offline flow --data .local/example --out .local/example/audited": (
