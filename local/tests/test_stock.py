@@ -49,7 +49,7 @@ def test_status_and_answers_are_those_of_any_stack(stock_stack: Stack) -> None:
 def test_another_feature_server_on_a_running_stack_is_refused(stock_stack: Stack) -> None:
     result = stock_stack.local("up", FEATURE_SERVER="streamflow")
     assert result.returncode == 1
-    assert "a stack is running with another feature_server; `make down` first" in result.stderr
+    assert "a stack is running with another feature_server; stop the stack with `make down`" in result.stderr
 
 
 def test_a_feature_server_that_does_not_exist_is_named(stock_stack: Stack) -> None:
