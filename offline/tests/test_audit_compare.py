@@ -11,8 +11,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from streamflow_features import FeatureStatus
-from streamflow_offline.audit.cells import OfflineCell, OnlineCell
-from streamflow_offline.audit.compare import Kind, compared, differences
+from streamflow_offline.audit.compare import Kind, OfflineCell, OnlineCell, compared, differences
 
 FEBRUARY = datetime(2024, 2, 29, tzinfo=UTC)
 JANUARY = datetime(2024, 1, 31, tzinfo=UTC)

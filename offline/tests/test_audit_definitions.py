@@ -10,7 +10,7 @@ from feast import FeatureView, Field
 from feast.infra.offline_stores.contrib.postgres_offline_store.postgres_source import PostgreSQLSource
 from feast.types import Int64
 from streamflow_features import FeatureDescription, FeatureService
-from streamflow_offline.audit.cells import Feature
+from streamflow_offline.audit.compare import Feature
 from streamflow_offline.audit.definitions import (
     GATEWAY,
     REGISTRY,

@@ -13,13 +13,13 @@ import psycopg
 import pytest
 from rich.console import Console
 from streamflow_features import FeatureStatus
-from streamflow_offline.audit import AuditReport, AuditRequest, FeatureReport, audit_skew, write_json
-from streamflow_offline.audit.cells import Feature, OfflineCell, OnlineCell
-from streamflow_offline.audit.compare import compared
-from streamflow_offline.audit.text import as_tables
+from streamflow_offline.audit import AuditReport, AuditRequest, FeatureReport, audit_skew
+from streamflow_offline.audit.compare import Feature, OfflineCell, OnlineCell, compared
+from streamflow_offline.audit.report import as_tables
 from streamflow_offline.commands.audit import run
 from streamflow_offline.errors import JobError
 from streamflow_offline.feast_store import exclusive, undisturbed
+from streamflow_offline.json_file import write_json
 from training_sets import UNUSED_REDIS_URL
 
 NOWHERE = "127.0.0.1:1"
@@ -132,7 +132,7 @@ def test_an_audit_passes_up_to_its_threshold_for_each_feature() -> None:
 
 def test_the_json_report_has_all_of_it(tmp_path: Path) -> None:
     path = tmp_path / "report.json"
-    write_json(path, _report())
+    write_json(path, _report().as_json())
 
     def strict(text: str) -> None:
         raise AssertionError(text)
@@ -196,4 +196,4 @@ def test_the_tables_say_who_differs_and_the_verdict_why() -> None:
 
 def test_a_report_that_cannot_be_written_says_so(tmp_path: Path) -> None:
     with pytest.raises(JobError, match="can't be written: Is a directory"):
-        write_json(tmp_path, _report())
+        write_json(tmp_path, _report().as_json())

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from streamflow_offline.audit.cells import Feature, OfflineCell
+from streamflow_offline.audit.compare import Feature, OfflineCell
 from streamflow_offline.audit.offline_side import OfflineSide
 from streamflow_offline.errors import JobError
 from streamflow_offline.feast_store import connected, open_store

@@ -24,7 +24,7 @@ from gateway_fakes import (
 )
 from streamflow_features import FeatureClient, FeatureStatus
 from streamflow_offline.audit import online_side
-from streamflow_offline.audit.cells import OnlineCell
+from streamflow_offline.audit.compare import OnlineCell
 from streamflow_offline.audit.online_side import Cells, OnlineSide
 from streamflow_offline.errors import JobError
 

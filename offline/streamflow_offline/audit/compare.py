@@ -1,41 +1,89 @@
-"""Whether two cells agree, and in what they don't; pure."""
+"""One feature of one user, as training and as a model service have it, and whether the two agree; pure."""
 
 import math
 import struct
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from streamflow_offline.audit.cells import OfflineCell, OnlineCell
+from streamflow_features import FeatureStatus
 
-_INT_LIMITS = {"Int32": 2**31, "Int64": 2**63}
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Feature:
+    """A feature of the audited feature service, as it is applied."""
+
+    view: str
+    name: str
+    dtype: str
+    max_age_s: float | None
+
+    @property
+    def reference(self) -> str:
+        """Feast's feature reference."""
+        return f"{self.view}:{self.name}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OfflineCell:
+    """What training gets."""
+
+    value: Any = None
+    """The value of `get_historical_features`; None if the user has no row, if it is null, or if the row is too old."""
+
+    event_timestamp: datetime | None = None
+    """The event timestamp of the user's newest row in the view; None without a row."""
+
+    too_old: bool = False
+    """Whether this row is older than the view's ttl, so that training does not see it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OnlineCell:
+    """What a model service gets."""
+
+    value: Any = None
+    """The client's value; None also if the value is too old."""
+
+    event_timestamp: datetime | None = None
+    """None if the view has no row of the user."""
+
+    status: FeatureStatus | None = None
+    """None if the gateway answered with an error."""
+
+    error: str | None = None
+    """The gateway's error instead of a value."""
+
+    wrong_type: bool = False
+    """Whether the error says that the stored value does not have the contract's type."""
 
 
 class Kind(StrEnum):
     """A kind of difference; a cell may have several."""
 
     VALUE = "value"
-    """Two values of the feature's type, and not the same."""
+    """Two different values of the feature's type."""
 
     NULL = "null"
     """Null on one side, a value on the other."""
 
     MISSING_ONLINE = "missing_online"
-    """Training has a row of the user that the gateway does not."""
+    """Training has a row of the user; the gateway has none."""
 
     MISSING_OFFLINE = "missing_offline"
-    """The gateway has a row of the user that training does not."""
+    """The gateway has a row of the user; training has none."""
 
     ONLINE_OLDER = "online_older"
-    """The gateway's row has an older event timestamp than the newest in PostgreSQL."""
+    """The gateway's row has an older event timestamp than the newest row in PostgreSQL."""
 
     ONLINE_NEWER = "online_newer"
-    """The gateway's row has a newer one."""
+    """The gateway's row has a newer event timestamp than the newest row in PostgreSQL."""
 
     TYPE = "type"
-    """A value that is not of the feature's type, or that came through a narrower one."""
+    """A value does not have the feature's type, or it came through a narrower type."""
 
 
 _NOTHING: frozenset[Kind] = frozenset()
@@ -47,22 +95,22 @@ class ComparedCell(NamedTuple):
     offline: OfflineCell
 
     online: OnlineCell | None
-    """None where it was not asked for."""
+    """None if the audit gave the feature up before this user."""
 
     kinds: frozenset[Kind]
-    """In what the two differ."""
+    """How the two differ."""
 
 
 def compared(dtype: str, offline: OfflineCell, online: OnlineCell | None) -> ComparedCell:
-    """Return two cells with in what they differ."""
+    """Return the two cells and how they differ."""
     return ComparedCell(offline, online, _NOTHING if online is None else differences(dtype, offline, online))
 
 
 def differences(dtype: str, offline: OfflineCell, online: OnlineCell) -> frozenset[Kind]:
-    """Return in what two cells of a feature differ; nothing if a model is served what it would have been trained on.
+    """Return how two cells of a feature differ; nothing if a model is served what it would be trained on.
 
-    Floats are compared bit by bit, Float32 after rounding to it; NaN is NaN. A row beyond the view's ttl is to training
-    what a value outside the maximum age is to serving: no value.
+    Floats are compared bit by bit, Float32 after rounding to it; NaN equals NaN. A row older than the view's ttl counts
+    as no value, as does a served value outside the maximum age.
     """
     if online.wrong_type:
         return frozenset({Kind.TYPE})
@@ -94,17 +142,21 @@ def _value_differences(dtype: str, offline: Any, online: Any) -> set[Kind]:
     return {Kind.TYPE} if narrower is not None and narrower(trained) == served else {Kind.VALUE}
 
 
-def _bool(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise TypeError
-    return value
-
-
-def _int(limit: int) -> Callable[[Any], int]:
-    def canonical(value: Any) -> int:
-        if not isinstance(value, int) or isinstance(value, bool):
+def _exactly(kind: type) -> Callable[[Any], Any]:
+    def canonical(value: Any) -> Any:
+        # A bool is an int to isinstance.
+        if type(value) is not kind:
             raise TypeError
-        if not -limit <= value < limit:
+        return value
+
+    return canonical
+
+
+def _int(limit: int) -> Callable[[Any], Any]:
+    exact = _exactly(int)
+
+    def canonical(value: Any) -> Any:
+        if not -limit <= exact(value) < limit:
             raise OverflowError
         return value
 
@@ -113,7 +165,7 @@ def _int(limit: int) -> Callable[[Any], int]:
 
 def _float(code: str) -> Callable[[Any], bytes]:
     def canonical(value: Any) -> bytes:
-        # An INT or NUMERIC column may be the source of a Float64 feature: Feast writes it as one.
+        # The source of a Float64 feature may be an INT or NUMERIC column: Feast writes its values as floats.
         if not isinstance(value, float | int | Decimal) or isinstance(value, bool):
             raise TypeError
         number = float(value)
@@ -122,21 +174,9 @@ def _float(code: str) -> Callable[[Any], bytes]:
     return canonical
 
 
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError
-    return value
-
-
-def _bytes(value: Any) -> bytes:
-    if not isinstance(value, bytes):
-        raise TypeError
-    return value
-
-
 def _moment(value: Any) -> datetime:
     if isinstance(value, datetime):
-        # Feast's PostgreSQL offline store gives UTC without saying so.
+        # Feast's PostgreSQL offline store gives UTC without a time zone.
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
     if isinstance(value, date):
         return datetime.combine(value, time(), UTC)
@@ -144,12 +184,13 @@ def _moment(value: Any) -> datetime:
 
 
 _CANONICAL: Mapping[str, Callable[[Any], Any]] = {
-    "Bool": _bool,
-    **{dtype: _int(limit) for dtype, limit in _INT_LIMITS.items()},
+    "Bool": _exactly(bool),
+    "Int32": _int(2**31),
+    "Int64": _int(2**63),
     "Float32": _float(">f"),
     "Float64": _float(">d"),
-    "String": _text,
-    "Bytes": _bytes,
+    "String": _exactly(str),
+    "Bytes": _exactly(bytes),
     "UnixTimestamp": _moment,
 }
 
@@ -157,15 +198,13 @@ _CANONICAL: Mapping[str, Callable[[Any], Any]] = {
 def _through_float32(trained: bytes) -> bytes | None:
     (number,) = struct.unpack(">d", trained)
     try:
-        (rounded,) = struct.unpack(">f", struct.pack(">f", number))
+        return struct.pack(">d", *struct.unpack(">f", struct.pack(">f", number)))
     except OverflowError:
         return None
-    return struct.pack(">d", rounded)
 
 
-def _to_the_second(trained: datetime) -> datetime:
-    return trained.replace(microsecond=0)
-
-
-_NARROWED: Mapping[str, Callable[[Any], Any]] = {"Float64": _through_float32, "UnixTimestamp": _to_the_second}
-"""What becomes of a value that is stored as a narrower type on the way."""
+_NARROWED: Mapping[str, Callable[[Any], Any]] = {
+    "Float64": _through_float32,
+    "UnixTimestamp": lambda trained: trained.replace(microsecond=0),
+}
+"""What a value becomes when it is stored as a narrower type on the way."""

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from streamflow_offline.audit.cells import Feature
+from streamflow_offline.audit.compare import Feature
 from streamflow_offline.errors import JobError
 from streamflow_offline.view_sql import created_timestamp_field, field_mapping, source_table, timestamp_field
 

@@ -1,10 +1,10 @@
-"""The audit: draw users, read them on both sides at the same instant, compare, and read again who differs."""
+"""The audit: draw users, read them on both sides at the same instant, compare, and read again users who differ."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 import psycopg
 import redis
@@ -14,23 +14,53 @@ from streamflow_repo import JOIN_KEY
 from streamflow_repo.settings.connections import REGISTRY_SCHEMA
 from streamflow_repo.settings.redis_url import open_redis
 
-from streamflow_offline.audit.cells import Feature
 from streamflow_offline.audit.compare import ComparedCell, compared
-from streamflow_offline.audit.definitions import Definitions, compare_definitions
+from streamflow_offline.audit.definitions import compare_definitions
 from streamflow_offline.audit.offline_side import OfflineSide
 from streamflow_offline.audit.online_side import OnlineSide, gateway_failure
 from streamflow_offline.audit.report import AuditReport, FeatureReport
-from streamflow_offline.audit.request import AuditRequest
 from streamflow_offline.audit.sample import Group, draw_sample
 from streamflow_offline.errors import JobError
 from streamflow_offline.feast_store import connected, open_store, undisturbed
 
-if TYPE_CHECKING:
-    from feast import FeatureStore
-
+DEFAULT_USERS = 1000
 _CHUNK_USERS = 10_000
 _REDIS_TIMEOUT_S = 30.0
 _MATERIALIZATION_TIMEOUT_S = 600.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditRequest:
+    """One audit."""
+
+    feature_service: str = "churn_v1"
+
+    gateway: str = "127.0.0.1:50051"
+    """The gateway's address, or several, in FeatureClient's form."""
+
+    users: int | None = DEFAULT_USERS
+    """How many of the users with features in PostgreSQL; None for all."""
+
+    threshold: float = 0.0
+    """The share of differing users that a feature may have."""
+
+    seed: int = 0
+    """The same seed draws the same users from the same PostgreSQL."""
+
+    timeout_s: float = 10.0
+    """The deadline of each call to the gateway."""
+
+    recheck_after_s: float = 1.0
+    """How long the audit waits before it reads users who differ once more."""
+
+    def check(self) -> None:
+        """Raise JobError for a request that no audit can meet."""
+        if self.users is not None and self.users < 1:
+            raise JobError(f"an audit of {self.users} users compares nothing; give --users at least 1, or --all")
+        if not 0 <= self.threshold <= 1:
+            raise JobError(f"the threshold {self.threshold} is not a share of users; give --threshold from 0 to 1")
+        if not self.timeout_s > 0:
+            raise JobError(f"no call is answered within {self.timeout_s} s; give --timeout-s above 0")
 
 
 def audit_skew(
@@ -40,11 +70,11 @@ def audit_skew(
     redis_url: str,
     on_progress: Callable[[str], None] | None = None,
 ) -> AuditReport:
-    """Compare what the gateway serves with what training reads, and return what differs.
+    """Compare what the gateway serves with what training reads, and return how they differ.
 
-    Users who differ are read once more on both sides, while no apply or materialization of ours runs: what one was
-    about to change counts as settled. Beside the users' ids, memory does not grow with them. `on_progress` gets lines
-    of text. Raises JobError when there is nothing to compare, and when a store or the gateway can't be read.
+    Users who differ are read once more on both sides, while no `offline apply` or `offline materialize` runs: users who
+    then agree count as settled. Memory grows with the users' ids only. `on_progress` gets lines of text. Raises
+    JobError when there is nothing to compare, and when a store or the gateway can't be read.
     """
     started_s = time.monotonic()
     audited_at = datetime.now(UTC)
@@ -54,7 +84,7 @@ def audit_skew(
         connected(postgres_url) as connection,
         FeatureClient(request.gateway, timeout_s=request.timeout_s) as client,
     ):
-        # A source's DATE or TIMESTAMP is in UTC, as Feast reads it.
+        # Feast reads a source's DATE or TIMESTAMP as UTC.
         connection.execute("SET TIME ZONE 'UTC'")
         _refuse_unapplied(connection)
         try:
@@ -63,20 +93,39 @@ def audit_skew(
             raise gateway_failure(request.gateway, error) from error
         with open_store(postgres_url=postgres_url, redis_url=redis_url) as store:
             definitions = compare_definitions(store, described, request.feature_service)
-            users = {}
-            comparison = _Comparison(
-                features=definitions.features,
-                postgres_url=postgres_url,
-                recheck_after_s=request.recheck_after_s,
-                tell=on_progress or _no_progress,
-            )
-            if definitions.features:
-                users = _sample(store, connection, definitions, request, redis_url=redis_url)
-                comparison.run(
-                    [user_id for group in users.values() for user_id in group],
-                    _offline_side(store, connection, definitions, request),
-                    _online_side(client, definitions, request),
+            reports = [FeatureReport(feature=feature) for feature in definitions.features]
+            users: dict[Group, list[str]] = {}
+            settled = 0
+            if reports:
+                with open_redis(redis_url, timeout_s=_REDIS_TIMEOUT_S) as redis_client:
+                    users = draw_sample(
+                        *(connection, redis_client),
+                        [store.get_feature_view(name) for name in sorted({report.feature.view for report in reports})],
+                        project=str(store.project),
+                        users=request.users,
+                        seed=request.seed,
+                    )
+                comparison = _Comparison(
+                    offline=OfflineSide(
+                        *(store, connection),
+                        service=store.get_feature_service(request.feature_service),
+                        join_key=JOIN_KEY,
+                        features=definitions.features,
+                    ),
+                    online=OnlineSide(
+                        client,
+                        gateway=request.gateway,
+                        feature_service=request.feature_service,
+                        contract_hash=definitions.gateway_hash,
+                        served=definitions.served,
+                        compared=[report.feature.reference for report in reports],
+                    ),
+                    reports=reports,
+                    postgres_url=postgres_url,
+                    recheck_after_s=request.recheck_after_s,
+                    tell=on_progress or (lambda _: None),
                 )
+                settled = comparison.run([user_id for group in users.values() for user_id in group])
     return AuditReport(
         feature_service=request.feature_service,
         gateway=request.gateway,
@@ -85,101 +134,61 @@ def audit_skew(
         audited_at=audited_at,
         duration_s=time.monotonic() - started_s,
         users={str(group): len(found) for group, found in users.items()},
-        settled=comparison.settled,
+        settled=settled,
         contracts=definitions.contracts,
         definitions=definitions.differences,
-        features=comparison.reports,
+        features=reports,
     )
-
-
-class _Comparison:
-    """Reads users chunk by chunk, and counts in what they differ."""
-
-    def __init__(
-        self,
-        *,
-        features: Sequence[Feature],
-        postgres_url: str,
-        recheck_after_s: float,
-        tell: Callable[[str], None],
-    ) -> None:
-        self.reports = [FeatureReport(feature=feature) for feature in features]
-        self.settled = 0
-        self._postgres_url = postgres_url
-        self._recheck_after_s = recheck_after_s
-        self._tell = tell
-
-    def run(self, user_ids: Sequence[str], offline: OfflineSide, online: OnlineSide) -> None:
-        for start in range(0, len(user_ids), _CHUNK_USERS):
-            chunk = user_ids[start : start + _CHUNK_USERS]
-            self._tell(f"comparing {start + 1:,} to {start + len(chunk):,} of {len(user_ids):,} users")
-            for user_id, cells in self._compared(chunk, offline, online).items():
-                for report, cell in zip(self.reports, cells, strict=True):
-                    report.add(user_id, cell)
-
-    def _compared(self, user_ids: Sequence[str], offline: OfflineSide, online: OnlineSide) -> "_Rows":
-        rows = self._read(user_ids, offline, online)
-        differing = [user_id for user_id, cells in rows.items() if _differ(cells)]
-        if not differing:
-            return rows
-        self._tell(f"users who differ: {len(differing):,}; they are read again once no apply or materialization runs")
-        time.sleep(self._recheck_after_s)
-        with undisturbed(self._postgres_url, timeout_s=_MATERIALIZATION_TIMEOUT_S):
-            again = self._read(differing, offline, online)
-        self.settled += sum(not _differ(cells) for cells in again.values())
-        return {**rows, **again}
-
-    def _read(self, user_ids: Sequence[str], offline: OfflineSide, online: OnlineSide) -> "_Rows":
-        trained = offline.read(user_ids, at=datetime.now(UTC))
-        served = online.read(user_ids)
-        dtypes = [report.feature.dtype for report in self.reports]
-        return {
-            user_id: [
-                compared(dtype, offline_cell, online_cell)
-                for dtype, offline_cell, online_cell in zip(dtypes, trained[user_id], served[user_id], strict=True)
-            ]
-            for user_id in user_ids
-        }
 
 
 _Rows = Mapping[str, Sequence[ComparedCell]]
 
 
-def _differ(cells: Iterable[ComparedCell]) -> bool:
-    return any(cell.kinds for cell in cells)
+@dataclass(frozen=True, kw_only=True)
+class _Comparison:
+    """Both sides, and the reports that count how users differ."""
+
+    offline: OfflineSide
+    online: OnlineSide
+    reports: Sequence[FeatureReport]
+    postgres_url: str
+    recheck_after_s: float
+    tell: Callable[[str], None]
+
+    def run(self, user_ids: Sequence[str]) -> int:
+        """Compare users, chunk by chunk; return how many settled."""
+        settled = 0
+        for start in range(0, len(user_ids), _CHUNK_USERS):
+            chunk = user_ids[start : start + _CHUNK_USERS]
+            self.tell(f"comparing {start + 1:,} to {start + len(chunk):,} of {len(user_ids):,} users")
+            rows = self._read(chunk)
+            if differing := _differing(rows):
+                again = self._read_again(differing)
+                settled += len(again) - len(_differing(again))
+                rows = {**rows, **again}
+            for user_id, cells in rows.items():
+                for report, cell in zip(self.reports, cells, strict=True):
+                    report.add(user_id, cell)
+        return settled
+
+    def _read_again(self, user_ids: Sequence[str]) -> _Rows:
+        self.tell(f"users who differ: {len(user_ids):,}; they are read again once no apply or materialization runs")
+        time.sleep(self.recheck_after_s)
+        with undisturbed(self.postgres_url, timeout_s=_MATERIALIZATION_TIMEOUT_S):
+            return self._read(user_ids)
+
+    def _read(self, user_ids: Sequence[str]) -> _Rows:
+        trained = self.offline.read(user_ids, at=datetime.now(UTC))
+        served = self.online.read(user_ids)
+        dtypes = [report.feature.dtype for report in self.reports]
+        return {
+            user_id: [compared(*cell) for cell in zip(dtypes, trained[user_id], served[user_id], strict=True)]
+            for user_id in user_ids
+        }
 
 
-def _sample(
-    store: "FeatureStore",
-    connection: psycopg.Connection,
-    definitions: Definitions,
-    request: AuditRequest,
-    *,
-    redis_url: str,
-) -> dict[Group, list[str]]:
-    views = [store.get_feature_view(name) for name in sorted({feature.view for feature in definitions.features})]
-    with open_redis(redis_url, timeout_s=_REDIS_TIMEOUT_S) as client:
-        return draw_sample(
-            connection, client, views, project=str(store.project), users=request.users, seed=request.seed
-        )
-
-
-def _offline_side(
-    store: "FeatureStore", connection: psycopg.Connection, definitions: Definitions, request: AuditRequest
-) -> OfflineSide:
-    service = store.get_feature_service(request.feature_service)
-    return OfflineSide(store, connection, service=service, join_key=JOIN_KEY, features=definitions.features)
-
-
-def _online_side(client: FeatureClient, definitions: Definitions, request: AuditRequest) -> OnlineSide:
-    return OnlineSide(
-        client,
-        gateway=request.gateway,
-        feature_service=request.feature_service,
-        contract_hash=definitions.gateway_hash,
-        served=definitions.served,
-        compared=[feature.reference for feature in definitions.features],
-    )
+def _differing(rows: _Rows) -> list[str]:
+    return [user_id for user_id, cells in rows.items() if any(cell.kinds for cell in cells)]
 
 
 def _refuse_unapplied(connection: psycopg.Connection) -> None:
@@ -189,7 +198,7 @@ def _refuse_unapplied(connection: psycopg.Connection) -> None:
 
 @contextmanager
 def _explained() -> Iterator[None]:
-    """Turn what a store fails with into JobError."""
+    """Raise JobError instead of a store's own error."""
     try:
         yield
     except redis.RedisError as error:
@@ -201,7 +210,3 @@ def _explained() -> Iterator[None]:
         raise JobError(
             f"PostgreSQL failed: {said}; check POSTGRES_URL, and that its user may read the views' tables"
         ) from error
-
-
-def _no_progress(_: str) -> None:
-    """Drop the line."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from psycopg import sql
 
-from streamflow_offline.audit.cells import Feature, OfflineCell
+from streamflow_offline.audit.compare import Feature, OfflineCell
 from streamflow_offline.errors import JobError
 from streamflow_offline.view_sql import event_timestamp_utc, source_table
 

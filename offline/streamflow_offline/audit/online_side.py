@@ -19,7 +19,7 @@ from streamflow_features import (
     UserFeaturesBatch,
 )
 
-from streamflow_offline.audit.cells import OnlineCell
+from streamflow_offline.audit.compare import OnlineCell
 from streamflow_offline.errors import JobError
 
 Cells = tuple[OnlineCell | None, ...]

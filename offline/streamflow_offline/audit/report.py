@@ -1,23 +1,22 @@
-"""What an audit found, for programs and for people."""
+"""What an audit found: the counts, as JSON and as tables."""
 
-import json
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from streamflow_offline.audit.cells import Feature, OfflineCell, OnlineCell
-from streamflow_offline.audit.compare import ComparedCell, Kind
-from streamflow_offline.errors import JobError
+from rich.markup import escape
+from rich.table import Table
+
+from streamflow_offline.audit.compare import ComparedCell, Feature, Kind, OfflineCell, OnlineCell
 
 MAX_EXAMPLES = 10
+_SHOWN_EXAMPLES = 3
 
 
-@dataclass(frozen=True, kw_only=True)
-class Example:
+class Example(NamedTuple):
     """A cell that differs."""
 
     user_id: str
@@ -28,7 +27,7 @@ class Example:
 
 @dataclass(kw_only=True)
 class FeatureReport:
-    """One feature of all the users read."""
+    """One feature of all users that were read."""
 
     feature: Feature
 
@@ -36,16 +35,16 @@ class FeatureReport:
     """Users whose values were compared."""
 
     given_up: int = 0
-    """Users whose values were not: too many others' could not be read from the gateway."""
+    """Users whose values were not compared, because the gateway refused too many other values of the feature."""
 
     differing: int = 0
     """Users who differ in any kind."""
 
     kinds: Counter[Kind] = field(default_factory=Counter)
-    """How many differ in each kind."""
+    """How many users differ in each kind."""
 
     examples: list[Example] = field(default_factory=list)
-    """The first that differ."""
+    """The first users who differ."""
 
     @property
     def share(self) -> float:
@@ -64,7 +63,7 @@ class FeatureReport:
         self.kinds.update(cell.kinds)
         if len(self.examples) < MAX_EXAMPLES:
             kinds = tuple(kind for kind in Kind if kind in cell.kinds)
-            self.examples.append(Example(user_id=user_id, kinds=kinds, offline=cell.offline, online=cell.online))
+            self.examples.append(Example(user_id, kinds, cell.offline, cell.online))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +76,7 @@ class AuditReport:
     seed: int
 
     audited_at: datetime
-    """The instant of the first read."""
+    """When the audit began."""
 
     duration_s: float
 
@@ -85,13 +84,13 @@ class AuditReport:
     """How many users were read, by group."""
 
     settled: int
-    """Users who differed at first, and no longer when read again."""
+    """Users who differed at first and agreed when they were read again."""
 
     contracts: Mapping[str, str | None]
     """The contract hash of the definitions, of the registry and of the gateway."""
 
     definitions: Sequence[str]
-    """In what these differ; the threshold does not hold for it."""
+    """How these three differ. The threshold does not apply to definitions."""
 
     features: Sequence[FeatureReport]
     """In the order of the feature service."""
@@ -113,11 +112,11 @@ class AuditReport:
 
     @property
     def differing(self) -> int:
-        """How many of them differ."""
+        """How many of the compared values differ."""
         return sum(feature.differing for feature in self.features)
 
     def as_json(self) -> dict[str, Any]:
-        """Return the report as JSON types, times as ISO 8601, floats that JSON lacks and bytes as text."""
+        """Return the report as JSON types: times as ISO 8601; floats that JSON lacks, and bytes, as text."""
         return {
             "passed": self.passed,
             "feature_service": self.feature_service,
@@ -133,19 +132,24 @@ class AuditReport:
             "values_differing": self.differing,
             "contracts": dict(self.contracts),
             "definitions": list(self.definitions),
-            "features": [_feature(report) for report in self.features],
+            "features": [_feature_as_json(report) for report in self.features],
         }
 
 
-def write_json(path: Path, report: AuditReport) -> None:
-    """Write the report as JSON. Raises JobError."""
-    try:
-        path.write_text(json.dumps(report.as_json(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise JobError(f"{path} can't be written: {error.strerror}; give --json a file in a folder of yours") from error
+def as_tables(report: AuditReport) -> Iterator[Table | str]:
+    """Yield a row for each feature, its first examples, how definitions differ, and the verdict."""
+    yield _features_table(report)
+    if report.differing:
+        yield ""
+        yield _examples_table(report)
+    if report.definitions:
+        yield ""
+        yield from (f"definitions: {line}" for line in report.definitions)
+    yield ""
+    yield _verdict(report)
 
 
-def _feature(report: FeatureReport) -> dict[str, Any]:
+def _feature_as_json(report: FeatureReport) -> dict[str, Any]:
     return {
         "feature": report.feature.reference,
         "dtype": report.feature.dtype,
@@ -156,25 +160,25 @@ def _feature(report: FeatureReport) -> dict[str, Any]:
         "kinds": {str(kind): report.kinds[kind] for kind in Kind},
         "examples": [
             {
-                "user_id": example.user_id,
-                "kinds": [str(kind) for kind in example.kinds],
-                "offline": {
-                    "value": _json(example.offline.value),
-                    "event_timestamp": _json(example.offline.event_timestamp),
-                },
+                "user_id": user_id,
+                "kinds": [str(kind) for kind in kinds],
+                "offline": _cell_as_json(offline),
                 "online": {
-                    "value": _json(example.online.value),
-                    "event_timestamp": _json(example.online.event_timestamp),
-                    "status": None if example.online.status is None else example.online.status.name,
-                    "error": example.online.error,
+                    **_cell_as_json(online),
+                    "status": None if online.status is None else online.status.name,
+                    "error": online.error,
                 },
             }
-            for example in report.examples
+            for user_id, kinds, offline, online in report.examples
         ],
     }
 
 
-def _json(value: Any) -> Any:
+def _cell_as_json(cell: OfflineCell | OnlineCell) -> dict[str, Any]:
+    return {"value": _as_json(cell.value), "event_timestamp": _as_json(cell.event_timestamp)}
+
+
+def _as_json(value: Any) -> Any:
     if isinstance(value, date | datetime):
         return value.isoformat()
     if isinstance(value, bytes):
@@ -182,3 +186,47 @@ def _json(value: Any) -> Any:
     if value is None or isinstance(value, bool | int | str) or (isinstance(value, float) and math.isfinite(value)):
         return value
     return str(value)
+
+
+def _features_table(report: AuditReport) -> Table:
+    table = Table("feature", "dtype", "users", "differing", "share", *map(_words, Kind), box=None)
+    for column in table.columns[2:]:
+        column.justify = "right"
+    for found in report.features:
+        given_up = f" ({found.given_up:,} given up)" if found.given_up else ""
+        counts = [f"{found.kinds[kind]:,}" if found.kinds[kind] else "-" for kind in Kind]
+        table.add_row(
+            *(found.feature.reference, found.feature.dtype, f"{found.users:,}{given_up}"),
+            *(f"{found.differing:,}", f"{found.share:.2%}", *counts),
+        )
+    return table
+
+
+def _examples_table(report: AuditReport) -> Table:
+    table = Table("feature", "user", "differs in", "offline", "online", "offline event", "online event", box=None)
+    for found in report.features:
+        for user_id, kinds, offline, online in found.examples[:_SHOWN_EXAMPLES]:
+            cells = (offline, online)
+            values = (repr(offline.value), online.error or repr(online.value))
+            times = ["-" if cell.event_timestamp is None else cell.event_timestamp.isoformat() for cell in cells]
+            texts = map(escape, (user_id, ", ".join(map(_words, kinds)), *values, *times))
+            table.add_row(found.feature.reference, *texts)
+    return table
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _verdict(report: AuditReport) -> str:
+    users = ", ".join(f"{count:,} {_words(group)}" for group, count in report.users.items() if count)
+    settled = f"; {report.settled:,} users differed only at first" if report.settled else ""
+    found = f"{report.differing:,} of {report.compared:,} values differ ({users}){settled}"
+    if report.passed:
+        return f"no skew in {report.feature_service}: {found}"
+    if report.definitions:
+        return f"skew in {report.feature_service}: {found}; definitions differ"
+    return (
+        f"skew in {report.feature_service}: {found}; a feature differs for {report.share:.2%} of its users, where "
+        f"{report.threshold:.2%} may"
+    )

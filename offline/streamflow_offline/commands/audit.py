@@ -12,7 +12,7 @@ from streamflow_repo.settings.connections import urls_from_environment
 from streamflow_offline.console import out as stdout
 from streamflow_offline.console import tell
 from streamflow_offline.errors import JobError
-from streamflow_offline.json_file import refuse_unwritable
+from streamflow_offline.json_file import refuse_unwritable, write_json
 
 if TYPE_CHECKING:
     from streamflow_offline.audit import AuditRequest
@@ -56,8 +56,7 @@ def audit_skew(
 def run(request: "AuditRequest", *, json_file: Path | None) -> int:
     """Audit and print the report; return 0, 1 for skew above the threshold, or 2 if the audit could not be made."""
     from streamflow_offline.audit import audit_skew as audit  # noqa: PLC0415  # commands load what they use
-    from streamflow_offline.audit import write_json  # noqa: PLC0415  # the same
-    from streamflow_offline.audit.text import as_tables  # noqa: PLC0415  # the same
+    from streamflow_offline.audit.report import as_tables  # noqa: PLC0415  # the same
 
     try:
         refuse_unwritable(json_file)
@@ -65,8 +64,7 @@ def run(request: "AuditRequest", *, json_file: Path | None) -> int:
         report = audit(request, postgres_url=postgres_url, redis_url=redis_url, on_progress=tell)
         for part in as_tables(report):
             stdout.print(part, markup=False, soft_wrap=isinstance(part, str))
-        if json_file is not None:
-            write_json(json_file, report)
+        write_json(json_file, report.as_json())
     except (SettingError, JobError) as error:
         sys.stderr.write(f"error: {error}\n")
         return _NOT_DONE

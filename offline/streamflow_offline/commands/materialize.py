@@ -11,7 +11,7 @@ from streamflow_repo.settings.connections import urls_from_environment
 
 from streamflow_offline.console import out as stdout
 from streamflow_offline.console import tell
-from streamflow_offline.json_file import refuse_unwritable
+from streamflow_offline.json_file import refuse_unwritable, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,7 +37,7 @@ def materialize(
     json_file: Annotated[Path | None, typer.Option("--json", help="A file for the report as JSON.")] = None,
 ) -> None:
     """Write each user's newest features into Redis, and compare it with PostgreSQL; exit 1 if they differ."""
-    from streamflow_offline.materialize import FreshnessError, write_json  # noqa: PLC0415  # commands load what they use
+    from streamflow_offline.materialize import FreshnessError, as_json  # noqa: PLC0415  # commands load what they use
     from streamflow_offline.materialize import materialize as run  # noqa: PLC0415  # the same
 
     postgres_url, redis_url = urls_from_environment(os.environ)
@@ -56,8 +56,7 @@ def materialize(
     except FreshnessError as error:
         reports, different = list(error.reports), error
     stdout.print(_table(reports))
-    if json_file is not None:
-        write_json(json_file, reports)
+    write_json(json_file, as_json(reports))
     if different is not None:
         raise different
 

@@ -1,10 +1,9 @@
 """What a run did and found, for people and for programs."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from pathlib import Path
+from typing import Any
 
 from streamflow_offline.errors import JobError
 from streamflow_offline.materialize.window import Mode
@@ -83,13 +82,9 @@ class FreshnessError(JobError):
         super().__init__(f"{found}: {advice}")
 
 
-def write_json(path: Path, reports: Sequence[ViewReport]) -> None:
-    """Write reports as JSON: `fresh`, and under `views` each view's fields, times as ISO 8601. Raises JobError."""
-    content = {
+def as_json(reports: Sequence[ViewReport]) -> dict[str, Any]:
+    """Return the content of the JSON report: `fresh`, and under `views` each view's fields."""
+    return {
         "fresh": all(report.fresh for report in reports),
         "views": [{**asdict(report), "fresh": report.fresh} for report in reports],
     }
-    try:
-        path.write_text(json.dumps(content, indent=2, default=datetime.isoformat) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise JobError(f"{path} can't be written: {error.strerror}; give --json a file in a folder of yours") from error
