@@ -181,7 +181,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"contract: {error}\n")
         return 1
     if not CONTRACT_PATH.exists() or CONTRACT_PATH.read_text(encoding="utf-8") != expected:
-        sys.stderr.write("contract: contract.json differs from the definitions; write it anew with `make contract`\n")
+        sys.stderr.write("contract: contract.json differs from the definitions; write it again with `make contract`\n")
         return 1
     return 0
 

@@ -1,4 +1,4 @@
-"""One variable chooses the engine that training reads by, and what it can't be is told."""
+"""One variable chooses the engine that training reads by, and a value that it can't take is an error that says so."""
 
 import json
 import os

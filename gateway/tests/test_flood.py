@@ -1,4 +1,4 @@
-"""More calls at once than the event loop can get to: each is told what became of it."""
+"""More calls at once than the event loop can get to: each is answered or rejected."""
 
 import asyncio
 import signal

@@ -169,7 +169,7 @@ def test_a_drill_of_the_real_stack_finds_calls_out_of_time_while_valkey_is_froze
     report = tmp_path / "drill.json"
     arguments = ["--only", "Valkey frozen", "--rate", "50", "--json", str(report)]
     result = subprocess.run([str(_DRILL), *arguments], check=False, capture_output=True, text=True, timeout=180)
-    # Whether its times are met is the machine's matter; what calls are told is not.
+    # Whether its times are met is the machine's matter; how calls end is not.
     assert result.returncode in {0, 1}, result.stdout + result.stderr
     [found] = json.loads(report.read_text())["faults"]
     assert found["fault"] == "Valkey frozen"

@@ -1,4 +1,4 @@
-"""The load's HTTP client against servers that answer, close and break off as they are told."""
+"""The load's HTTP client against servers that answer, close and break off on purpose."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable

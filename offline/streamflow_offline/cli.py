@@ -26,7 +26,7 @@ for command in (generate, ingest, sample, apply, materialize, export, training_s
 
 
 def main() -> None:
-    """Run a command; a job's refusal is told in its own words, without a traceback, and exits 1."""
+    """Run a command; a job's error is one message without a traceback, and the exit code is 1."""
     leave_out_runtime_checks()
     try:
         app()

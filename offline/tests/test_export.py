@@ -1,4 +1,4 @@
-"""The snapshots become Parquet that Spark reads, in one step, in place of an earlier export alone."""
+"""The snapshots become Parquet that Spark reads, in one step. Only an earlier export is replaced."""
 
 import json
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The comparison of Redis with PostgreSQL after a run: what it finds, how it is told, and what it leaves alone."""
+"""The comparison of Redis with PostgreSQL after a run: what it finds, how it reports, and what it leaves alone."""
 
 import json
 import sys

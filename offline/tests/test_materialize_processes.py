@@ -76,7 +76,7 @@ def test_two_runs_never_interleave(stores: OnlineStores) -> None:
         first = pool.submit(first_run)
         while not any("users to write" in line for line in stores.lines):
             assert not first.done()
-        # As a process of its own would, but for the wait for its start.
+        # As a process of its own would, without the wait for its start.
         last = pool.submit(second.materialize, on_progress=go_on, incremental=True, views=[PAYMENTS])
         first.result(TIMEOUT_S)
         reports = last.result(TIMEOUT_S)

@@ -42,7 +42,7 @@ async def test_nothing_selected_means_the_default_feature_service(
         GetUserFeaturesRequest(user_id=_USER, feature_service="churn_v1"), timeout=5
     )
     assert by_default == by_name
-    # References, not the service's name: Feast would parse the service anew for each request.
+    # References, not the service's name: Feast would parse the service again for each request.
     assert feature_server.requests[0] == feature_server.requests[1]
     assert "feature_service" not in feature_server.requests[0]
 

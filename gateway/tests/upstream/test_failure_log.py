@@ -1,4 +1,4 @@
-"""A feature server's failure is told when it begins and when it is over, not once for each read that fails."""
+"""A feature server's failure is logged when it begins and when it is over, not once for each read that fails."""
 
 import asyncio
 import logging

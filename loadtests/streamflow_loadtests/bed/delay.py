@@ -1,4 +1,4 @@
-"""A server as far away as it is told: what is sent to it arrives later, in the order sent.
+"""A server at a distance that its caller chooses: what is sent to it arrives later, in the order sent.
 
 SIGUSR2 brings it near, and SIGUSR1 takes it away again.
 """

@@ -92,7 +92,7 @@ def bench(
 
 
 def main() -> None:
-    """Run the benchmark; one that can't be compared is told in its own words, without a traceback, and exits 1."""
+    """Run the benchmark; an error is one message without a traceback, and the exit code is 1."""
     # As Ctrl-C does, so that the servers are ended in either case.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

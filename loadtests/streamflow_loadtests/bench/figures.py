@@ -39,7 +39,7 @@ class Cell:
     max_ms: float
 
     resends: int
-    """Requests sent anew because the server had closed the connection."""
+    """Requests sent again because the server had closed the connection."""
 
     cpu_s_per_1000: Mapping[str, float]
     """CPU seconds per 1,000 feature vectors, by process."""

@@ -67,5 +67,5 @@ def conditions(result: Result) -> list[str]:
         f"servers, stores and the load client share the machine; the load client took {taken}",
         f"the load client is {result.client}",
         f"{replies}, all checked against PostgreSQL: no errors",
-        f"{sum(cell.resends for cell in cells):,} requests were sent anew after their connection was closed",
+        f"{sum(cell.resends for cell in cells):,} requests were sent again after their connection was closed",
     ]

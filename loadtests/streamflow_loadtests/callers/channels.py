@@ -51,7 +51,7 @@ class BareChannel:
         self._connecting = asyncio.Lock()
 
     async def send(self, request: Request, *, timeout_s: float = CALL_TIMEOUT_S) -> bytes:
-        """Return the reply's message. The server is told the deadline; the caller has to keep the deadline itself."""
+        """Return the reply's message. The request carries the deadline; the caller has to keep the deadline itself."""
         try:
             connection = self._connections.get((request.path, timeout_s))
             if connection is None or not connection.usable:

@@ -19,7 +19,7 @@ WRONG = "WRONG"
 """The outcome of a call that was answered, but not with what PostgreSQL has."""
 
 NOT_FOUND = "NOT_FOUND"
-"""The outcome of a call that was answered with what PostgreSQL has, but for features that it says were not found."""
+"""The outcome of a call that was answered with what PostgreSQL has, except features that it marks as not found."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class OpenLoop:
     timeout_s: float
 
     note: Callable[[Call], object]
-    """Is told each call that has ended."""
+    """Is called with each call that has ended."""
 
     seed: int = 0
 

@@ -67,7 +67,7 @@ def plan_replicas(
 
 
 def main() -> None:
-    """Run a command; what can't be done is told in its own words, without a traceback, and exits 1."""
+    """Run a command; an error is one message without a traceback, and the exit code is 1."""
     # As Ctrl-C does, so that the servers are ended in either case.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

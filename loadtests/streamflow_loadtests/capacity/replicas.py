@@ -1,4 +1,4 @@
-"""The replicas that a rate takes, by utilization: nothing is reckoned beyond a rate that was measured."""
+"""The replicas that a rate needs, by utilization. No rate above a measured one is assumed."""
 
 import math
 from dataclasses import dataclass

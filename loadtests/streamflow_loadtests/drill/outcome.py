@@ -61,7 +61,7 @@ class Outcome:
 
 
 async def drill(fault: Fault, bed: Bed, *, calls_per_s: float, timeout_s: float) -> Outcome:
-    """Return what callers with a deadline of `timeout_s` are told before, during and after a fault."""
+    """Return how calls with a deadline of `timeout_s` end before, during and after a fault."""
     calls: list[Call] = []
     ended = asyncio.Event()
     async with fault.stage(bed) as caller:

@@ -1,4 +1,4 @@
-"""What every process of a run is told. Found out once before the first call, which needs all targets to answer."""
+"""What every process of a run needs to know, found out once before the first call. All targets have to answer."""
 
 import random
 from collections.abc import Iterable, Mapping
@@ -25,7 +25,7 @@ class BriefingError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Briefing:
-    """What every process of a run is told."""
+    """What every process of a run needs to know."""
 
     user_ids: tuple[str, ...]
     features: Features

@@ -47,7 +47,7 @@ def asked(user: type, session: Session) -> bool:
 
 
 def _on_init(environment: Environment, runner: Runner, web_ui: WebUI | None, **_: Any) -> None:
-    # Here, not on import: a process that locust forks must do it anew.
+    # Here, not on import: a process that locust forks must do it again.
     grpc.experimental.gevent.init_gevent()
     session = open_session(environment)
     # A call that is cut off would be one that nobody counts.

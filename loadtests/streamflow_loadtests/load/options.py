@@ -1,4 +1,4 @@
-"""What a run is told: locust's own options, and these beside them."""
+"""The options of a run: locust's own, and these beside them."""
 
 import math
 import os

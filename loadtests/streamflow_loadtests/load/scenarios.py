@@ -28,7 +28,7 @@ class Scenario:
     """The share of the load, 0 to 1, at a share of the run's time."""
 
     duration_s: float
-    """How long a run is that is told no time."""
+    """How long a run without a given time takes."""
 
 
 def _steady(_done: float) -> float:

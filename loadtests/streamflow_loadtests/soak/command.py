@@ -50,7 +50,7 @@ def soaks(
 
 
 def main() -> None:
-    """Run the soak; one that can't be done is told in its own words, without a traceback, and exits 1."""
+    """Run the soak; an error is one message without a traceback, and the exit code is 1."""
     # As Ctrl-C does, so that the servers are ended in either case.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

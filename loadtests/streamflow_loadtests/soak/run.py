@@ -25,7 +25,7 @@ GROWTH_LIMIT = 1.1
 """How many times its memory after the first quarter a process that lives through it all may have at the end."""
 
 MEMORY_AT = (0.25, 0.5, 1.0)
-"""The shares of the run after which memory is told."""
+"""The shares of the run after which memory is reported."""
 
 _CAPACITY_S = 5.0
 _LONGEST_KEPT = 10

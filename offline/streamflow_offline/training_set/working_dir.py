@@ -55,7 +55,7 @@ class WorkingDir:
         return len(chunks)
 
     def put_in_place(self, source: Path, target: Path) -> None:
-        """Rename a file or folder to `target`, in place of what is there.
+        """Rename a file or folder to `target`, and replace what is there.
 
         A folder there is first renamed into the working folder. If the process is killed between the two renames, the
         next job renames it back. Raises OSError.

@@ -60,7 +60,7 @@ user_id,churn_label
 
 @pytest.fixture
 def write_month(tmp_path: Path, month_files: dict[str, str]) -> Callable[..., Path]:
-    """Write a month folder of `month_files`, but for the files given, and return the folder of months.
+    """Write a month folder of `month_files`, except the files given, and return the folder of months.
 
     A keyword is a table's name and its file's content, or None for no file.
     """

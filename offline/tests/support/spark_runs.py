@@ -54,7 +54,7 @@ def chosen_spark(data: Path, conf_dir: Path) -> Iterator[None]:
 
 @contextmanager
 def definitions() -> Iterator[ModuleType]:
-    """Yield the definitions as the environment has them now, in place of those that are loaded."""
+    """Yield the definitions as the environment has them now, instead of those that are loaded."""
     names = [f"streamflow_repo.definitions.{name}" for name in _DEFINITIONS]
     with pytest.MonkeyPatch.context() as patch:
         for name in names:
