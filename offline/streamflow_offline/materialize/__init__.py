@@ -1,7 +1,7 @@
-"""Each user's newest features into Redis, out of Redis what PostgreSQL no longer has, and proof that they agree."""
+"""Writes each user's newest features to Redis, removes departed users there, and compares Redis with PostgreSQL."""
 
 from streamflow_offline.materialize.job import materialize
+from streamflow_offline.materialize.plan import Mode
 from streamflow_offline.materialize.report import FreshnessError, ViewReport, as_json
-from streamflow_offline.materialize.window import Mode
 
 __all__ = ["FreshnessError", "Mode", "ViewReport", "as_json", "materialize"]

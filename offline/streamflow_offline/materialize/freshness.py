@@ -1,4 +1,4 @@
-"""What Redis holds, beside what PostgreSQL has: of every user and view, the event timestamp."""
+"""Compares the event timestamps of every user and view in Redis with PostgreSQL, and removes departed users."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -23,10 +23,10 @@ class Freshness:
     """How a view's users in Redis compare with its newest rows in PostgreSQL."""
 
     users_online: int
-    """Users whom both have."""
+    """Users whom both PostgreSQL and Redis have."""
 
     newest_online: datetime | None
-    """The newest event timestamp that Redis has of them."""
+    """The newest event timestamp of these users in Redis; None without a user."""
 
     missing: int
     """Users whom Redis does not have."""
@@ -35,7 +35,12 @@ class Freshness:
     """Users of whom Redis has an older row."""
 
     newer: int
-    """Users of whom Redis has a newer row."""
+    """Users of whom Redis has a newer row than PostgreSQL."""
+
+    @property
+    def fresh(self) -> bool:
+        """Whether Redis has each user's row of the newest event timestamp."""
+        return not (self.missing or self.older or self.newer)
 
 
 def read_online(
@@ -45,7 +50,7 @@ def read_online(
 
     Raises redis.RedisError and psycopg.Error.
     """
-    columns = [sql.SQL("{} timestamp").format(_column(number)) for number in range(len(views))]
+    columns = [sql.SQL("{} timestamp").format(_column(rows)) for rows in views]
     connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(_ONLINE))
     connection.execute(
         sql.SQL("CREATE TEMPORARY TABLE {} ({})").format(
@@ -63,45 +68,62 @@ def read_online(
     connection.execute(sql.SQL("ANALYZE {}").format(_ONLINE))
 
 
-def compare(connection: psycopg.Connection, rows: NewestRows, *, number: int) -> Freshness:
-    """Return how the users of the view of that number compare; those whom PostgreSQL does not have are left out."""
+def compare(connection: psycopg.Connection, rows: NewestRows) -> Freshness:
+    """Return how the view's users in PostgreSQL compare with Redis, as `read_online` has read it."""
     query = sql.SQL(
         "SELECT count(o.event), max(o.event), count(*) FILTER (WHERE o.event IS NULL),"
         " count(*) FILTER (WHERE o.event < n.{event}), count(*) FILTER (WHERE o.event > n.{event})"
         " FROM {newest} AS n LEFT JOIN ({online}) AS o ON o.user_id = n.{key}::text"
-    ).format(event=rows.event, newest=rows.table, online=_online(number), key=rows.key)
+    ).format(event=rows.event, newest=rows.table, online=_online(rows), key=rows.key)
     ((users, newest, missing, older, newer),) = connection.execute(query).fetchall()
     return Freshness(users_online=users, newest_online=utc(newest), missing=missing, older=older, newer=newer)
 
 
-def differs_online(rows: NewestRows, *, number: int) -> sql.Composed:
+def differs_online(rows: NewestRows) -> sql.Composed:
     """Return the SQL condition on a newest row, `n`, that Redis has another event timestamp of the user or none."""
     return sql.SQL(
         "NOT EXISTS (SELECT FROM ({online}) AS o WHERE o.user_id = n.{key}::text AND o.event = n.{event})"
-    ).format(online=_online(number), key=rows.key, event=rows.event)
+    ).format(online=_online(rows), key=rows.key, event=rows.event)
 
 
-def departed(connection: psycopg.Connection, rows: NewestRows, *, number: int) -> Iterator[list[str]]:
-    """Yield, in batches, the users whom Redis has and PostgreSQL does not."""
+def remove_departed(client: redis.Redis, connection: psycopg.Connection, keys: UserKeys, rows: NewestRows) -> int:
+    """Delete the view's fields of users in Redis whom PostgreSQL does not have; return how many users had any.
+
+    Feast only writes, so it would serve a removed row for ever. Goes by what `read_online` has read. Raises
+    redis.RedisError and psycopg.Error.
+    """
+    from feast.infra.online_stores.helpers import _mmh3  # noqa: PLC0415  # takes seconds
+
+    fields = [f"_ts:{rows.name}".encode(), *(_mmh3(f"{rows.name}:{feature.name}") for feature in rows.view.features)]
+    removed = 0
+    for user_ids in _departed(connection, rows):
+        with client.pipeline(transaction=False) as pipeline:
+            for user_id in user_ids:
+                pipeline.hdel(keys.key(user_id), *fields)  # type: ignore[arg-type]  # keys are bytes
+            removed += sum(1 for deleted in pipeline.execute() if deleted)
+    return removed
+
+
+def _departed(connection: psycopg.Connection, rows: NewestRows) -> Iterator[list[str]]:
     query = sql.SQL(
         "SELECT o.user_id FROM ({online}) AS o"
         " WHERE NOT EXISTS (SELECT FROM {newest} AS n WHERE n.{key}::text = o.user_id)"
-    ).format(online=_online(number), newest=rows.table, key=rows.key)
+    ).format(online=_online(rows), newest=rows.table, key=rows.key)
     with connection.transaction(), connection.cursor(name="departed") as cursor:
         cursor.execute(query)
         while fetched := cursor.fetchmany(_BATCH_SIZE):
             yield [user_id for (user_id,) in fetched]
 
 
-def _online(number: int) -> sql.Composed:
+def _online(rows: NewestRows) -> sql.Composed:
     # A scan of Redis may give a user twice.
     return sql.SQL("SELECT user_id, max({event}) AS event FROM {} WHERE {event} IS NOT NULL GROUP BY user_id").format(
-        _ONLINE, event=_column(number)
+        _ONLINE, event=_column(rows)
     )
 
 
-def _column(number: int) -> sql.Identifier:
-    return sql.Identifier(f"event_{number}")
+def _column(rows: NewestRows) -> sql.Identifier:
+    return sql.Identifier(f"event_{rows.number}")
 
 
 def _batches(users: Iterator[tuple[str, bytes]]) -> Iterator[dict[str, bytes]]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -13,13 +13,11 @@ from streamflow_repo.settings.redis_url import open_redis
 
 from streamflow_offline.errors import JobError
 from streamflow_offline.feast_store import exclusive, open_store
-from streamflow_offline.materialize.departed import remove_departed
-from streamflow_offline.materialize.freshness import compare, differs_online, read_online
+from streamflow_offline.materialize.freshness import compare, differs_online, read_online, remove_departed
 from streamflow_offline.materialize.marks import write_mark
 from streamflow_offline.materialize.newest import count_selected, take_newest
-from streamflow_offline.materialize.plan import Plan, plan_view
+from streamflow_offline.materialize.plan import Mode, Plan, Window, plan_view
 from streamflow_offline.materialize.report import FreshnessError, ViewReport
-from streamflow_offline.materialize.window import Mode, Window
 from streamflow_offline.materialize.writing import write_rows
 from streamflow_offline.user_keys import UserKeys
 
@@ -97,7 +95,7 @@ class _Run:
         self._read_back(plans, written)
         if window.mode is Mode.INCREMENTAL and self._write_what_differs(plans, written):
             self._read_back(plans, written)
-        reports = [self._report(plan, number, written[number]) for number, plan in enumerate(plans)]
+        reports = [self._report(plan, done) for plan, done in zip(plans, written, strict=True)]
         if not all(report.fresh for report in reports):
             raise FreshnessError(reports)
         return reports
@@ -126,26 +124,25 @@ class _Run:
         self.on_progress("comparing what Redis holds with PostgreSQL")
         keys = UserKeys(project=str(self.store.project), join_key=JOIN_KEY)
         read_online(self.client, self.connection, keys, [plan.rows for plan in plans])
-        for number, plan in enumerate(plans):
-            written[number].departed += remove_departed(self.client, self.connection, keys, plan.rows, number=number)
+        for plan, done in zip(plans, written, strict=True):
+            done.departed += remove_departed(self.client, self.connection, keys, plan.rows)
 
     def _write_what_differs(self, plans: Sequence[Plan], written: Sequence[_Written]) -> bool:
         """Write the rows that Redis has with another event timestamp or not at all; return whether there were any."""
         found = False
-        for number, plan in enumerate(plans):
-            condition = differs_online(plan.rows, number=number)
+        for plan, done in zip(plans, written, strict=True):
+            condition = differs_online(plan.rows)
             total, _ = count_selected(self.connection, plan.rows, condition)
             if total:
                 self.on_progress(f"{plan.rows.name}: {total:,} users differ in Redis")
-                written[number].duration_s += write_rows(
+                done.duration_s += write_rows(
                     self.store, self.connection, plan.rows, condition, total=total, on_progress=self.on_progress
                 )
-                written[number].rows += total
+                done.rows += total
                 found = True
         return found
 
-    def _report(self, plan: Plan, number: int, written: _Written) -> ViewReport:
-        found = compare(self.connection, plan.rows, number=number)
+    def _report(self, plan: Plan, written: _Written) -> ViewReport:
         return ViewReport(
             view=plan.rows.name,
             mode=plan.mode,
@@ -157,11 +154,7 @@ class _Run:
             later_rows=plan.rows.later_rows,
             users=plan.rows.users,
             newest=plan.rows.newest,
-            users_online=found.users_online,
-            newest_online=found.newest_online,
-            missing=found.missing,
-            older=found.older,
-            newer=found.newer,
+            **asdict(compare(self.connection, plan.rows)),
         )
 
 

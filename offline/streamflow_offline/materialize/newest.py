@@ -32,9 +32,12 @@ _SETTINGS = {
 
 @dataclass(frozen=True, kw_only=True)
 class NewestRows:
-    """A view's newest row of each user, up to the moment at which they were taken, in a temporary table."""
+    """A view's newest row of each user, up to the moment at which the rows were read, in a temporary table."""
 
     view: "FeatureView"
+
+    number: int
+    """The view's position among the views of the run."""
 
     table: sql.Identifier
     """The connection's own table with the columns of the source: the key, the features, the timestamps."""
@@ -152,6 +155,7 @@ def _take(connection: psycopg.Connection, view: "FeatureView", *, number: int, u
     ).fetchall()
     return NewestRows(
         view=view,
+        number=number,
         table=table,
         users=users,
         newest=utc(newest),

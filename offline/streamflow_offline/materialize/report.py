@@ -1,4 +1,4 @@
-"""What a run did and found, for people and for programs."""
+"""What a run did and found, and the error when Redis and PostgreSQL differ."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -6,17 +6,18 @@ from datetime import datetime
 from typing import Any
 
 from streamflow_offline.errors import JobError
-from streamflow_offline.materialize.window import Mode
+from streamflow_offline.materialize.freshness import Freshness
+from streamflow_offline.materialize.plan import Mode
 
 
 @dataclass(frozen=True, kw_only=True)
-class ViewReport:
+class ViewReport(Freshness):
     """What a run did for one feature view, and how Redis then compares with PostgreSQL."""
 
     view: str
 
     mode: Mode
-    """What the view was written by; an incremental run without a mark to go on from is full."""
+    """How the view was written; an incremental run without a usable mark is full."""
 
     start: datetime
     end: datetime
@@ -40,29 +41,9 @@ class ViewReport:
     newest: datetime | None
     """The newest event timestamp of these rows; None without a row."""
 
-    users_online: int
-    """Those of the users whom Redis has."""
-
-    newest_online: datetime | None
-    """The newest event timestamp in Redis; None without a user."""
-
-    missing: int
-    """Users whom Redis does not have."""
-
-    older: int
-    """Users of whom Redis has an older row."""
-
-    newer: int
-    """Users of whom Redis has a newer row than PostgreSQL."""
-
-    @property
-    def fresh(self) -> bool:
-        """Whether Redis has each user's row of the newest event timestamp."""
-        return not (self.missing or self.older or self.newer)
-
 
 class FreshnessError(JobError):
-    """After a run, Redis is not what PostgreSQL is; `reports` are what the run would have returned."""
+    """Redis and PostgreSQL differ after a run; `reports` are what the run would have returned."""
 
     def __init__(self, reports: Sequence[ViewReport]) -> None:
         self.reports = tuple(reports)
