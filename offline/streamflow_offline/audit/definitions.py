@@ -1,4 +1,4 @@
-"""The definitions three times: as the repository has them, as they are applied, as the gateway has them."""
+"""Compares the definitions of the repository, of the registry and of the gateway's contract."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,15 +17,15 @@ REPOSITORY, REGISTRY, GATEWAY = "the definitions", "the registry", "the gateway'
 
 @dataclass(frozen=True, kw_only=True)
 class Version:
-    """One of the three."""
+    """A feature service in one of the three places."""
 
     where: str
 
     contract_hash: str | None
-    """None where there is nothing to have one of."""
+    """None if the gateway has no feature service."""
 
     features: Mapping[str, Feature] | None
-    """Of the audited feature service, by reference, in order; None where there is no such service."""
+    """The features by reference, in the service's order; None if the service is missing."""
 
     @property
     def references(self) -> tuple[str, ...]:
@@ -35,16 +35,16 @@ class Version:
 
 @dataclass(frozen=True, kw_only=True)
 class Definitions:
-    """What of a feature service can be compared, and what can't because definitions differ."""
+    """Which features of a service can be compared, and how the definitions differ."""
 
     contracts: Mapping[str, str | None]
     """The contract hash of "definitions", "registry" and "gateway"."""
 
     differences: Sequence[str]
-    """Nothing where all agree."""
+    """A line for each difference."""
 
     features: tuple[Feature, ...]
-    """Those that both sides can read, as applied."""
+    """The features that both sides can read, as applied."""
 
     served: tuple[str, ...]
     """The gateway's feature references, in its order."""
@@ -53,10 +53,10 @@ class Definitions:
 
 
 def compare_definitions(store: "FeatureStore", described: Iterable["FeatureService"], service: str) -> Definitions:
-    """Compare the repository's definitions, those that are applied, and what the gateway says of its contract.
+    """Compare the repository's definitions, the applied definitions, and the gateway's contract.
 
-    Raises JobError when nothing is applied, when definitions have no contract, and for a feature service that is
-    nowhere.
+    Raises JobError when nothing is applied, when the definitions have no contract, and when none of the three has the
+    feature service.
     """
     from streamflow_repo.contract import ContractError, repo_contract, repo_views  # noqa: PLC0415  # takes seconds
 
@@ -86,9 +86,9 @@ def compare_definitions(store: "FeatureStore", described: Iterable["FeatureServi
 
 
 def contract_differences(versions: Sequence[Version], service: str) -> list[str]:
-    """Return in what the versions differ, feature by feature, and what to do about it.
+    """Return how the versions differ, feature by feature, and what to do.
 
-    Raises JobError for a feature service that none of them has.
+    Raises JobError when no version has the feature service.
     """
     if all(version.features is None for version in versions):
         raise JobError(f"there is no feature service {service!r}; name one of the definitions with --feature-service")
@@ -111,7 +111,7 @@ def contract_differences(versions: Sequence[Version], service: str) -> list[str]
 
 
 def source_differences(defined: Mapping[str, "FeatureView"], applied: Mapping[str, "FeatureView"]) -> list[str]:
-    """Return which views that both have are read from elsewhere than defined; no contract says so."""
+    """Return which views are applied with another source than defined; a contract does not contain sources."""
     found = []
     for name in sorted(defined.keys() & applied.keys()):
         ours, theirs = _source(defined[name]), _source(applied[name])
@@ -140,8 +140,9 @@ def _of_gateway(described: Iterable["FeatureService"], service: str) -> Version:
     features = None
     if service in by_name:
         features = {
-            feature.feature_reference: _feature(feature.feature_reference, feature.dtype, feature.max_age_s)
+            f"{view}:{name}": Feature(view=view, name=name, dtype=feature.dtype, max_age_s=feature.max_age_s)
             for feature in by_name[service].features
+            for view, _, name in [feature.feature_reference.partition(":")]
         }
     return Version(
         where=GATEWAY,
@@ -154,14 +155,8 @@ def _of_contract(where: str, contract: Mapping[str, Any], service: str) -> Versi
     features = None
     for entry in contract["feature_services"]:
         if entry["name"] == service:
-            described = [Feature(**feature) for feature in entry["features"]]
-            features = {feature.reference: feature for feature in described}
+            features = {feature.reference: feature for feature in (Feature(**said) for said in entry["features"])}
     return Version(where=where, contract_hash=str(contract["hash"]), features=features)
-
-
-def _feature(reference: str, dtype: str, max_age_s: float | None) -> Feature:
-    view, _, name = reference.partition(":")
-    return Feature(view=view, name=name, dtype=dtype, max_age_s=max_age_s)
 
 
 def _said(version: Version, reference: str) -> str:
@@ -172,7 +167,7 @@ def _said(version: Version, reference: str) -> str:
 
 
 def _told_apart(said: Mapping[str, str]) -> str:
-    """Return who says what, those together who say the same."""
+    """Return what each place says, with the places together that say the same."""
     groups: dict[str, list[str]] = {}
     for where, what in said.items():
         groups.setdefault(what, []).append(where)

@@ -1,4 +1,4 @@
-"""What training reads: Feast's point-in-time join, and which rows it found."""
+"""What training reads: the values of Feast's point-in-time join, and the event timestamps of their rows."""
 
 import warnings
 from collections.abc import Mapping, Sequence
@@ -28,21 +28,21 @@ class OfflineSide:
         join_key: str,
         features: Sequence[Feature],
     ) -> None:
-        """Take Feast's store with its own PostgreSQL offline store, and which of the service's features to return."""
+        """Creates a reader of some features of a service, in a store with Feast's own PostgreSQL offline store."""
         self._store = store
         self._connection = connection
         self._service = service
         self._join_key = join_key
         self._features = features
         self._views = {name: store.get_feature_view(name) for name in {feature.view for feature in features}}
-        # Otherwise Feast creates a table for the users, which a job that is killed leaves behind.
+        # Otherwise Feast creates a table for the users, and a killed job would leave the table behind.
         store.config.offline_config = {**store.config.offline_config, "entity_select_mode": "embed_query"}
 
     def read(self, user_ids: Sequence[str], *, at: datetime) -> dict[str, tuple[OfflineCell, ...]]:
         """Return each user's cells as of a moment, in the order of the features.
 
-        Values are those of `get_historical_features`, which does not tell the event timestamps of the rows that it
-        took; these are read beside it, as each view's newest up to the moment. Raises JobError and psycopg.Error.
+        `get_historical_features` gives the values, but not the event timestamps of their rows. SQL reads these event
+        timestamps: the newest of each view up to the moment. Raises JobError and psycopg.Error.
         """
         rows = self._historical(user_ids, at=at)
         newest = {name: self._newest(view, user_ids, at=at) for name, view in self._views.items()}
@@ -70,7 +70,7 @@ class OfflineSide:
         ).format(key=sql.Identifier(self._join_key), at=sql.Literal(at.isoformat()), ids=sql.Literal(list(user_ids)))
         try:
             with warnings.catch_warnings():
-                # Feast hands pandas a connection that pandas would rather have as another class.
+                # Feast gives pandas a psycopg connection, and pandas warns that it prefers SQLAlchemy.
                 warnings.simplefilter("ignore")
                 job = self._store.get_historical_features(
                     entity_df=asked.as_string(), features=self._service, full_feature_names=True

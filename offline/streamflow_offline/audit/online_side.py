@@ -23,14 +23,14 @@ from streamflow_offline.audit.compare import OnlineCell
 from streamflow_offline.errors import JobError
 
 Cells = tuple[OnlineCell | None, ...]
-"""One user's, in the order of the compared features; None where a feature was given up."""
+"""The cells of one user, in the order of the compared features; None for a feature that was given up."""
 
 _BATCH_USERS = 500
 _MAX_ATTEMPTS = 5
 _RETRY_AFTER_S = 0.1
 
 MAX_UNREADABLE = 200
-"""How many users' values that the gateway refuses to serve are looked for one by one, by feature and read."""
+"""How many refused values of a feature each read looks for before it gives the feature up."""
 
 
 class OnlineSide:
@@ -47,9 +47,9 @@ class OnlineSide:
         compared: Sequence[str],
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
-        """Take the references that the gateway's service has, in its order, and those to return.
+        """Creates a reader of the features `compared`, of the gateway's features `served` in the gateway's order.
 
-        `pause` waits for some seconds, when the gateway asks to be asked later.
+        `pause` waits for some seconds when the gateway is busy.
         """
         self._client = client
         self._gateway = gateway
@@ -62,8 +62,8 @@ class OnlineSide:
     def read(self, user_ids: Sequence[str]) -> dict[str, Cells]:
         """Return each user's cells.
 
-        A value that the gateway refuses to serve is found by asking for fewer users and features at a time. Raises
-        JobError when the gateway can't be read.
+        When the gateway refuses a value, the calls ask for fewer users and features until they have found the value.
+        Raises JobError when the gateway can't be read.
         """
         unreadable = dict.fromkeys(self._compared, 0)
         cells: dict[str, Cells] = {}
@@ -88,7 +88,7 @@ class OnlineSide:
     def _column(
         self, user_ids: Sequence[str], reference: str, unreadable: dict[str, int]
     ) -> dict[str, OnlineCell | None]:
-        """Return the cells of one feature, found by halves."""
+        """Return the cells of one feature; halves the users until each refused value is found."""
         if unreadable[reference] >= MAX_UNREADABLE:
             return dict.fromkeys(user_ids)
         try:
@@ -116,7 +116,7 @@ class OnlineSide:
                 feature_service=feature_service,
                 features=features,
                 contract_hash=self._contract_hash,
-                # To training, too, a value beyond its ttl is none.
+                # Training has no value older than the ttl either.
                 staleness_policy=StalenessPolicy.OMIT,
             )
         except FeatureServingError as error:
@@ -149,11 +149,11 @@ class OnlineSide:
 
 
 class _MismatchError(Exception):
-    """The feature server holds what the contract does not allow, for some user and feature of a call."""
+    """The feature server has a value that the contract does not allow, for a user and a feature of a call."""
 
 
 def gateway_failure(gateway: str, error: FeatureServingError) -> JobError:
-    """Return what ends an audit when a call fails as a whole."""
+    """Return the error that ends an audit when a call fails as a whole."""
     said = f"the gateway at {gateway} can't be read: {error.code.name}: {error}"
     if isinstance(error, DeadlineExceeded):
         return JobError(f"{said}; give it longer with --timeout-s")

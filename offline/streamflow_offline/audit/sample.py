@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from feast import FeatureView
 
 UNKNOWN_USERS = 5
-"""How many ids are read that nobody should know."""
+"""How many made-up ids are read."""
 
 _LABELLED_ONLY = 100
 _BATCH_SIZE = 5000
@@ -32,16 +32,16 @@ class Group(StrEnum):
     """Why a user is in the sample."""
 
     WITH_FEATURES = "with_features"
-    """A view's table in PostgreSQL has a row of the user."""
+    """The table of a view has a row of the user."""
 
     LABELLED_ONLY = "labelled_only"
-    """Only the labels know the user."""
+    """The labels have the user; no view has."""
 
     ONLINE_ONLY = "online_only"
-    """Only Redis has the user."""
+    """Redis has the user; no view in PostgreSQL has."""
 
     UNKNOWN = "unknown"
-    """An id that is made up."""
+    """The id is made up."""
 
 
 def draw_sample(
@@ -53,11 +53,11 @@ def draw_sample(
     users: int | None,
     seed: int,
 ) -> dict[Group, list[str]]:
-    """Return the users to read, by group, nobody twice.
+    """Return the users to read, by group; no user is in two groups.
 
-    `users` is how many with features, None for all; beside them come up to 100 whom only the labels know, those of as
-    many users drawn in Redis whom PostgreSQL does not have, and made-up ids; with None, all of them. Redis draws
-    without the seed. Raises JobError when no user has features.
+    `users` is the number of users with features; None means all users of every group. The sample adds up to 100 users
+    whom only the labels have, the users whom PostgreSQL does not have among `users` random users of Redis, and made-up
+    ids. The seed does not apply to Redis. Raises JobError when no user has features.
     """
     with_features = _with_features(connection, views, users=users, seed=seed)
     if not with_features:
@@ -148,7 +148,7 @@ def _without_row(views: Sequence["FeatureView"], user_id: sql.SQL) -> sql.Compos
 
 def _made_up(seed: int) -> Iterator[str]:
     """Yield ids of the join key's pattern."""
-    # Not the choice of anything that is secret.
+    # Nothing secret depends on these ids.
     drawn = random.Random(seed)  # noqa: S311
     for _ in range(UNKNOWN_USERS):
         yield f"{drawn.randrange(10_000):04}-{''.join(drawn.choices(string.ascii_uppercase, k=5))}"
