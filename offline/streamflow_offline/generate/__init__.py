@@ -1,4 +1,4 @@
-"""Generated StreamFlow months, as like the observed ones as the project needs, for any number of users and months."""
+"""Month folders of sample data: users of any number, with the distributions of StreamFlow's observed data."""
 
 from streamflow_offline.generate.job import generate_months
 

@@ -1,44 +1,21 @@
-"""Where every random number of the generator comes from: one stream for each block of users, month and purpose."""
+"""The random streams of the generator: one for each purpose, block of users and month."""
 
-from enum import IntEnum
-from typing import TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 import numpy as np
-import numpy.typing as npt
-
-Bools: TypeAlias = npt.NDArray[np.bool_]
-Ints: TypeAlias = npt.NDArray[np.int64]
-Floats: TypeAlias = npt.NDArray[np.float64]
 
 BLOCK_USERS = 16_384
-"""How many users are drawn together.
+"""The number of users drawn together. This number bounds the generator's memory.
 
-A block is always drawn whole, even if fewer users are asked for, so that a user's values depend on the seed and on the
-user's place alone. It is also what bounds the generator's memory.
+Every block is drawn whole, also when fewer users are wanted. A user's values therefore depend only on the seed and on
+the user's position.
 """
 
-
-class Purpose(IntEnum):
-    """What a stream is for; a change to one purpose's draws leaves the others' values as they were."""
-
-    IDS = 0
-    PROFILES = 1
-    BEHAVIOUR = 2
-    LABELS = 3
+Purpose: TypeAlias = Literal["ids", "profiles", "behaviour", "labels"]
+"""What a stream is for. A change to the draws of one purpose leaves the values of the others alone."""
 
 
 def stream(purpose: Purpose, *, seed: int, block: int = 0, month: int = 0) -> np.random.Generator:
-    """Return the stream of one purpose, independent of all others, and the same for the same arguments."""
-    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(purpose, block, month)))
-
-
-def coins(rng: np.random.Generator, chances: Floats) -> Bools:
-    """Return True for each of the chances (0 to 1) with that chance."""
-    return rng.random(chances.shape) < chances
-
-
-def choices(rng: np.random.Generator, shares: Floats) -> Ints:
-    """Return, for each row of shares (users x options, each row adding up to 1), the index of one option."""
-    bounds = np.cumsum(shares, axis=1)[:, :-1]
-    chosen: Ints = (rng.random((len(shares), 1)) >= bounds).sum(axis=1)
-    return chosen
+    """Return a stream that is independent of all others, and the same for the same arguments."""
+    key = (get_args(Purpose).index(purpose), block, month)
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))
