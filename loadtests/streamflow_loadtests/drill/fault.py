@@ -1,4 +1,4 @@
-"""What a fault is: what is done, how it is undone, and what calls may be told meanwhile."""
+"""What a fault is: what is done, how it is undone, and how calls may end meanwhile."""
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
