@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from hypothesis import HealthCheck, settings
 from psycopg import sql
 
 from streamflow_local import ports, postgres, valkey
@@ -25,6 +26,10 @@ _MEMORY_NEEDED_BYTES = 4 * 2**30
 
 # A crash of the machine may lose the tests' databases.
 _NOT_DURABLE = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
+
+# How long an example takes says how busy the machine is.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 
 @contextmanager

@@ -13,7 +13,7 @@ import pytest
 from feast import FeatureService, FeatureView, Field
 from feast.infra.offline_stores.contrib.postgres_offline_store.postgres_source import PostgreSQLSource
 from feast.types import Bool, Bytes, Float32, Float64, Int32, Int64, String, UnixTimestamp
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from streamflow_local import postgres
 from streamflow_offline.feast_store import open_store
@@ -156,7 +156,7 @@ def load(url: str, balances: Sequence[Row], plans: Sequence[Row]) -> None:
             )
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40)
 @given(
     balances=st.lists(_ROWS, max_size=25),
     plans=st.lists(_PLANS, max_size=25),

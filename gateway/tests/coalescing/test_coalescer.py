@@ -403,7 +403,7 @@ _steps = st.lists(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(steps=_steps, slots=st.integers(1, 3), max_read_users=st.integers(1, 4), max_queued=st.integers(1, 6))
 def test_whatever_happens_every_caller_gets_one_answer_and_its_own(
     steps: list[tuple[object, ...]], slots: int, max_read_users: int, max_queued: int

@@ -136,7 +136,7 @@ _steps = st.lists(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(steps=_steps, max_rows=st.integers(1, 8))
 def test_whatever_is_read_when_the_newest_rows_within_the_age_are_given_and_no_others(
     steps: list[tuple[str, _Key, int]], max_rows: int
