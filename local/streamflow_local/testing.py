@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+# Ahead of Feast, which makes prometheus_client add up the counters of all of a process's gateways.
+import prometheus_client  # noqa: F401  # imported for the order alone
 import psycopg
 import pytest
 from hypothesis import HealthCheck, settings
