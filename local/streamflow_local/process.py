@@ -39,12 +39,12 @@ class ProcessSpec:
 
 # Importing Feast sets these (its metrics.py). A process that inherits them keeps its metrics in files, which costs
 # several times as much.
-_NOT_INHERITED = frozenset({"PROMETHEUS_MULTIPROC_DIR", "PROMETHEUS_MULTIPROCESS_DIR"})
+NOT_INHERITED = frozenset({"PROMETHEUS_MULTIPROC_DIR", "PROMETHEUS_MULTIPROCESS_DIR"})
 
 
 def inheritable(environment: Mapping[str, str]) -> dict[str, str]:
     """Return the variables of an environment that the processes of a stack inherit."""
-    return {name: value for name, value in environment.items() if name not in _NOT_INHERITED}
+    return {name: value for name, value in environment.items() if name not in NOT_INHERITED}
 
 
 def spawn(spec: ProcessSpec, *, environment: Mapping[str, str], log: IO[bytes]) -> subprocess.Popen[bytes]:

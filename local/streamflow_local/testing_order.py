@@ -5,6 +5,7 @@ longest start first. A test marked `alone` measures time: while it runs, the oth
 """
 
 import fcntl
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+
+from streamflow_local.process import NOT_INHERITED
 
 _STACKS = ("own_servers_stack", "stack", "stock_stack")
 """The fixtures of stacks; a test that needs several is grouped with the first."""
@@ -27,6 +30,13 @@ _CHOICES = {
 
 _SHARED = (*_STACKS, "built")
 """The fixtures that take long to make, so that one process makes each: the stacks, and the built manifests."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes() -> None:
+    """Start no process with the variables by which Feast's metrics, once imported here, share counters in files."""
+    for variable in NOT_INHERITED:
+        os.environ.pop(variable, None)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
