@@ -1,14 +1,11 @@
 """pytest plugin: how the processes of a run with pytest-xdist share the tests out.
 
 Tests that share a stack, or a file, run in one process, so that what they share is started once. The groups that take
-longest start first. A test marked `alone` measures time: while it runs, the other processes start no test.
+longest start first.
 """
 
-import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,8 +16,8 @@ from streamflow_local.process import NOT_INHERITED
 _STACKS = ("own_servers_stack", "stack", "stock_stack")
 """The fixtures of stacks; a test that needs several is grouped with the first."""
 
-_RANKS = {**dict.fromkeys(_STACKS, 0), "test_types.py": 0, "alone": 2}
-"""Stacks and mypy start first; what waits for the others to pause comes last."""
+_RANKS = {**dict.fromkeys(_STACKS, 0), "test_types.py": 0}
+"""Stacks and mypy start first."""
 
 _CHOICES = {
     "either_generated_stack": {"streamflow": "own_servers_stack", "stock": "stock_stack"},
@@ -64,32 +61,9 @@ def pytest_collection_finish(session: pytest.Session) -> Iterator[None]:
 
 
 def _group(item: pytest.Item) -> str:
-    if item.get_closest_marker("alone"):
-        return "alone"
     parameters: dict[str, Any] = getattr(getattr(item, "callspec", None), "params", {})
     for choice, stacks in _CHOICES.items():
         if choice in parameters:
             return stacks[parameters[choice]]
     fixtures: list[str] = getattr(item, "fixturenames", [])
     return next((shared for shared in _SHARED if shared in fixtures), item.path.name)
-
-
-@pytest.fixture(autouse=True)
-def turn(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Wait while another process runs a test marked `alone`; for such a test, wait until no other test runs."""
-    if hasattr(request.config, "workerinput"):
-        alone = request.node.get_closest_marker("alone") is not None
-        with _lock(tmp_path_factory.getbasetemp().parent, alone=alone):
-            yield
-    else:
-        yield
-
-
-@contextmanager
-def _lock(folder: Path, *, alone: bool) -> Iterator[None]:
-    with (folder / "turns").open("a", encoding="utf-8") as turns:
-        # Who waits for the others to end holds the gate, so that no new test starts meanwhile.
-        with (folder / "gate").open("a", encoding="utf-8") as gate:
-            fcntl.flock(gate, fcntl.LOCK_EX)
-            fcntl.flock(turns, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
-        yield

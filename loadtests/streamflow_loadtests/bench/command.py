@@ -1,7 +1,5 @@
 """`bench`: what `make bench` runs."""
 
-import signal
-import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,6 +20,7 @@ from streamflow_loadtests.bench.tables import tables
 from streamflow_loadtests.bench.targets import judged
 from streamflow_loadtests.bench.workloads import DEFAULT_WORKLOADS, QUICK_WORKLOADS, BenchSettings, Workload, crossed
 from streamflow_loadtests.measuring.machine import Machine
+from streamflow_loadtests.run_command import run_command
 
 # The table of figures needs as much; a narrower terminal breaks its lines.
 _out = Console(highlight=False, width=200)
@@ -93,12 +92,7 @@ def bench(
 
 def main() -> None:
     """Run the benchmark; an error is one message without a traceback, and the exit code is 1."""
-    # As Ctrl-C does, so that the servers are ended in either case.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        app()
-    except (BedError, BenchmarkError, JobError, TimeoutError) as error:
-        sys.exit(f"\nno comparison: {error}")
+    run_command(app, errors=(BedError, BenchmarkError, JobError, TimeoutError), failed="no comparison: ")
 
 
 def _arms(chosen: list[str] | None) -> list[str]:

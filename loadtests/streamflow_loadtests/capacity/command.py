@@ -1,8 +1,6 @@
 """`capacity`: what calls cost, and the replicas that a target takes."""
 
 import json
-import signal
-import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -21,6 +19,7 @@ from streamflow_loadtests.capacity.costs import Costs, CostsError, Measured, Poi
 from streamflow_loadtests.capacity.measurement import Measurement
 from streamflow_loadtests.capacity.replicas import Replicas, UnreachableError, replicas
 from streamflow_loadtests.measuring.machine import Machine
+from streamflow_loadtests.run_command import run_command
 
 _out = Console(highlight=False, width=160)
 _FEW_FEATURES = 4
@@ -68,12 +67,7 @@ def plan_replicas(
 
 def main() -> None:
     """Run a command; an error is one message without a traceback, and the exit code is 1."""
-    # As Ctrl-C does, so that the servers are ended in either case.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        app()
-    except (CostsError, UnreachableError, BedError, CallError, JobError, TimeoutError) as error:
-        sys.exit(f"\n{error}")
+    run_command(app, errors=(CostsError, UnreachableError, BedError, CallError, JobError, TimeoutError))
 
 
 async def _measured(bed: Bed, *, duration_s: float) -> tuple[Costs, Costs, Sequence[Point]]:

@@ -1,8 +1,6 @@
 """`drill`: what `make drill` runs."""
 
 import json
-import signal
-import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -21,6 +19,7 @@ from streamflow_loadtests.drill.catalogue import FAULTS, Fault
 from streamflow_loadtests.drill.outcome import Outcome, drill, undone
 from streamflow_loadtests.drill.overload import OVERLOAD, Overload, overload
 from streamflow_loadtests.measuring.machine import Machine
+from streamflow_loadtests.run_command import run_command
 
 _out = Console(highlight=False, width=160)
 
@@ -69,12 +68,7 @@ def drills(
 
 def main() -> None:
     """Run the drills; an error is one message without a traceback, and the exit code is 1."""
-    # As Ctrl-C does, so that the servers are ended in either case.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        app()
-    except (BedError, CallError, JobError, TimeoutError) as error:
-        sys.exit(f"\nno drill: {error}")
+    run_command(app, errors=(BedError, CallError, JobError, TimeoutError), failed="no drill: ")
 
 
 async def _all(

@@ -1,8 +1,6 @@
 """`soak`: what `make soak` runs."""
 
 import json
-import signal
-import sys
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
@@ -17,6 +15,7 @@ from streamflow_offline.errors import JobError
 from streamflow_loadtests.bed.bed import Bed, BedError, stack_bed
 from streamflow_loadtests.callers.errors import CallError
 from streamflow_loadtests.measuring.machine import Machine
+from streamflow_loadtests.run_command import run_command
 from streamflow_loadtests.soak.run import MEMORY_AT, SoakResult, SoakSettings, soak
 
 _out = Console(highlight=False, width=160)
@@ -51,12 +50,7 @@ def soaks(
 
 def main() -> None:
     """Run the soak; an error is one message without a traceback, and the exit code is 1."""
-    # As Ctrl-C does, so that the servers are ended in either case.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        app()
-    except (BedError, CallError, JobError, TimeoutError) as error:
-        sys.exit(f"\nno soak: {error}")
+    run_command(app, errors=(BedError, CallError, JobError, TimeoutError), failed="no soak: ")
 
 
 async def _soak(bed: Bed, plan: SoakSettings) -> SoakResult:

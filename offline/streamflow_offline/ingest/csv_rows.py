@@ -10,13 +10,11 @@ from typing import BinaryIO
 
 import polars as pl
 
-from streamflow_offline.ingest.problems import BadFileError, Problem, shown
+from streamflow_offline.ingest.csv_problems import MAX_ROW_LENGTH, check_header, misquoted, too_long, wrong_number
+from streamflow_offline.ingest.problems import BadFileError, Problem
 
 LINE = "line"
 """The column with the line on which each row begins; the header is line 1."""
-
-MAX_ROW_LENGTH = 131_072
-"""How many characters a row may have: as many as Python's `csv` takes for one field."""
 
 _BLOCK_BYTES = 1 << 18
 _MAX_ROW_BYTES = 4 * MAX_ROW_LENGTH
@@ -119,10 +117,10 @@ class _Reader:
         with _uncollected():
             fields, lines = rows.fields()
         if not self._has_header:
-            _check_header(rows.written(0), fields[0], self._columns)
+            check_header(rows.written(0), fields[0], self._columns)
         wrong = [index for index, row in enumerate(fields) if len(row) != len(self._columns)]
         if wrong:
-            text = _wrong_number(rows.written(wrong[0]), fields[wrong[0]], len(self._columns))
+            text = wrong_number(rows.written(wrong[0]), fields[wrong[0]], len(self._columns))
             self._count(_FIELDS, text, map(lines.__getitem__, wrong), rows=len(wrong))
         skipped, self._has_header = 0 if self._has_header else 1, True
         self._has_rows |= len(fields) > skipped
@@ -133,7 +131,7 @@ class _Reader:
         if self._open_row and self._kind not in {_NOT_UTF8, _NUL, _END}:
             opening = self._open_row.rfind('"')
             first_line = self._line - self._open_row.count("\n")
-            raise _misquoted(self._open_row, opening, first_line, "opens a quote that is never closed")
+            raise misquoted(self._open_row, opening, first_line, "opens a quote that is never closed")
         if self._problem is not None:
             raise BadFileError(self._problem)
         if not self._has_header:
@@ -153,7 +151,7 @@ class _Reader:
             text = "the file begins with a byte order mark; expected UTF-8 without one"
             raise BadFileError(Problem(text=text).add([1]))
         if b"\n" not in block and len(block) > _MAX_ROW_BYTES and b"\r" not in block:
-            raise _too_long(block[:MAX_ROW_LENGTH].decode(errors="ignore"), first_line)
+            raise too_long(block[:MAX_ROW_LENGTH].decode(errors="ignore"), first_line)
         try:
             text = block.decode()
         except UnicodeDecodeError as error:
@@ -179,11 +177,11 @@ class _Reader:
         if quote >= 0:
             if '"' in text[quote + 1 :] or (quote and text[quote - 1] not in ',\n"'):
                 wrong = 'has a quote in the wrong place; expected " around a whole field and "" within it'
-                raise _misquoted(text, quote, first_line, wrong)
+                raise misquoted(text, quote, first_line, wrong)
             end = _masked(text).rfind("\n") + 1
             text, self._open_row = text[:end], text[end:]
             if len(self._open_row) > MAX_ROW_LENGTH:
-                raise _too_long(self._open_row, first_line + text.count("\n"))
+                raise too_long(self._open_row, first_line + text.count("\n"))
         return text
 
     def _check_ends(self, rows: _Rows) -> None:
@@ -199,7 +197,7 @@ class _Reader:
             self._count(_LINE_ENDING, text, map(rows.line, bad), rows=len(bad))
         long = next((index for index, row in enumerate(rows.masked) if len(row) > MAX_ROW_LENGTH), None)
         if long is not None and self._kind not in {_RETURN, _LINE_ENDING}:
-            raise _too_long(rows.written(long), rows.line(long))
+            raise too_long(rows.written(long), rows.line(long))
 
     def _frame(self, rows: Sequence[Sequence[str]], lines: Sequence[int]) -> pl.DataFrame:
         values = zip(*rows, strict=True) if rows else [()] * len(self._columns)
@@ -225,33 +223,3 @@ def _masked(text: str) -> str:
     parts = text.split('"')
     parts[1::2] = ["x" * len(part) for part in parts[1::2]]
     return '"'.join(parts)
-
-
-def _check_header(written: str, found: Sequence[str], columns: Sequence[str]) -> None:
-    if found == columns:
-        return
-    differences = [
-        *(f"{name} is missing" for name in columns if name not in found),
-        *(f"{shown(name)} is unknown" for name in dict.fromkeys(found) if name not in columns),
-        *(f"{name} is there twice" for name in columns if found.count(name) > 1),
-    ]
-    if not differences or not set(found) & set(columns):
-        differences = [f"{shown(written)} is another header or order"]
-    text = f"{', '.join(differences)}; expected the header {','.join(columns)}"
-    raise BadFileError(Problem(text=text).add([1]))
-
-
-def _wrong_number(written: str, fields: Sequence[str], expected: int) -> str:
-    return f"{shown(written)} has {len(fields)} field{'s' if len(fields) > 1 else ''}; expected {expected}"
-
-
-def _misquoted(text: str, quote: int, first_line: int, what: str) -> BadFileError:
-    start = text.rfind("\n", 0, quote) + 1
-    line = text[start:].partition("\n")[0]
-    found = f"{shown(line)} {what}; the rows after it were not checked"
-    return BadFileError(Problem(text=found).add([first_line + text.count("\n", 0, start)]))
-
-
-def _too_long(row: str, line: int) -> BadFileError:
-    text = f"{shown(row)} is too long for a row; expected at most {MAX_ROW_LENGTH:,} characters, and each quote closed"
-    return BadFileError(Problem(text=text).add([line]))
