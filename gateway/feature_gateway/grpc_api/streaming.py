@@ -49,14 +49,19 @@ async def answer_all(
 
     tasks: set[asyncio.Task[None]] = set()
 
-    async def read() -> None:
+    async def read() -> bool:
+        """Return whether the stream's end was reached."""
         # Room first: every request that has been read is answered, even if reading ends.
         await room.acquire()
         async for request in requests:
+            if ending.is_set():
+                # It came between the end and the cancellation of this task.
+                return False
             task = asyncio.create_task(answer(request))
             tasks.add(task)
             task.add_done_callback(tasks.discard)
             await room.acquire()
+        return True
 
     async def finish() -> None:
         # Also when a malformed request ends the stream: earlier requests are answered.
@@ -74,12 +79,11 @@ async def answer_all(
             # Room only once the answer has been taken.
             room.release()
         await finisher
-        if reader.cancelled() and ending.is_set():
+        if reader.cancelled() or not await reader:
             raise GatewayError(
                 ErrorReason.ERROR_REASON_SHUTTING_DOWN,
                 "The gateway is ending; ask what it has not answered on another connection.",
             )
-        await reader
     finally:
         everything = (finisher, reader, ended, *tasks)
         for task in everything:

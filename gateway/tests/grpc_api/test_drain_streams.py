@@ -6,15 +6,21 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
+from unittest.mock import create_autospec
 
 import aiohttp
 import grpc
 import pytest
 from aiohttp import web
+from feature_gateway.errors import GatewayError
+from feature_gateway.grpc_api.streaming import answer_all
+from feature_gateway.lookup.lookup import Lookup
+from feature_gateway.observer import Observer
 from feature_gateway.settings import Settings
 from gateway_fakes import FakeFeatureServer, error_details, feast_answer
 from gateway_process import TIMEOUT_S, GatewayProcess, gateway_process
 from google.protobuf.duration_pb2 import Duration
+from streamflow.features.v1.error_reason_pb2 import ErrorReason
 from streamflow.features.v1.user_feature_service_pb2 import (
     GetUserFeaturesRequest,
     ListFeatureServicesRequest,
@@ -145,6 +151,27 @@ async def test_questions_read_before_the_end_are_answered_and_later_ones_are_not
     _assert_told_to_go(error)
     asked = [user_id for request in feature_server.requests for user_id in request["entities"]["user_id"]]
     assert asked == ["0001-AAAAA", "0002-AAAAA", "0003-AAAAA"]
+
+
+async def test_a_question_that_arrives_together_with_the_end_is_not_read() -> None:
+    ending = asyncio.Event()
+
+    async def questions() -> AsyncIterator[StreamUserFeaturesRequest]:
+        ending.set()
+        yield _question(1)
+
+    answers = answer_all(
+        questions(),
+        create_autospec(Lookup),
+        authorization="",
+        remaining_s=lambda: None,
+        max_in_flight=2,
+        ending=ending,
+        observer=create_autospec(Observer),
+    )
+    with pytest.raises(GatewayError) as raised:
+        await anext(answers)
+    assert raised.value.reason == ErrorReason.ERROR_REASON_SHUTTING_DOWN
 
 
 async def test_a_stream_with_no_room_for_questions_ends_once_those_that_it_took_are_answered(
