@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
+from uuid import uuid4
 
 from feast import Entity, FeatureService, FeatureView, Field
 from feast.feature_view_projection import FeatureViewProjection
@@ -29,15 +30,25 @@ class ContractError(ValueError):
 def export_contract(path: Path = CONTRACT_PATH) -> dict[str, Any]:
     """Write the contract of the definitions in this package to `path` and return it.
 
-    The file is replaced in one step, so that a gateway never reads half of it. Raises ContractError.
+    The file is replaced in one step, so that a gateway never reads half of it, whoever else exports to the same path.
+    Raises ContractError.
     """
     contract = repo_contract()
     text = contract_text(contract)
     if not path.exists() or path.read_text(encoding="utf-8") != text:
-        unfinished = path.with_suffix(".json.new")
-        unfinished.write_text(text, encoding="utf-8")
-        unfinished.replace(path)
+        _replace(path, text)
     return contract
+
+
+def _replace(path: Path, text: str) -> None:
+    # A name of this export alone: two that write at once would otherwise move each other's file away.
+    unfinished = path.with_name(f".{path.name}.{uuid4().hex}.new")
+    try:
+        with unfinished.open("x", encoding="utf-8") as file:
+            file.write(text)
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 def repo_contract() -> dict[str, Any]:

@@ -177,6 +177,24 @@ def test_an_export_that_changes_nothing_leaves_the_file_alone(tmp_path: Path) ->
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_two_exports_at_once_both_end_and_leave_the_file_of_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "contract.json"
+    replace, texts = Path.replace, iter(["second", "first"])
+    monkeypatch.setattr(contract, "contract_text", lambda _: next(texts))
+
+    def replace_after_another_export(self: Path, target: Path) -> Path:
+        monkeypatch.setattr(Path, "replace", replace)
+        export_contract(path)
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", replace_after_another_export)
+    export_contract(path)
+    assert path.read_text() == "second"
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_the_check_fails_when_the_file_differs_from_the_definitions(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -21,17 +21,18 @@ def apply_definitions(
     Feast is declarative: what the repository no longer defines is removed from the registry. `on_output` gets Feast's
     output line by line. Raises JobError when Feast or the exporter refuses the definitions.
     """
+    # Importing Feast takes seconds, which commands that don't use it should not, and nobody should wait for.
+    from streamflow_repo.contract import ContractError, export_contract  # noqa: PLC0415
+
     with exclusive(postgres_url) as connection:
         # Feast checks that the tables of its sources exist.
         create_tables(connection)
         _feast_apply(job_environment(postgres_url=postgres_url, redis_url=redis_url), on_output)
-    # Importing Feast takes seconds, which commands that don't use it should not.
-    from streamflow_repo.contract import ContractError, export_contract  # noqa: PLC0415
-
-    try:
-        contract = export_contract(contract_path or CONTRACT_PATH)
-    except ContractError as error:
-        raise JobError(f"the definitions are applied, but the gateway can't serve them: {error}") from error
+        try:
+            # While nobody else applies: registry and contract are of the same definitions.
+            contract = export_contract(contract_path or CONTRACT_PATH)
+        except ContractError as error:
+            raise JobError(f"the definitions are applied, but the gateway can't serve them: {error}") from error
     return str(contract["hash"])
 
 

@@ -1,0 +1,86 @@
+"""Applies that meet another apply."""
+
+import os
+import shutil
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import psycopg
+import pytest
+import streamflow_repo
+import streamflow_repo.contract
+from psycopg import OperationalError
+from streamflow_local.waiting import wait_until
+from streamflow_offline.apply import apply_definitions
+from streamflow_offline.feast_store import FEATURE_REPO, open_store
+from training_sets import UNUSED_REDIS_URL
+
+_VIEW = "subs_profile_fv"
+_OTHER_MAX_AGE_DAYS = 40
+_TIMEOUT_S = 120
+_APPLY = """
+import pathlib, sys
+from streamflow_offline.apply import apply_definitions
+
+apply_definitions(
+    postgres_url=sys.argv[1], redis_url=sys.argv[2], on_output=print, contract_path=pathlib.Path(sys.argv[3])
+)
+"""
+
+
+def test_of_two_applies_of_two_versions_registry_and_contract_are_of_one(
+    postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contract_path = tmp_path / "contract.json"
+    export = streamflow_repo.contract.export_contract
+    others: list[subprocess.Popen[bytes]] = []
+
+    def export_while_another_applies(path: Path) -> dict[str, object]:
+        others.append(_apply_of_another_version(tmp_path / "other_version", postgres_url, contract_path))
+        _wait_until_it_waits_or_has_ended(others[0], postgres_url)
+        return export(path)
+
+    monkeypatch.setattr(streamflow_repo.contract, "export_contract", export_while_another_applies)
+
+    apply_definitions(
+        postgres_url=postgres_url, redis_url=UNUSED_REDIS_URL, on_output=print, contract_path=contract_path
+    )
+
+    [other] = others
+    assert other.wait(_TIMEOUT_S) == 0
+    with open_store(postgres_url=postgres_url, redis_url=UNUSED_REDIS_URL) as store:
+        applied = store.get_feature_view(_VIEW).ttl
+    assert applied == timedelta(days=_OTHER_MAX_AGE_DAYS)
+    assert f'"max_age_s": {applied.total_seconds()}' in contract_path.read_text()
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == [contract_path.name]
+
+
+def _apply_of_another_version(folder: Path, postgres_url: str, contract_path: Path) -> subprocess.Popen[bytes]:
+    """Start an apply of definitions whose views have another maximum age."""
+    package = Path(streamflow_repo.__file__).parent
+    shutil.copytree(package, folder / package.name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(FEATURE_REPO / "feature_store.yaml", folder)
+    views = folder / package.name / "definitions" / "views.py"
+    ours, theirs = "NO_MAX_AGE = timedelta(0)", f"NO_MAX_AGE = timedelta(days={_OTHER_MAX_AGE_DAYS})"
+    text = views.read_text()
+    assert ours in text
+    views.write_text(text.replace(ours, theirs))
+    return subprocess.Popen(
+        [sys.executable, "-c", _APPLY, postgres_url, UNUSED_REDIS_URL, str(contract_path)],
+        env={**os.environ, "PYTHONPATH": str(folder)},
+    )
+
+
+def _wait_until_it_waits_or_has_ended(process: subprocess.Popen[bytes], postgres_url: str) -> None:
+    def look() -> None:
+        with psycopg.connect(postgres_url) as connection:
+            waiting = connection.execute(
+                "SELECT FROM pg_locks JOIN pg_database ON database = pg_database.oid"
+                " WHERE locktype = 'advisory' AND NOT granted AND datname = current_database()"
+            ).fetchone()
+        if waiting is None and process.poll() is None:
+            raise OperationalError("the other apply neither waits nor has ended")
+
+    wait_until(look, failing=OperationalError, timeout_s=_TIMEOUT_S, complaint=lambda: "nothing to go on by")
