@@ -6,7 +6,6 @@ second replica, within a budget of its own, and the first answer wins.
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -16,14 +15,15 @@ from feature_gateway.observer import Observer
 from feature_gateway.reads import ReadReport
 from feature_gateway.upstream.budget import Budget
 from feature_gateway.upstream.feature_server import FeatureServer
+from feature_gateway.upstream.read_times import ReadTimes
 from feature_gateway.upstream.replica import FirstRead, Replica
 from feature_gateway.values import UserRow
 
 _RETRY_SHARE = 0.1
 _HEDGE_SHARE = 0.05
-_LATENCIES_KEPT = 200
-_LATENCIES_NEEDED = 20
-_HEDGE_QUANTILE = 0.95
+_TIMES_TO_HEDGE = 20
+# As Envoy's max_ejection_percent, which ejects at least one server too.
+_MOST_SLOW = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class ReplicaPool:
         self._replicas: list[Replica] = []
         self._retry_budget = Budget(_RETRY_SHARE)
         self._hedge_budget = Budget(_HEDGE_SHARE)
-        self._latencies_s: deque[float] = deque(maxlen=_LATENCIES_KEPT)
+        self._times = ReadTimes()
         self.set_urls(urls)
 
     @property
@@ -99,10 +99,11 @@ class ReplicaPool:
         for url, replica in known.items():
             if url not in urls:
                 replica.retire()
-        self._replicas = [
-            known.get(url) or Replica(self._connect(url), first_read=self._first_read, observer=self._observer)
-            for url in dict.fromkeys(urls)
-        ]
+        self._replicas = [known.get(url) or self._new_replica(url) for url in dict.fromkeys(urls)]
+        slow = [replica for replica in self._replicas if replica.slow]
+        # Those named first: any of them may be well again, and a server that is not is ejected again.
+        for replica in slow[: max(0, len(slow) - self._most_slow)]:
+            replica.restore()
 
     async def close(self) -> None:
         """End all probes."""
@@ -146,23 +147,33 @@ class ReplicaPool:
         for replica in in_service:
             await replica.read_rows(feature_set, user_ids, authorization=authorization, timeout_s=timeout_s)
 
+    def _new_replica(self, url: str) -> Replica:
+        return Replica(
+            self._connect(url),
+            first_read=self._first_read,
+            observer=self._observer,
+            times=self._times,
+            may_eject_slow=lambda: sum(replica.slow for replica in self._replicas) < self._most_slow,
+        )
+
+    @property
+    def _most_slow(self) -> int:
+        """How many replicas may be ejected for slowness: more of them would say that something else is slow."""
+        return max(1, int(len(self._replicas) * _MOST_SLOW))
+
     def _best(self, *, other_than: Replica | None = None, or_ejected: bool = True) -> Replica | None:
-        """Return the least loaded replica other than `other_than`; None if there is none.
+        """Return the least loaded replica other than `other_than`, of several in turn; None if there is none.
 
         If all of them are ejected, one is returned if `or_ejected`: it may have come back since its last probe.
         """
         others = [replica for replica in self._replicas if replica is not other_than]
         candidates = [replica for replica in others if not replica.ejected] or (others if or_ejected else [])
-        return min(candidates, key=lambda replica: (replica.in_flight, replica.reads), default=None)
+        return min(candidates, key=lambda replica: (replica.in_flight, replica.latest_read_s), default=None)
 
     async def _read_from(self, replica: Replica, read: _Read) -> list[UserRow]:
-        loop = asyncio.get_running_loop()
-        started = loop.time()
-        rows = await replica.read_rows(
-            read.feature_set, read.user_ids, authorization=read.authorization, timeout_s=read.deadline - started
+        return await replica.read_rows(
+            read.feature_set, read.user_ids, authorization=read.authorization, timeout_s=read.left_s
         )
-        self._latencies_s.append(loop.time() - started)
-        return rows
 
     async def _read_hedged(self, first: Replica, read: _Read) -> tuple[list[UserRow], bool]:
         """Return the rows, and whether a second replica was asked."""
@@ -184,9 +195,9 @@ class ReplicaPool:
 
     def _patience_s(self) -> float | None:
         """Return after how long a read is hedged; None when it is not."""
-        if not self._hedge or len(self._replicas) < 2 or len(self._latencies_s) < _LATENCIES_NEEDED:  # noqa: PLR2004
+        if not self._hedge or len(self._replicas) < 2 or len(self._times) < _TIMES_TO_HEDGE:  # noqa: PLR2004
             return None
-        return sorted(self._latencies_s)[int(len(self._latencies_s) * _HEDGE_QUANTILE)]
+        return self._times.slow_s
 
 
 async def _first_success(tasks: set["asyncio.Task[list[UserRow]]"]) -> list[UserRow]:

@@ -8,6 +8,7 @@ from feature_gateway.errors import CredentialsRefusedError, DeadlineExceededErro
 from feature_gateway.observer import Observer
 from feature_gateway.upstream.failure_log import FailureLog
 from feature_gateway.upstream.feature_server import FeatureServer, ServerUnreachableError
+from feature_gateway.upstream.read_times import ReadTimes
 from feature_gateway.values import UserRow
 
 _TIMEOUTS_TO_EJECT = 3
@@ -22,23 +23,41 @@ FirstRead = Callable[[FeatureServer], Awaitable[object]]
 class Replica:
     """Reads from one feature server, and ejects it while it does not answer.
 
-    A server whose connection fails is ejected at once; a server that runs out of time after three reads in a row,
-    because a frozen server refuses nothing. It returns when a probe finds that it is alive and `first_read` is
-    answered, or when it answers a caller's read.
+    A server whose connection fails is ejected at once. A frozen server refuses nothing: a server is ejected for
+    slowness when three reads in a row that had a fair time ran out of it, unless enough others are. An ejected server
+    returns when a probe finds that it is alive and `first_read` is answered, or when it answers a caller's read.
     """
 
-    def __init__(self, server: FeatureServer, *, first_read: FirstRead | None, observer: Observer) -> None:
-        """Create the replica of a server, in service and without load."""
+    def __init__(
+        self,
+        server: FeatureServer,
+        *,
+        first_read: FirstRead | None,
+        observer: Observer,
+        times: ReadTimes,
+        may_eject_slow: Callable[[], bool],
+    ) -> None:
+        """Create the replica of a server, in service and without load.
+
+        It adds the times of its reads to `times`. `may_eject_slow` says whether one more may be ejected for slowness.
+        """
         self.server = server
         self.in_flight = 0
-        self.reads = 0
+        self.latest_read_s = 0.0
+        """When its latest read began, by the event loop's clock."""
+
         self.probe: asyncio.Task[None] | None = None
         """Set while the replica is ejected."""
 
+        self.slow = False
+        """Whether it is ejected for slowness."""
+
+        self._times = times
+        self._may_eject_slow = may_eject_slow
         self._first_read = first_read
         self._observer = observer
         self._timeouts = 0
-        """Reads in a row that ran out of time."""
+        """Reads in a row that ran out of a fair time."""
 
         self._retired = False
         self._faults = FailureLog(server.url)
@@ -55,20 +74,23 @@ class Replica:
     ) -> list[UserRow]:
         """Return one row a user, in order; raise what FeatureServer raises."""
         was_ejected = self.ejected
+        loop = asyncio.get_running_loop()
+        started = loop.time()
         self.in_flight += 1
-        self.reads += 1
+        self.latest_read_s = started
         try:
             rows = await self.server.read_rows(feature_set, user_ids, authorization=authorization, timeout_s=timeout_s)
         except GatewayError as error:
-            self._note_failure(error)
+            self._note_failure(error, timeout_s)
             raise
         finally:
             self.in_flight -= 1
+        self._times.add(loop.time() - started)
         self._timeouts = 0
         self._faults.succeeded()
         self._callers_faults.succeeded()
         if was_ejected:
-            self._restore()
+            self.restore()
         return rows
 
     def retire(self) -> None:
@@ -83,26 +105,39 @@ class Replica:
         if self.probe is not None:
             await asyncio.gather(self.probe, return_exceptions=True)
 
-    def _note_failure(self, error: GatewayError) -> None:
+    def restore(self) -> None:
+        """Return the replica to service; without effect if it is there."""
+        probe, self.probe, self.slow, self._timeouts = self.probe, None, False, 0
+        if probe is not None and probe is not asyncio.current_task():
+            probe.cancel()
+
+    def _note_failure(self, error: GatewayError, timeout_s: float) -> None:
         """Log what is new, and eject the server if the failure is its own."""
         if isinstance(error, RejectedUpstreamError | CredentialsRefusedError):
             self._callers_faults.failed(_said(error))
             return
-        if isinstance(error, DeadlineExceededError):
+        too_slow = isinstance(error, DeadlineExceededError)
+        if too_slow:
+            if timeout_s < self._times.fair_s:
+                # The caller's haste.
+                return
             self._timeouts += 1
             if self._timeouts < _TIMEOUTS_TO_EJECT:
-                # As likely the caller's haste as the server's fault.
                 return
-        ejects = isinstance(error, DeadlineExceededError | ServerUnreachableError)
+        unreachable = isinstance(error, ServerUnreachableError)
+        ejects = unreachable or (too_slow and (self.ejected or self._may_eject_slow()))
         self._faults.failed(_said(error) + ("; ejected" if ejects else ""))
-        if ejects and not self.ejected and not self._retired:
+        if ejects:
+            self._eject(slow=not unreachable)
+
+    def _eject(self, *, slow: bool) -> None:
+        if self.ejected:
+            # A server that refuses connections is not slow, whatever came first.
+            self.slow = self.slow and slow
+        elif not self._retired:
+            self.slow = slow
             self.probe = asyncio.create_task(self._probe_until_well())
             self._observer.replica_ejected()
-
-    def _restore(self) -> None:
-        probe, self.probe, self._timeouts = self.probe, None, 0
-        if probe is not None and probe is not asyncio.current_task():
-            probe.cancel()
 
     async def _probe_until_well(self) -> None:
         """Ask the server whether it is alive and reads, less and less often, until it does."""
@@ -112,7 +147,7 @@ class Replica:
             if await self.server.alive(timeout_s=_PROBE_TIMEOUT_S) and await self._answers_first_read():
                 break
             pause_s = min(2 * pause_s, _LONGEST_PROBE_S)
-        self._restore()
+        self.restore()
 
     async def _answers_first_read(self) -> bool:
         """Do the first read, and return whether it was answered; a failure that is not the server's is an answer."""
