@@ -33,3 +33,12 @@ class UserRow:
 
     user_known: bool
     """Whether any view that was read holds a row of the user."""
+
+    def in_order(self, positions: tuple[int, ...]) -> "UserRow":
+        """Return the row with its features in the order of their positions."""
+        return UserRow(
+            tuple(self.values[position] for position in positions),
+            tuple(self.statuses[position] for position in positions),
+            tuple(self.event_timestamps_ns[position] for position in positions),
+            self.user_known,
+        )

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from feature_gateway.contract.model import Contract, ContractFeature, FeatureSet
+from feature_gateway.contract.model import Contract, ContractFeature, FeatureSet, ReadSets
 from feature_gateway.dtypes import DTYPES
 
 CONTRACT_VERSION = 1
@@ -50,8 +50,11 @@ def _parse(content: dict[str, Any]) -> Contract:
         }
         for view in content["feature_views"]
     }
+    read_sets = ReadSets()
     services = {
-        service["name"]: FeatureSet.of(_feature(feature["view"], feature) for feature in service["features"])
+        service["name"]: read_sets.share(
+            FeatureSet.of(_feature(feature["view"], feature) for feature in service["features"])
+        )
         for service in content["feature_services"]
     }
     for name, feature_set in services.items():
@@ -66,6 +69,7 @@ def _parse(content: dict[str, Any]) -> Contract:
         user_id_pattern=re.compile(entity["pattern"]) if entity["pattern"] else None,
         services=services,
         views=views,
+        read_sets=read_sets,
     )
 
 

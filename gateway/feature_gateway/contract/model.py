@@ -1,10 +1,11 @@
 """The contract: which features exist, their order and types, and how a request's selection resolves."""
 
 import re
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from weakref import WeakValueDictionary
 
 from streamflow.features.v1.error_reason_pb2 import ErrorReason
 
@@ -46,6 +47,9 @@ class FeatureSet:
 
     features: tuple[ContractFeature, ...]
 
+    reordered: "FeatureSet | None" = field(default=None, repr=False)
+    """The same features in the order in which they are read; None if that is this order."""
+
     @classmethod
     def of(cls, features: Iterable[ContractFeature]) -> "FeatureSet":
         """Return the set of some features, in their order; features that share a name get their full names."""
@@ -57,6 +61,18 @@ class FeatureSet:
                 for feature in chosen
             )
         )
+
+    @property
+    def read_set(self) -> "FeatureSet":
+        """What reads are merged by: one object for the same features in whatever order."""
+        return self if self.reordered is None else self.reordered
+
+    @cached_property
+    def read_positions(self) -> tuple[int, ...] | None:
+        """Where each feature stands in a row of `read_set`; None if the order is the same."""
+        positions = {reference: position for position, reference in enumerate(self.read_set.references)}
+        found = tuple(positions[reference] for reference in self.references)
+        return None if found == tuple(range(len(found))) else found
 
     @cached_property
     def references(self) -> list[str]:
@@ -77,6 +93,21 @@ class FeatureSet:
         return tuple(tuple(positions) for positions in views.values())
 
 
+class ReadSets:
+    """Finds the order in which features are read, so that all orders of the same features share their reads."""
+
+    def __init__(self) -> None:
+        """Create a finder that knows no features yet."""
+        # Weak: a set is known for as long as anything reads by it.
+        self._first: WeakValueDictionary[frozenset[tuple[str, str]], FeatureSet] = WeakValueDictionary()
+
+    def share(self, feature_set: FeatureSet) -> FeatureSet:
+        """Return the feature set, to be read in the order of the first set that had the same features."""
+        key = frozenset((feature.reference, feature.dtype) for feature in feature_set.features)
+        first = self._first.setdefault(key, feature_set)
+        return feature_set if first is feature_set else replace(feature_set, reordered=first)
+
+
 @dataclass(frozen=True)
 class Contract:
     """The whole contract; `feature_set_of_service` and `feature_set_of_references` resolve selections without I/O."""
@@ -88,7 +119,13 @@ class Contract:
     views: Mapping[str, Mapping[str, ContractFeature]]
     """By view, then by feature."""
 
-    _sets_of_references: dict[tuple[str, ...], FeatureSet] = field(default_factory=dict, repr=False, compare=False)
+    read_sets: ReadSets = field(default_factory=ReadSets, repr=False, compare=False)
+    """Where the services' feature sets are known too."""
+
+    _sets_of_references: OrderedDict[tuple[str, ...], FeatureSet] = field(
+        default_factory=OrderedDict, repr=False, compare=False
+    )
+    """Those used last, the latest at the end."""
 
     @cached_property
     def feature_count(self) -> int:
@@ -115,16 +152,26 @@ class Contract:
     def feature_set_of_references(self, references: Sequence[str]) -> FeatureSet:
         """Return the referenced features in the order given; raise GatewayError for one that is malformed or unknown.
 
-        Recent references return the same object again, so that their reads can be merged.
+        The references used last return the same object again. Whatever their order, `read_set` is the same object, so
+        that their reads can be merged.
         """
+        # First of all: a request may have a million references.
+        if len(references) > self.feature_count:
+            raise GatewayError(
+                ErrorReason.ERROR_REASON_FEATURE_REFERENCES_TOO_MANY,
+                f"There are {len(references)} references, and {self.feature_count} features in all.",
+                field=_REFERENCES_FIELD,
+                metadata={"max_references": str(self.feature_count)},
+            )
         key = tuple(references)
         known = self._sets_of_references.get(key)
         if known is not None:
+            self._sets_of_references.move_to_end(key)
             return known
-        feature_set = self._checked_set(key)
-        if len(self._sets_of_references) >= _MAX_REMEMBERED_SETS:
-            self._sets_of_references.pop(next(iter(self._sets_of_references)))
+        feature_set = self.read_sets.share(self._checked_set(key))
         self._sets_of_references[key] = feature_set
+        if len(self._sets_of_references) > _MAX_REMEMBERED_SETS:
+            self._sets_of_references.popitem(last=False)
         return feature_set
 
     def _checked_set(self, references: tuple[str, ...]) -> FeatureSet:
@@ -134,13 +181,6 @@ class Contract:
                 'feature_references is empty; list references such as "subs_profile_fv:monthly_fee", '
                 "or leave the selection out for the default",
                 field=_REFERENCES_FIELD,
-            )
-        if len(references) > self.feature_count:
-            raise GatewayError(
-                ErrorReason.ERROR_REASON_FEATURE_REFERENCES_TOO_MANY,
-                f"There are {len(references)} references, and {self.feature_count} features in all.",
-                field=_REFERENCES_FIELD,
-                metadata={"max_references": str(self.feature_count)},
             )
         seen: set[str] = set()
         for position, reference in enumerate(references):

@@ -66,7 +66,7 @@ class Lookup:
         feature_set = self._checked(contract, query)
         self._check_user_id(contract, user_id)
         served = await self._reader.user_row(
-            feature_set, user_id, authorization=query.authorization, timeout_s=self._budget_s(remaining_s)
+            feature_set.read_set, user_id, authorization=query.authorization, timeout_s=self._budget_s(remaining_s)
         )
         return self._answer(contract, user_id, query, feature_set, served=served, started=started)
 
@@ -86,7 +86,7 @@ class Lookup:
         answers: dict[str, UserFeatures | UserFailure] = dict(failures)
         if asked:
             rows = await self._reader.user_rows(
-                feature_set, asked, authorization=query.authorization, timeout_s=self._budget_s(remaining_s)
+                feature_set.read_set, asked, authorization=query.authorization, timeout_s=self._budget_s(remaining_s)
             )
             for user_id, served in zip(asked, rows, strict=True):
                 try:
@@ -177,9 +177,9 @@ class Lookup:
         served: Served,
         started: float,
     ) -> UserFeatures:
-        row = judged(
-            served.row, feature_set, now_ns=self._now_ns(), max_age_s=query.max_age_s, policy=query.staleness_policy
-        )
+        positions = feature_set.read_positions
+        row = served.row if positions is None else served.row.in_order(positions)
+        row = judged(row, feature_set, now_ns=self._now_ns(), max_age_s=query.max_age_s, policy=query.staleness_policy)
         self._observer.user_answered(feature_set, row.statuses)
         if served.stale_age_s is not None:
             self._observer.stale_answered()

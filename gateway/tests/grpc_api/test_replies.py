@@ -1,9 +1,11 @@
 """What a caller gets for a good request, over gRPC and over HTTP."""
 
+import asyncio
 import time
 from dataclasses import replace
 
 import aiohttp
+import grpc
 import orjson
 import pytest
 from aiohttp import web
@@ -52,6 +54,39 @@ async def test_references_come_in_the_order_asked(gateway: Gateway) -> None:
     request = GetUserFeaturesRequest(user_id=_USER, feature_references=FeatureReferences(references=references))
     reply = await gateway.stub.GetUserFeatures(request, timeout=5)
     assert [feature.name for feature in reply.user_features.features] == ["watch_hours", "net_service", "months_active"]
+
+
+async def test_callers_that_order_the_same_features_differently_share_a_read_and_keep_their_order(
+    gateway: Gateway, feature_server: FakeFeatureServer
+) -> None:
+    arrived, gate = asyncio.Event(), asyncio.Event()
+
+    async def held(request: web.Request) -> web.Response:
+        arrived.set()
+        await gate.wait()
+        return web.json_response(feast_answer(orjson.loads(await request.read())))
+
+    feature_server.answer = held
+    references = ["profile_fv:months_active", "profile_fv:net_service"]
+    async with asyncio.timeout(5):
+        first = asyncio.ensure_future(gateway.stub.GetUserFeatures(GetUserFeaturesRequest(user_id=_USER), timeout=5))
+        await arrived.wait()
+        calls = [
+            gateway.stub.GetUserFeatures(
+                GetUserFeaturesRequest(user_id=_USER, feature_references=FeatureReferences(references=order)), timeout=5
+            )
+            for order in (references, references[::-1])
+        ]
+        # Both are in the queue once a call behind them, of the same connection, has been refused.
+        with pytest.raises(grpc.aio.AioRpcError):
+            await gateway.stub.GetUserFeatures(GetUserFeaturesRequest(user_id="bad"), timeout=5)
+        gate.set()
+        await first
+        replies = [(await call).user_features.features for call in calls]
+    answers = [[(feature.name, feature.int64_value, feature.string_value) for feature in reply] for reply in replies]
+    assert answers[0] == [("months_active", 1, ""), ("net_service", 0, "DSL")]
+    assert answers[1] == answers[0][::-1]
+    assert len(feature_server.requests) == 2
 
 
 async def test_a_name_that_two_views_share_becomes_its_full_name(gateway: Gateway) -> None:
