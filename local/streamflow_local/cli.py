@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 from streamflow_features import UserFeatures, as_lines
 from streamflow_repo.errors import SettingError
+from streamflow_repo.runtime_checks import leave_out_runtime_checks
 
 from streamflow_local.config import ConfigError, StackConfig
 from streamflow_local.layout import Layout
@@ -29,6 +30,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, help="Run the whol
 def up(data: Annotated[Path | None, typer.Option(help="Load the month folders of this folder.")] = None) -> None:
     """Start the stack, load data on the first start, and print an answered call."""
     # Importing the jobs takes seconds; `status` and `down` don't need them.
+    leave_out_runtime_checks()
     from streamflow_local.up import up as start  # noqa: PLC0415
 
     layout = _layout()

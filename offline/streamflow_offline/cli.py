@@ -25,9 +25,15 @@ for command in (generate, ingest, sample, apply, materialize, export, training_s
     app.command(command.__name__.replace("_", "-"))(command)
 
 
+@app.callback()
+def _prepare(context: typer.Context) -> None:
+    # Who applies definitions may have written them.
+    if context.invoked_subcommand != apply.__name__:
+        leave_out_runtime_checks()
+
+
 def main() -> None:
     """Run a command; a job's error is one message without a traceback, and the exit code is 1."""
-    leave_out_runtime_checks()
     try:
         app()
     except (SettingError, JobError) as error:
