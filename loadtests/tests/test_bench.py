@@ -6,10 +6,12 @@ import sys
 from pathlib import Path
 
 import psutil
+import pytest
 
 _BENCH = Path(sys.executable).parent / "bench"
 
 
+@pytest.mark.slow
 def test_a_tiny_run_measures_feast_the_gateway_and_the_bound(tmp_path: Path) -> None:
     arms = ["--arm", "tuned", "--arm", "listen", "--arm", "gateway", "--arm", "echo"]
     workloads = ["--callers", "2", "--users", "1", "--users", "10"]

@@ -15,6 +15,7 @@ import psycopg
 import pytest
 from hypothesis import HealthCheck, settings
 from psycopg import sql
+from streamflow_repo.runtime_checks import leave_out_runtime_checks
 
 from streamflow_local import ports, postgres, valkey
 from streamflow_local.process import ProcessSpec, spawn, stop
@@ -28,6 +29,9 @@ _MEMORY_NEEDED_BYTES = 4 * 2**30
 
 # A crash of the machine may lose the tests' databases.
 _NOT_DURABLE = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
+
+# The jobs leave them out too; they take half of Feast's import.
+leave_out_runtime_checks()
 
 # How long an example takes says how busy the machine is.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -59,6 +59,7 @@ def test_a_sample_is_loaded_into_an_empty_database_alone(container: Container, p
         assert connection.execute("SELECT count(*) FROM subscriptions_profile_snapshots").fetchone() == (14086,)
 
 
+@pytest.mark.slow
 def test_the_teams_habits_work(container: Container) -> None:
     container.run("offline", "sample")
     container.run("offline", "apply")

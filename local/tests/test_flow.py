@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from prefect import State, Task
     from prefect.client.schemas.objects import TaskRun
 
+pytestmark = pytest.mark.slow
+
 _SERVER_TIMEOUT_S = 120
 _RECORDED_TIMEOUT_S = 30
 _RUN_TIMEOUT_S = 240

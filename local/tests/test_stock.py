@@ -4,9 +4,12 @@ import json
 import urllib.request
 
 import psutil
+import pytest
 import redis
 from stack_under_test import BIN, CANARY, Stack
 from streamflow_repo import CONTRACT_PATH
+
+pytestmark = pytest.mark.slow
 
 
 def test_the_feature_servers_are_feasts_own_command(stock_stack: Stack) -> None:

@@ -68,14 +68,17 @@ def stock_stack(state_dir: Path, months: Path) -> Iterator[Stack]:
         running.local("down")
 
 
-@pytest.fixture(scope="module", params=["streamflow", "stock"])
+_EITHER = ("streamflow", pytest.param("stock", marks=pytest.mark.slow))
+
+
+@pytest.fixture(scope="module", params=_EITHER)
 def either_stack(request: pytest.FixtureRequest) -> Stack:
     """A stack with servers of its own."""
     found: Stack = request.getfixturevalue("stack" if request.param == "streamflow" else "stock_stack")
     return found
 
 
-@pytest.fixture(scope="module", params=["streamflow", "stock"])
+@pytest.fixture(scope="module", params=_EITHER)
 def either_generated_stack(request: pytest.FixtureRequest) -> Stack:
     """A stack with generated data, whatever months are at hand."""
     found: Stack = request.getfixturevalue("own_servers_stack" if request.param == "streamflow" else "stock_stack")
