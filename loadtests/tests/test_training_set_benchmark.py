@@ -6,6 +6,7 @@ from streamflow_offline.errors import JobError
 from training_sets import query
 
 
+@pytest.mark.slow
 def test_each_way_is_measured_and_nothing_is_left(
     postgres_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
