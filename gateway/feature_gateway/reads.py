@@ -1,6 +1,6 @@
 """What a read is asked for and what it returns: the interfaces between lookup, coalescing and upstream."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -31,13 +31,34 @@ class Served:
     """How long ago a remembered row was read, in seconds; the other numbers are then zero. None for a row just read."""
 
 
-class Reader(Protocol):
-    """What rows are read from."""
+class Slot(Protocol):
+    """Room for one read, in use until it is freed, whatever becomes of the read's callers."""
 
     async def read_rows(
         self, feature_set: FeatureSet, user_ids: Sequence[str], *, authorization: str, timeout_s: float
     ) -> tuple[list[UserRow], ReadReport]:
         """Return one row a user, in order; raise GatewayError."""
+        ...
+
+    def free(self) -> None:
+        """Give the room back; without effect the second time."""
+        ...
+
+
+class SlotSource(Protocol):
+    """Where slots are taken."""
+
+    @property
+    def slots(self) -> int:
+        """How many reads may be in flight."""
+        ...
+
+    def take_slot(self) -> Slot | None:
+        """Return a slot; None while none is free."""
+        ...
+
+    def when_slots_free(self, act: Callable[[], object]) -> None:
+        """Have `act` called whenever a slot may have become free."""
         ...
 
 

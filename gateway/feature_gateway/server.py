@@ -190,7 +190,6 @@ async def _pool(
 def _coalescer(pool: ReplicaPool, settings: Settings, observer: Observer, stack: AsyncExitStack) -> Coalescer:
     coalescer = Coalescer(
         pool,
-        slots=lambda: pool.slots,
         max_read_users=settings.max_read_users,
         max_queued=settings.max_queued_calls,
         observer=observer,
@@ -206,6 +205,7 @@ def _lookup(contracts: ContractHolder, coalescer: Coalescer, settings: Settings,
         observer=observer,
         default_feature_service=settings.default_feature_service,
         default_timeout_s=settings.default_timeout_s,
+        max_timeout_s=settings.max_timeout_s,
         deadline_margin_s=settings.deadline_margin_s,
         max_user_id_bytes=settings.max_user_id_bytes,
         max_batch_users=settings.max_batch_users,

@@ -136,6 +136,9 @@ class Settings:
     default_timeout_s: float = _setting("GATEWAY_DEFAULT_TIMEOUT_S", 1.0, _seconds)
     """The time that a call without a deadline gets."""
 
+    max_timeout_s: float = _setting("GATEWAY_MAX_TIMEOUT_S", 30.0, _some_seconds)
+    """The most time that a call gets, whatever its deadline: so long a read for it may hold a feature server's slot."""
+
     deadline_margin_s: float = _setting("GATEWAY_DEADLINE_MARGIN_S", 0.002, _seconds)
     """The part of a call's deadline that is kept for sending the reply."""
 

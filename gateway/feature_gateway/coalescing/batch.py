@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from feature_gateway.contract.model import FeatureSet
-from feature_gateway.reads import ReadReport, Served
+from feature_gateway.reads import ReadReport, Served, Slot
 from feature_gateway.values import UserRow
 
 
@@ -43,13 +43,22 @@ class Batch:
 
     group: Group
     waiters: dict[str, list[Waiter]]
+    slot: Slot
     started: float
     task: asyncio.Task[None] | None = field(default=None)
 
-    @property
-    def wanted(self) -> bool:
-        """Whether anyone still waits for it."""
-        return any(not waiter.future.done() for waiters in self.waiters.values() for waiter in waiters)
+    waiting: int = 0
+    """How many of its calls have not ended yet."""
+
+    read_started: float = 0.0
+    read_ends: float = 0.0
+    """When the time of the read under way ends."""
+
+    def add(self, waiter: Waiter) -> None:
+        """Let a call wait for this read."""
+        waiter.batch = self
+        self.waiters.setdefault(waiter.user_id, []).append(waiter)
+        self.waiting += 1
 
     @property
     def queue_times_s(self) -> list[float]:
@@ -64,7 +73,7 @@ class Batch:
                     queue_s = self.started - waiter.arrived
                     waiter.future.set_result(Served(row, queue_s, read.upstream_s, len(user_ids), read.report))
 
-    def fail(self, user_ids: Iterable[str], error: Exception) -> None:
+    def fail(self, user_ids: Iterable[str], error: BaseException) -> None:
         """End the calls for some of its users with an error."""
         for user_id in user_ids:
             for waiter in self.waiters[user_id]:

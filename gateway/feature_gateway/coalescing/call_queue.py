@@ -1,57 +1,155 @@
-"""Calls that wait for a read: grouped by what may share one, first come first served; times are the event loop's."""
+"""Calls that wait for a read: grouped by what may share one, and groups take turns.
 
-from collections import OrderedDict, deque
-from collections.abc import Iterable
+Deficit round robin, in users: while several groups are there, a turn is a read of at most `_TURN_USERS` users. A group
+whose calls have all left keeps its place until its next turn, because its callers are likely to call again by then.
+Groups that were never answered share one turn, so a caller with new credentials in each call takes one turn, not many.
+All is O(1) in calls and groups.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
 
 from feature_gateway.coalescing.batch import Batch, Group, Waiter
+from feature_gateway.reads import Slot
+
+_TURN_USERS = 16
+_MAX_KNOWN = 1024
+_MAX_NEWCOMERS = 256
+# The newest of them gets every second of their turns.
+_NEWCOMERS_AHEAD = 2
+
+_Calls = OrderedDict[Waiter, None]
+_NEWCOMERS_TURN = None
 
 
 class CallQueue:
-    """Keeps waiting calls by group, the groups in the order of their oldest call; its length is in calls."""
+    """Keeps waiting calls by group, each group's in the order of arrival; its length is in calls."""
 
-    def __init__(self) -> None:
-        """Create an empty queue."""
-        self._groups: OrderedDict[Group, deque[Waiter]] = OrderedDict()
+    def __init__(self, *, max_read_users: int, max_calls: int) -> None:
+        """Create an empty queue; `max_read_users` is in distinct users of a read."""
+        self._max_read_users = max_read_users
+        self._max_calls = max_calls
         self._length = 0
+        self._turns: OrderedDict[Group | None, _Calls] = OrderedDict()
+        """Groups by their next turn, also those whose calls have left since their last one."""
+        self._waiting_known = 0
+        """How many of them have calls."""
+        self._newcomers: OrderedDict[Group, _Calls] = OrderedDict()
+        """Groups never answered, the oldest first, all with calls."""
+        self._newest_next = False
+        # Hashes: two groups with the same one only make a newcomer known too early, and credentials are not kept.
+        self._known: OrderedDict[int, None] = OrderedDict()
+        """The groups answered last, the latest at the end."""
 
     def __len__(self) -> int:
         return self._length
 
-    def groups_beside(self, group: Group) -> int:
-        """Return how many other groups have calls waiting."""
-        return len(self._groups) - (group in self._groups)
+    def has_room(self, group: Group, count: int) -> bool:
+        """Return whether this many more calls of a group may wait."""
+        if self._length + count > self._max_calls:
+            return False
+        return len(self._newcomers) < _MAX_NEWCOMERS or group in self._newcomers or self._is_known(group)
 
-    def add(self, group: Group, waiters: Iterable[Waiter]) -> None:
-        """Add calls behind all waiting calls."""
-        queue = self._groups.setdefault(group, deque())
-        before = len(queue)
-        queue.extend(waiters)
-        self._length += len(queue) - before
+    def reads_ahead(self, group: Group) -> int:
+        """Return about how many reads leave ahead of a new call of a group."""
+        others, calls = self._waiting_known, self._turns.get(group)
+        turns = 0
+        if self._is_known(group):
+            others += bool(self._newcomers) - bool(calls)
+        else:
+            calls = self._newcomers.get(group)
+            turns = min(len(self._newcomers) - (calls is not None), _NEWCOMERS_AHEAD)
+        turns += len(calls or ()) // self._most_users(alone=not others)
+        return turns * (others + 1) + others
+
+    def add(self, group: Group, waiters: Sequence[Waiter]) -> None:
+        """Add calls behind all waiting calls of their group."""
+        if self._is_known(group):
+            calls = self._turns.setdefault(group, OrderedDict())
+            self._waiting_known += not calls
+        else:
+            calls = self._newcomers.setdefault(group, OrderedDict())
+            self._turns.setdefault(_NEWCOMERS_TURN, OrderedDict())
+        for waiter in waiters:
+            calls[waiter] = None
+        self._length += len(waiters)
 
     def remove(self, group: Group, waiter: Waiter) -> None:
-        """Remove a waiting call."""
-        queue = self._groups[group]
-        queue.remove(waiter)
-        self._length -= 1
-        if not queue:
-            del self._groups[group]
+        """Remove a call; without effect if it does not wait here."""
+        calls = self._newcomers.get(group)
+        if calls is None:
+            calls = self._turns.get(group, OrderedDict())
+        if waiter in calls:
+            del calls[waiter]
+            self._left(group, calls, 1)
 
-    def take_batch(self, max_users: int, now: float) -> Batch:
-        """Remove the oldest calls that may share a read; return them as a batch of up to `max_users` distinct users."""
-        group, queue = self._groups.popitem(last=False)
-        batch = Batch(group, {}, now)
-        while queue and (len(batch.waiters) < max_users or queue[0].user_id in batch.waiters):
-            waiter = queue.popleft()
-            waiter.batch = batch
-            batch.waiters.setdefault(waiter.user_id, []).append(waiter)
-            self._length -= 1
-        if queue:
-            self._put_back(group, queue)
+    def answered(self, group: Group) -> None:
+        """Give a group turns of its own from now on."""
+        key = hash(group)
+        self._known[key] = None
+        self._known.move_to_end(key)
+        if len(self._known) > _MAX_KNOWN:
+            self._known.popitem(last=False)
+        calls = self._newcomers.pop(group, None)
+        if calls is not None:
+            self._turns[group] = calls
+            self._waiting_known += 1
+            self._turns.move_to_end(_NEWCOMERS_TURN)
+
+    def take_batch(self, slot: Slot, now: float) -> Batch:
+        """Remove calls of the group whose turn it is; return them as a batch for a slot."""
+        group = self._next_group()
+        calls = self._newcomers.get(group)
+        if calls is None:
+            calls = self._turns[group]
+        batch, before = Batch(group, {}, slot, now), len(calls)
+        most = self._most_users(alone=len(self._turns) == 1 and len(self._newcomers) <= 1)
+        while calls:
+            waiter = next(iter(calls))
+            if len(batch.waiters) >= most and waiter.user_id not in batch.waiters:
+                break
+            del calls[waiter]
+            batch.add(waiter)
+        self._left(group, calls, before - len(calls))
         return batch
 
-    def _put_back(self, group: Group, queue: deque[Waiter]) -> None:
-        """Put a group back at the position of its oldest call."""
-        self._groups[group] = queue
-        for other, waiting in list(self._groups.items()):
-            if other != group and waiting[0].arrived > queue[0].arrived:
-                self._groups.move_to_end(other)
+    def _next_group(self) -> Group:
+        """Return the group whose turn it is, and put its next turn behind those of all others."""
+        while True:
+            group, calls = next(iter(self._turns.items()))
+            if calls or (group is _NEWCOMERS_TURN and self._newcomers):
+                break
+            del self._turns[group]
+        self._turns.move_to_end(group)
+        if group is not _NEWCOMERS_TURN:
+            return group
+        chosen = next(iter(self._newcomers))
+        if len(self._newcomers) > 1:
+            # Oldest and newest in turns: the oldest, so that each is served; the newest, so that a new caller is served
+            # in time however many wait.
+            if self._newest_next:
+                chosen = next(reversed(self._newcomers))
+            self._newest_next = not self._newest_next
+            self._newcomers.move_to_end(chosen)
+        return chosen
+
+    def drain(self) -> Iterator[Waiter]:
+        """Remove and return all calls."""
+        for calls in (*self._newcomers.values(), *self._turns.values()):
+            yield from calls
+        self._newcomers.clear()
+        self._turns.clear()
+        self._length = self._waiting_known = 0
+
+    def _is_known(self, group: Group) -> bool:
+        if group in self._newcomers:
+            return False
+        return group in self._turns or (hash(group) in self._known and len(self._turns) < _MAX_KNOWN)
+
+    def _most_users(self, *, alone: bool) -> int:
+        return self._max_read_users if alone else min(_TURN_USERS, self._max_read_users)
+
+    def _left(self, group: Group, calls: _Calls, count: int) -> None:
+        self._length -= count
+        if not calls and self._newcomers.pop(group, None) is None:
+            self._waiting_known -= 1

@@ -2,60 +2,62 @@
 
 A call that finds a slot free goes at once, alone: at low load nothing waits, and there is no timer. While all slots are
 busy, calls for the same feature set with the same authorization gather, and leave together when a slot frees, up to a
-maximum batch, first come first served, equal user ids asked once.
+maximum batch, equal user ids asked once. Within a group first come is first served; groups take turns.
+
+A slot is free when its server is, not when the callers have left: a read that nobody waits for goes on until it is
+answered or has had its patience.
 """
 
 import asyncio
-from collections import deque
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
+from dataclasses import dataclass
 from math import ceil
-from statistics import median
 
 from streamflow.features.v1.error_reason_pb2 import ErrorReason
 
-from feature_gateway.coalescing.batch import Batch, Group, Rows, Waiter
+from feature_gateway.coalescing.batch import Batch, Group, Waiter
+from feature_gateway.coalescing.batch_reads import BatchReads
 from feature_gateway.coalescing.call_queue import CallQueue
 from feature_gateway.contract.model import FeatureSet
 from feature_gateway.errors import DeadlineExceededError, GatewayError, RejectedUpstreamError, UpstreamUnavailableError
 from feature_gateway.observer import Observer
-from feature_gateway.reads import Reader, Served
+from feature_gateway.reads import Served, Slot, SlotSource
 
-# The median of this many counts, so that one slow read, such as a server's first, does not cause refusals.
-_SERVICE_TIMES_KEPT = 9
 _RETRY_AFTER_STEP_S = 0.01
 # In the first turn the task makes the request, in the second aiohttp writes it (Python 3.11; later ones need one).
 _TURNS_TO_SEND_A_READ = 2
+
+
+@dataclass(frozen=True, slots=True)
+class _Ask:
+    """Calls of one group that one caller waits for."""
+
+    group: Group
+    waiters: Sequence[Waiter]
+    timer: asyncio.TimerHandle
 
 
 class Coalescer:
     """Merges calls for single users into reads of many; belongs to one event loop."""
 
     def __init__(
-        self,
-        reader: Reader,
-        *,
-        slots: Callable[[], int],
-        max_read_users: int,
-        max_queued: int,
-        observer: Observer | None = None,
+        self, source: SlotSource, *, max_read_users: int, max_queued: int, observer: Observer | None = None
     ) -> None:
-        """Create a coalescer that reads from `reader`; `slots` returns how many reads may be in flight.
+        """Create a coalescer that reads in the slots of `source`.
 
         `max_read_users` is in distinct users, `max_queued` in calls that wait for a slot.
         """
-        self._reader = reader
-        self._slots = slots
-        self._max_read_users = max_read_users
-        self._max_queued = max_queued
+        self._source = source
+        self._part_users = max(1, min(max_read_users // 2, max_queued))
         self._observer = observer or Observer()
-        self._queue = CallQueue()
+        self._queue = CallQueue(max_read_users=max_read_users, max_calls=max_queued)
+        self._reads = BatchReads(self._observer, answered=self._queue.answered)
         self._reading: set[Batch] = set()
         """Batches that hold a slot."""
         self._batches: set[Batch] = set()
         """Batches that hold a slot, and batches whose rows are being handed out."""
-        self._service_times_s: deque[float] = deque(maxlen=_SERVICE_TIMES_KEPT)
-        self._service_time_s = 0.0
+        self._closed = False
+        source.when_slots_free(self._dispatch)
 
     @property
     def queued(self) -> int:
@@ -71,13 +73,13 @@ class Coalescer:
         """Return one user's row.
 
         Raises DeadlineExceededError after `timeout_s`, and what the reader raises. Raises GatewayError (OVERLOADED) at
-        once if the queue is full, or if recent reads say that the deadline can't be met. A read that nobody waits for
-        any more is cancelled.
+        once if the queue is full, or if recent reads say that the deadline can't be met.
         """
-        group = Group(feature_set, authorization)
-        self._refuse_overload(group, timeout_s)
-        (waiter,) = self._enqueue(group, [user_id], timeout_s)
-        return await self._answer(group, waiter)
+        ask = self._ask(Group(feature_set, authorization), (user_id,), timeout_s)
+        try:
+            return await ask.waiters[0].future
+        finally:
+            self._leave(ask)
 
     async def user_rows(
         self, feature_set: FeatureSet, user_ids: Sequence[str], *, authorization: str, timeout_s: float
@@ -90,54 +92,57 @@ class Coalescer:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout_s
         group = Group(feature_set, authorization)
-        part_size = max(1, self._max_read_users // 2)
         served: list[Served | RejectedUpstreamError] = []
-        for start in range(0, len(user_ids), part_size):
-            left_s = deadline - loop.time()
-            self._refuse_overload(group, left_s)
-            waiters = self._enqueue(group, user_ids[start : start + part_size], left_s)
-            answers = await asyncio.gather(*(self._answer(group, waiter) for waiter in waiters), return_exceptions=True)
+        for start in range(0, len(user_ids), self._part_users):
+            ask = self._ask(group, user_ids[start : start + self._part_users], deadline - loop.time())
+            try:
+                answers = await asyncio.gather(*(waiter.future for waiter in ask.waiters), return_exceptions=True)
+            finally:
+                self._leave(ask)
             for answer in answers:
                 if isinstance(answer, BaseException) and not isinstance(answer, RejectedUpstreamError):
                     raise answer
                 served.append(answer)
         return served
 
-    def _enqueue(self, group: Group, user_ids: Sequence[str], timeout_s: float) -> list[Waiter]:
-        """Queue calls that may leave together, and let leave what can."""
-        loop = asyncio.get_running_loop()
-        now = loop.time()
-        waiters = [Waiter(user_id, now + timeout_s, now, loop.create_future()) for user_id in user_ids]
-        self._queue.add(group, waiters)
-        self._dispatch(now)
-        return waiters
-
-    async def _answer(self, group: Group, waiter: Waiter) -> Served:
-        timer = asyncio.get_running_loop().call_at(waiter.deadline, self._expire, group, waiter)
-        try:
-            return await waiter.future
-        except asyncio.CancelledError:
-            self._leave(group, waiter)
-            raise
-        finally:
-            timer.cancel()
-
     async def close(self) -> None:
-        """Cancel every read in flight; their callers get UNAVAILABLE."""
+        """Cancel every read in flight; callers, also those in the queue, get UNAVAILABLE."""
+        self._closed = True
+        for waiter in self._queue.drain():
+            if not waiter.future.done():
+                waiter.future.set_exception(_ending())
         tasks = [batch.task for batch in self._batches if batch.task]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _refuse_overload(self, group: Group, timeout_s: float) -> None:
-        slots = self._slots()
-        if len(self._reading) < slots:
-            return
-        reads_before = max(self._queue.groups_beside(group), len(self._queue) // self._max_read_users)
+    def _ask(self, group: Group, user_ids: Sequence[str], timeout_s: float) -> _Ask:
+        """Queue calls that may leave together, and let leave what can; the caller must `_leave`."""
+        if self._closed:
+            raise _ending()
+        # While calls wait, no slot is free.
+        slot = None if self._queue else self._source.take_slot()
+        if slot is None:
+            self._refuse_overload(group, len(user_ids), timeout_s)
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        waiters = [Waiter(user_id, now + timeout_s, now, loop.create_future()) for user_id in user_ids]
+        ask = _Ask(group, waiters, loop.call_at(now + timeout_s, self._expire, group, waiters))
+        self._queue.add(group, waiters)
+        if slot is not None:
+            try:
+                self._start(slot)
+                self._dispatch()
+            except BaseException:
+                self._leave(ask)
+                raise
+        return ask
+
+    def _refuse_overload(self, group: Group, count: int, timeout_s: float) -> None:
         # The read in flight, the reads ahead in the queue, and the call's own. If more calls were admitted, reads would
         # end after their callers' deadlines, for nobody.
-        wait_s = self._service_time_s * (reads_before / slots + 2)
-        if len(self._queue) >= self._max_queued or wait_s > timeout_s:
+        wait_s = self._reads.service_time_s * (self._queue.reads_ahead(group) / self._source.slots + 2)
+        if wait_s > timeout_s or not self._queue.has_room(group, count):
             self._observer.call_refused()
             raise GatewayError(
                 ErrorReason.ERROR_REASON_OVERLOADED,
@@ -146,99 +151,79 @@ class Coalescer:
                 retry_after_s=max(ceil(wait_s / _RETRY_AFTER_STEP_S), 1) * _RETRY_AFTER_STEP_S,
             )
 
-    def _expire(self, group: Group, waiter: Waiter) -> None:
-        if not waiter.future.done():
-            waiter.future.set_exception(
-                DeadlineExceededError("The deadline passed before the feature server had answered.")
-            )
-            # A read in flight ends at the last of its deadlines, and is then known to have been too slow.
+    def _expire(self, group: Group, waiters: Sequence[Waiter]) -> None:
+        for waiter in waiters:
+            if not waiter.future.done():
+                waiter.future.set_exception(
+                    DeadlineExceededError("The deadline passed before the feature server had answered.")
+                )
+                self._queue.remove(group, waiter)
+
+    def _leave(self, ask: _Ask) -> None:
+        """End calls, answered or not: what waits leaves the queue, and what is read for nobody is given up in time."""
+        ask.timer.cancel()
+        for waiter in ask.waiters:
+            waiter.future.cancel()
             if waiter.batch is None:
-                self._queue.remove(group, waiter)
+                self._queue.remove(ask.group, waiter)
+                continue
+            waiter.batch.waiting -= 1
+            if not waiter.batch.waiting:
+                self._give_up_in_time(waiter.batch)
 
-    def _leave(self, group: Group, waiter: Waiter) -> None:
-        """Remove a waiter that gave up from the queue; cancel a read that nobody waits for any more."""
-        if waiter.batch is None:
-            # A deadline that has just passed has removed it already.
-            if waiter.future.cancelled():
-                self._queue.remove(group, waiter)
-        elif not waiter.batch.wanted and waiter.batch.task is not None:
-            waiter.batch.task.cancel()
+    def _give_up_in_time(self, batch: Batch) -> None:
+        """Cancel a read that nobody waits for any more once it has had its patience."""
+        if batch in self._reading and batch.task is not None:
+            loop = asyncio.get_running_loop()
+            given_up = max(loop.time(), batch.read_started + self._reads.patience_s)
+            if given_up < batch.read_ends:
+                loop.call_at(given_up, batch.task.cancel)
 
-    def _dispatch(self, now: float) -> bool:
-        """Start reads while calls wait and slots are free; return whether any was started."""
-        any_started = False
-        while self._queue and len(self._reading) < self._slots():
-            batch = self._queue.take_batch(self._max_read_users, now)
-            self._reading.add(batch)
-            self._batches.add(batch)
-            batch.task = asyncio.create_task(self._run(batch))
-            # Not a `finally` in the task: a task that is cancelled ahead of its first step never reaches it.
-            batch.task.add_done_callback(partial(self._finish, batch))
-            self._observer.read_started(users=len(batch.waiters), queue_s=batch.queue_times_s)
-            any_started = True
-        return any_started
+    def _dispatch(self) -> None:
+        """Start reads while calls wait and slots are free."""
+        while self._queue and (slot := self._source.take_slot()) is not None:
+            self._start(slot)
+
+    def _start(self, slot: Slot) -> None:
+        """Start the read whose turn it is."""
+        batch = self._queue.take_batch(slot, asyncio.get_running_loop().time())
+        self._reading.add(batch)
+        self._batches.add(batch)
+        batch.task = asyncio.create_task(self._run(batch))
+        # Not a `finally` in the task: a task that is cancelled ahead of its first step never reaches it.
+        batch.task.add_done_callback(lambda task: self._finish(batch, task))
+        self._observer.read_started(users=len(batch.waiters), queue_s=batch.queue_times_s)
 
     async def _run(self, batch: Batch) -> None:
+        """Read and hand out; what is raised is for the calls that are left."""
         user_ids = list(batch.waiters)
         try:
-            rows = await self._read(batch, user_ids)
-            await self._free_slot(batch)
-            batch.hand_out(user_ids, rows)
+            rows = await self._reads.read(batch, user_ids)
         except RejectedUpstreamError as error:
-            await self._isolate(batch, user_ids, error)
-        except Exception as error:  # noqa: BLE001  # handed to the callers, whose boundary tells them
-            batch.fail(user_ids, error)
+            await self._reads.isolate(batch, user_ids, error)
+            return
+        await self._free_slot(batch)
+        batch.hand_out(user_ids, rows)
 
     async def _free_slot(self, batch: Batch) -> None:
         """Send the next read ahead of handing out this read's rows: making replies takes as long as a read."""
         self._reading.discard(batch)
-        if self._dispatch(asyncio.get_running_loop().time()):
+        under_way = len(self._reading)
+        batch.slot.free()
+        if len(self._reading) > under_way:
             for _ in range(_TURNS_TO_SEND_A_READ):
                 await asyncio.sleep(0)
 
     def _finish(self, batch: Batch, task: "asyncio.Task[None]") -> None:
-        """Drop a batch, and free its slot if it still holds one."""
-        if task.cancelled():
-            # Because its last waiter left, or by `close`.
-            batch.fail(batch.waiters, UpstreamUnavailableError("The gateway is ending."))
+        """Drop a batch, fail the calls that it left, and free its slot if it still holds one."""
         self._batches.discard(batch)
         self._reading.discard(batch)
-        self._dispatch(task.get_loop().time())
+        # Cancelled by `close`, or because its last waiter left.
+        error = _ending() if task.cancelled() else task.exception()
+        if error is not None:
+            batch.fail(batch.waiters, error)
+        batch.slot.free()
 
-    async def _isolate(self, batch: Batch, user_ids: list[str], error: RejectedUpstreamError) -> None:
-        """Read the users of a rejected read again, in halves, until the bad user id is alone."""
-        if len(user_ids) == 1:
-            batch.fail(user_ids, error)
-            return
-        middle = len(user_ids) // 2
-        for half in (user_ids[:middle], user_ids[middle:]):
-            try:
-                batch.hand_out(half, await self._read(batch, half))
-            except RejectedUpstreamError as rejection:
-                await self._isolate(batch, half, rejection)
-            except GatewayError as failure:
-                batch.fail(half, failure)
 
-    async def _read(self, batch: Batch, user_ids: list[str]) -> Rows:
-        """Return the rows of some users of a batch; raise what the reader raises, or that all of them are late."""
-        loop = asyncio.get_running_loop()
-        started = loop.time()
-        timeout_s = max(waiter.deadline for user_id in user_ids for waiter in batch.waiters[user_id]) - started
-        if timeout_s <= 0:
-            raise DeadlineExceededError("The deadline passed before the feature server was asked.")
-        try:
-            rows, report = await self._reader.read_rows(
-                batch.group.feature_set, user_ids, authorization=batch.group.authorization, timeout_s=timeout_s
-            )
-        except GatewayError:
-            self._observer.read_ended(loop.time() - started, answered=False)
-            raise
-        upstream_s = loop.time() - started
-        self._observer.read_ended(upstream_s, answered=True)
-        self._note_service_time(upstream_s)
-        return Rows(rows, upstream_s, report)
-
-    def _note_service_time(self, upstream_s: float) -> None:
-        self._service_times_s.append(upstream_s)
-        if len(self._service_times_s) == _SERVICE_TIMES_KEPT:
-            self._service_time_s = median(self._service_times_s)
+def _ending() -> UpstreamUnavailableError:
+    return UpstreamUnavailableError("The gateway is ending.")

@@ -29,6 +29,7 @@ class Lookup:
         observer: Observer,
         default_feature_service: str,
         default_timeout_s: float,
+        max_timeout_s: float,
         deadline_margin_s: float,
         max_user_id_bytes: int,
         max_batch_users: int,
@@ -36,15 +37,17 @@ class Lookup:
     ) -> None:
         """Create a lookup that reads from `reader`.
 
-        `default_timeout_s` is the time of a call without a deadline; of a deadline `deadline_margin_s` is kept for the
-        reply's way back. `max_user_id_bytes` is in bytes of UTF-8, `max_batch_users` in users of a batch. `now_ns` is
-        the clock that ages are judged by: nanoseconds since 1970, UTC.
+        `default_timeout_s` is the time of a call without a deadline, `max_timeout_s` the most of any call; of a
+        deadline `deadline_margin_s` is kept for the reply's way back. `max_user_id_bytes` is in bytes of UTF-8,
+        `max_batch_users` in users of a batch. `now_ns` is the clock that ages are judged by: nanoseconds since 1970,
+        UTC.
         """
         self._contracts = contracts
         self._reader = reader
         self._observer = observer
         self._default_feature_service = default_feature_service
         self._default_timeout_s = default_timeout_s
+        self._max_timeout_s = max_timeout_s
         self._deadline_margin_s = deadline_margin_s
         self._max_user_id_bytes = max_user_id_bytes
         self._max_batch_users = max_batch_users
@@ -161,11 +164,11 @@ class Lookup:
 
     def _budget_s(self, remaining_s: float | None) -> float:
         if remaining_s is None:
-            return self._default_timeout_s
+            return min(self._default_timeout_s, self._max_timeout_s)
         budget_s = remaining_s - self._deadline_margin_s
         if budget_s <= 0:
             raise DeadlineExceededError("The deadline had passed before the features could be asked for.")
-        return budget_s
+        return min(budget_s, self._max_timeout_s)
 
     def _answer(
         self,

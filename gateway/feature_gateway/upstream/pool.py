@@ -15,8 +15,10 @@ from feature_gateway.observer import Observer
 from feature_gateway.reads import ReadReport
 from feature_gateway.upstream.budget import Budget
 from feature_gateway.upstream.feature_server import FeatureServer
+from feature_gateway.upstream.hedging import SlotHolders, first_success
 from feature_gateway.upstream.read_times import ReadTimes
 from feature_gateway.upstream.replica import FirstRead, Replica
+from feature_gateway.upstream.slot import ReplicaSlot
 from feature_gateway.values import UserRow
 
 _RETRY_SHARE = 0.1
@@ -64,6 +66,8 @@ class ReplicaPool:
         self._reads_per_replica = reads_per_replica
         self._observer = observer or Observer()
         self._replicas: list[Replica] = []
+        self._act_on_free_slot: Callable[[], object] = lambda: None
+        self._slot_holders = SlotHolders(self._slot)
         self._retry_budget = Budget(_RETRY_SHARE)
         self._hedge_budget = Budget(_HEDGE_SHARE)
         self._times = ReadTimes()
@@ -71,17 +75,24 @@ class ReplicaPool:
 
     @property
     def slots(self) -> int:
-        """How many reads may be in flight: as many as the replicas in service may have.
+        """How many reads may be in flight: as many as the replicas in service may have, but at least one's."""
+        # Asked for every call that waits: a list's count is a fraction of a generator's sum.
+        return self._reads_per_replica * max(1, [replica.probe for replica in self._replicas].count(None))
 
-        Reads that hang on an ejected replica take no slot of another.
+    def take_slot(self) -> ReplicaSlot | None:
+        """Return a slot of the least loaded replica in service; None while no replica has one free.
+
+        If none is in service, an ejected replica's slot is returned: it may have come back since its last probe. Reads
+        that hang on a replica that is ejected or was dropped take no slot of another.
         """
-        # Asked several times a call: a list's count is a fraction of a generator's sum.
-        in_service = [replica.probe for replica in self._replicas].count(None)
-        if in_service == len(self._replicas) or not in_service:
-            return self._reads_per_replica * max(1, in_service)
-        return self._reads_per_replica * in_service + sum(
-            replica.in_flight for replica in self._replicas if replica.ejected
-        )
+        candidates = [replica for replica in self._replicas if not replica.ejected] or self._replicas
+        free = [replica for replica in candidates if replica.slots_taken < self._reads_per_replica]
+        # Without replicas, a slot whose reads say so.
+        return self._slot(_least_loaded(free)) if free or not candidates else None
+
+    def when_slots_free(self, act: Callable[[], object]) -> None:
+        """Have `act` called whenever a slot may have become free."""
+        self._act_on_free_slot = act
 
     @property
     def ejected(self) -> int:
@@ -104,9 +115,11 @@ class ReplicaPool:
         # Those named first: any of them may be well again, and a server that is not is ejected again.
         for replica in slow[: max(0, len(slow) - self._most_slow)]:
             replica.restore()
+        self._slot_freed()
 
     async def close(self) -> None:
-        """End all probes."""
+        """End all probes, and hedged reads that nobody waits for."""
+        await self._slot_holders.close()
         await asyncio.gather(*(replica.close() for replica in self._replicas))
 
     async def read_rows(
@@ -117,12 +130,24 @@ class ReplicaPool:
         Raises DeadlineExceededError after `timeout_s`, UpstreamUnavailableError when no server answers, and what an
         unsuccessful answer means.
         """
+        # The slot of no replica: what is read so, such as a canary's read, takes none.
+        return await self._read(self._slot(None), feature_set, user_ids, authorization, timeout_s)
+
+    async def _read(
+        self, slot: ReplicaSlot, feature_set: FeatureSet, user_ids: Sequence[str], authorization: str, timeout_s: float
+    ) -> tuple[list[UserRow], ReadReport]:
+        """Read from a slot's replica, or from the best if it is not in service; take the slot along."""
         read = _Read(feature_set, user_ids, authorization, asyncio.get_running_loop().time() + timeout_s)
         self._retry_budget.earn()
         self._hedge_budget.earn()
-        first = self._best()
+        counts = slot.replica is not None
+        first = slot.replica
+        if first is None or first.ejected or first not in self._replicas:
+            first = self._best()
         if first is None:
             raise UpstreamUnavailableError("No feature server is known.")
+        if counts:
+            slot.move_to(first)
         try:
             rows, hedged = await self._read_hedged(first, read)
             return rows, ReadReport(hedged=hedged)
@@ -131,6 +156,8 @@ class ReplicaPool:
             if second is None or read.left_s <= 0 or not self._retry_budget.spend():
                 raise
             self._observer.read_retried()
+            if counts:
+                slot.move_to(second)
             return await self._read_from(second, read), ReadReport(retried=True)
 
     async def read_from_each(
@@ -154,7 +181,14 @@ class ReplicaPool:
             observer=self._observer,
             times=self._times,
             may_eject_slow=lambda: sum(replica.slow for replica in self._replicas) < self._most_slow,
+            restored=self._slot_freed,
         )
+
+    def _slot(self, replica: Replica | None) -> ReplicaSlot:
+        return ReplicaSlot(replica, read=self._read, freed=self._slot_freed)
+
+    def _slot_freed(self) -> None:
+        self._act_on_free_slot()
 
     @property
     def _most_slow(self) -> int:
@@ -168,7 +202,7 @@ class ReplicaPool:
         """
         others = [replica for replica in self._replicas if replica is not other_than]
         candidates = [replica for replica in others if not replica.ejected] or (others if or_ejected else [])
-        return min(candidates, key=lambda replica: (replica.in_flight, replica.latest_read_s), default=None)
+        return _least_loaded(candidates)
 
     async def _read_from(self, replica: Replica, read: _Read) -> list[UserRow]:
         return await replica.read_rows(
@@ -180,18 +214,25 @@ class ReplicaPool:
         patience_s = self._patience_s()
         if patience_s is None or patience_s >= read.left_s:
             return await self._read_from(first, read), False
-        tasks = {asyncio.create_task(self._read_from(first, read))}
+        task = asyncio.create_task(self._read_from(first, read))
+        tasks = {task}
         try:
             done, _ = await asyncio.wait(tasks, timeout=patience_s)
             second = None if done else self._best(other_than=first, or_ejected=False)
             if second is not None and self._hedge_budget.spend():
                 self._observer.read_hedged()
-                tasks.add(asyncio.create_task(self._read_from(second, read)))
-            return await _first_success(tasks), len(tasks) > 1
-        finally:
-            for task in tasks:
-                task.cancel()
+                hedge = asyncio.create_task(self._read_from(second, read))
+                self._slot_holders.hold(second, hedge)
+                tasks.add(hedge)
+            rows = await first_success(tasks)
+        except BaseException:
+            for each in tasks:
+                each.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            raise
+        if not task.done():
+            self._slot_holders.hold(first, task)
+        return rows, len(tasks) > 1
 
     def _patience_s(self) -> float | None:
         """Return after how long a read is hedged; None when it is not."""
@@ -200,11 +241,6 @@ class ReplicaPool:
         return self._times.slow_s
 
 
-async def _first_success(tasks: set["asyncio.Task[list[UserRow]]"]) -> list[UserRow]:
-    """Return the first result; raise the last exception if all tasks failed."""
-    waiting = set(tasks)
-    while True:
-        done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            if task.exception() is None or not waiting:
-                return task.result()
+def _least_loaded(replicas: Sequence[Replica]) -> Replica | None:
+    """Return the replica with the fewest reads in flight, of several in turn; None of none."""
+    return min(replicas, key=lambda replica: (replica.in_flight, replica.latest_read_s), default=None)

@@ -36,13 +36,18 @@ class Replica:
         observer: Observer,
         times: ReadTimes,
         may_eject_slow: Callable[[], bool],
+        restored: Callable[[], object],
     ) -> None:
         """Create the replica of a server, in service and without load.
 
         It adds the times of its reads to `times`. `may_eject_slow` says whether one more may be ejected for slowness.
+        `restored` is called when it returns to service.
         """
         self.server = server
         self.in_flight = 0
+        self.slots_taken = 0
+        """How many of its slots are in use; a retry or a hedge may take one more than there are."""
+
         self.latest_read_s = 0.0
         """When its latest read began, by the event loop's clock."""
 
@@ -54,6 +59,7 @@ class Replica:
 
         self._times = times
         self._may_eject_slow = may_eject_slow
+        self._restored = restored
         self._first_read = first_read
         self._observer = observer
         self._timeouts = 0
@@ -108,8 +114,11 @@ class Replica:
     def restore(self) -> None:
         """Return the replica to service; without effect if it is there."""
         probe, self.probe, self.slow, self._timeouts = self.probe, None, False, 0
-        if probe is not None and probe is not asyncio.current_task():
+        if probe is None:
+            return
+        if probe is not asyncio.current_task():
             probe.cancel()
+        self._restored()
 
     def _note_failure(self, error: GatewayError, timeout_s: float) -> None:
         """Log what is new, and eject the server if the failure is its own."""

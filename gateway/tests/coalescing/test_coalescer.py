@@ -13,6 +13,7 @@ from feature_gateway.reads import ReadReport, Served
 from feature_gateway.values import FeatureStatus, UserRow
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from slot_fakes import FixedSlots, TimedReader, run_in_own_time
 from streamflow.features.v1.error_reason_pb2 import ErrorReason
 
 _BOUND_S = 20
@@ -86,7 +87,7 @@ class Reader:
 
 
 def _coalescer(reader: Reader, *, slots: int = 1, max_read_users: int = 4, max_queued: int = 100) -> Coalescer:
-    return Coalescer(reader, slots=lambda: slots, max_read_users=max_read_users, max_queued=max_queued)
+    return Coalescer(FixedSlots(reader, slots), max_read_users=max_read_users, max_queued=max_queued)
 
 
 def _call(
@@ -225,21 +226,65 @@ async def test_a_caller_that_gives_up_leaves_and_its_work_is_not_sent() -> None:
     assert (await calls[2]).row.values == ("2/p/a",)
 
 
-async def test_a_read_that_nobody_waits_for_is_cancelled_and_its_slot_freed() -> None:
+async def test_a_read_that_nobody_waits_for_keeps_its_slot_until_its_server_is_free() -> None:
     reader = Reader()
     coalescer = _coalescer(reader)
     calls = [_call(coalescer, "0"), _call(coalescer, "1")]
     await _settle()
     calls[0].cancel()
     await _settle()
-    assert reader.reads[0].cancelled
+    assert not reader.reads[0].cancelled
+    assert (len(reader.reads), coalescer.in_flight, coalescer.queued) == (1, 1, 1)
+    reader.reads[0].succeed()
+    await _settle()
     assert reader.reads[1].user_ids == ["1"]
     reader.reads[1].succeed()
     assert (await calls[1]).row.values == ("1/p/a",)
 
 
+@pytest.mark.parametrize("timeout_s", [0.001, 600.0])
+def test_a_read_that_is_never_answered_is_given_up_soon_after_its_callers(timeout_s: float) -> None:
+    reader = Reader()
+
+    async def history() -> None:
+        loop = asyncio.get_running_loop()
+        coalescer = _coalescer(reader)
+        left = _call(coalescer, "0", timeout_s=timeout_s)
+        await _settle()
+        left.cancel()
+        # In time the slot goes to another, and the read has had a fair time.
+        served = _call(coalescer, "1", timeout_s=1.0)
+        while len(reader.reads) < 2:
+            await asyncio.sleep(0.001)
+            if loop.time() >= reader.reads[0].timeout_s:
+                reader.reads[0].fail(DeadlineExceededError("late"))
+        assert 0.25 <= loop.time() < 0.3
+        reader.reads[1].succeed()
+        assert (await served).row.values == ("1/p/a",)
+
+    run_in_own_time(history())
+    assert reader.reads[0].timeout_s == max(timeout_s, 0.25)
+
+
+def test_callers_that_leave_at_once_start_no_more_reads_than_the_server_answers() -> None:
+    async def history() -> tuple[int, int]:
+        reader = TimedReader(0.005)
+        coalescer = Coalescer(FixedSlots(reader), max_read_users=4, max_queued=100)
+        loop = asyncio.get_running_loop()
+        while loop.time() < 1:
+            for hasty in (_call(coalescer, "1"), _call(coalescer, "2", timeout_s=0.0001)):
+                await asyncio.sleep(0)
+                hasty.cancel()
+            await asyncio.sleep(0.0001)
+        return reader.reads, reader.most_under_way
+
+    reads, most_under_way = run_in_own_time(history())
+    assert reads <= 200
+    assert most_under_way == 1
+
+
 @pytest.mark.parametrize("steps", range(8))
-async def test_a_caller_that_gives_up_at_any_step_of_its_reads_start_frees_the_slot(steps: int) -> None:
+async def test_a_caller_that_gives_up_at_any_step_of_its_reads_start_frees_the_slot_with_the_server(steps: int) -> None:
     reader = Reader()
     coalescer = _coalescer(reader)
     busy, hasty = _call(coalescer, "0"), _call(coalescer, "1")
@@ -250,6 +295,8 @@ async def test_a_caller_that_gives_up_at_any_step_of_its_reads_start_frees_the_s
     hasty.cancel()
     await _settle()
     assert (await busy).row.values == ("0/p/a",)
+    reader.reads[-1].succeed()
+    await _settle()
     assert (coalescer.queued, coalescer.in_flight) == (0, 0)
     call = _call(coalescer, "2")
     await _settle()
@@ -278,7 +325,7 @@ async def test_a_caller_may_give_up_at_the_very_end_of_its_deadline() -> None:
     others = [_call(coalescer, "other", feature_set=_B)]
     await _settle()
     # As gRPC does: it ends the call in the round of the loop in which the queue's own timer does.
-    asyncio.get_running_loop().call_at(coalescer._queue._groups[Group(_A, "p")][0].deadline, late.cancel)
+    asyncio.get_running_loop().call_at(next(iter(coalescer._queue._newcomers[Group(_A, "p")])).deadline, late.cancel)
     with pytest.raises(asyncio.CancelledError):
         await late
     assert coalescer.queued == 1
@@ -346,7 +393,7 @@ async def test_a_call_is_not_refused_for_a_read_that_it_has_room_in() -> None:
     for number in range(10):
         await _slow_read(coalescer, reader, number)
     # Enough for the read under way and one more.
-    timeout_s = 2.5 * coalescer._service_time_s
+    timeout_s = 2.5 * coalescer._reads.service_time_s
     calls = [_call(coalescer, user_id, timeout_s=timeout_s) for user_id in "012"]
     await _settle()
     assert coalescer.queued == 2
@@ -423,7 +470,7 @@ async def _any_history(steps: list[tuple[object, ...]], slots: int, max_read_use
         assert coalescer.queued <= max_queued
         assert reader.under_way <= slots
     async with asyncio.timeout(_BOUND_S):
-        while not all(task.done() for *_, task in calls):
+        while coalescer.in_flight or not all(task.done() for *_, task in calls):
             for read in reader.reads:
                 read.succeed()
             await _settle()

@@ -172,6 +172,21 @@ async def test_a_single_call_waits_for_no_more_than_one_read_of_a_large_batch(
         assert len((await batch).results) == 1000
 
 
+async def test_a_callers_deadline_holds_a_slot_for_a_bounded_time(
+    settings: Settings, feature_server: FakeFeatureServer
+) -> None:
+    async def never(_request: web.Request) -> web.Response:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    feature_server.answer = never
+    async with asyncio.timeout(_BOUND_S), serving(replace(settings, max_timeout_s=0.3)) as gateway:
+        error = await _failure(gateway.stub.GetUserFeatures(GetUserFeaturesRequest(user_id=_USER), timeout=600))
+        assert error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        feature_server.answer = None
+        await gateway.stub.GetUserFeatures(GetUserFeaturesRequest(user_id=_USER), timeout=_BOUND_S)
+
+
 async def _questions(*requests: StreamUserFeaturesRequest) -> AsyncIterator[StreamUserFeaturesRequest]:
     for request in requests:
         yield request

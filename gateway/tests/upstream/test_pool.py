@@ -184,7 +184,7 @@ async def test_reads_that_hang_on_an_ejected_server_take_no_slot_of_the_others(p
     hanging.failure, hanging.lives = ServerUnreachableError("gone"), False
     assert await pair.read() == ("b", True, False)
     assert pair.pool.ejected == 1
-    assert pair.pool.slots == 1 + 2
+    assert pair.pool.slots == 1
     for task in stuck:
         task.cancel()
     await asyncio.gather(*stuck, return_exceptions=True)
@@ -275,6 +275,70 @@ async def test_a_read_from_each_asks_every_server_that_is_not_ejected_and_fails_
     assert pair.servers["a"].reads == 5
 
 
+async def test_a_server_that_was_let_go_keeps_no_slot_of_the_others(pair: Fleet) -> None:
+    pair.servers["a"].hangs = pair.servers["b"].hangs = True
+    hanging = pair.pool.take_slot()
+    assert hanging is not None
+    stuck = asyncio.create_task(hanging.read_rows(_SET, ["u"], authorization="", timeout_s=600))
+    await asyncio.sleep(0)
+    (gone,) = (url for url, server in pair.servers.items() if server.reads)
+    (stays,) = {"a", "b"} - {gone}
+    pair.servers[stays].hangs = False
+    pair.pool.set_urls([stays])
+    assert pair.pool.slots == 1
+    for _ in range(3):
+        slot = pair.pool.take_slot()
+        assert slot is not None
+        assert pair.pool.take_slot() is None
+        rows, _ = await slot.read_rows(_SET, ["u"], authorization="", timeout_s=1)
+        assert rows[0].values == (stays,)
+        slot.free()
+        slot.free()
+    stuck.cancel()
+    await asyncio.gather(stuck, return_exceptions=True)
+    hanging.free()
+    assert pair.pool.take_slot() is not None
+    assert pair.pool.take_slot() is None
+
+
+async def test_a_slot_is_told_of_when_it_is_freed_when_a_server_joins_and_when_one_returns(pair: Fleet) -> None:
+    freed: asyncio.Queue[None] = asyncio.Queue()
+    pair.pool.when_slots_free(lambda: freed.put_nowait(None))
+    slot = pair.pool.take_slot()
+    assert slot is not None
+    slot.free()
+    assert freed.qsize() == 1
+    pair.pool.set_urls(["a", "b", "c"])
+    assert freed.qsize() == 2
+    pair.servers["a"].failure = ServerUnreachableError("gone")
+    while not pair.pool.ejected:
+        await pair.read()
+    pair.servers["a"].failure = None
+    async with asyncio.timeout(_BOUND_S):
+        while pair.pool.ejected:
+            await freed.get()
+
+
+async def test_a_slot_goes_with_its_read_to_the_server_that_the_read_is_tried_on_again(pair: Fleet) -> None:
+    slots = [pair.pool.take_slot(), pair.pool.take_slot()]
+    assert None not in slots
+    assert pair.pool.take_slot() is None
+    for server in pair.servers.values():
+        server.failure = UpstreamUnavailableError("Redis is down")
+    first = slots[0]
+    assert first is not None
+    with pytest.raises(UpstreamUnavailableError):
+        await first.read_rows(_SET, ["u"], authorization="", timeout_s=1)
+    # Both are on the second server now, and the first has room again.
+    third = pair.pool.take_slot()
+    assert third is not None
+    assert pair.pool.take_slot() is None
+    for slot in (*slots, third):
+        assert slot is not None
+        slot.free()
+    assert [pair.pool.take_slot() is not None for _ in range(3)] == [True, True, False]
+
+
 async def test_servers_come_and_go(pair: Fleet) -> None:
     pair.pool.set_urls(["b", "c"])
     assert pair.pool.urls == ["b", "c"]
@@ -292,7 +356,14 @@ async def test_a_slow_read_is_hedged_and_the_first_answer_wins() -> None:
     answers = [await fleet.read() for _ in range(4)]
     assert {url for url, _, _ in answers} == {"b"}
     assert any(hedged for _, _, hedged in answers)
+    # The slow server is busy until it has answered, whoever was faster.
+    slot = fleet.pool.take_slot()
+    assert slot is not None
+    rows, _ = await slot.read_rows(_SET, ["u"], authorization="", timeout_s=1)
+    assert rows[0].values == ("b",)
+    assert fleet.pool.take_slot() is None
     await fleet.pool.close()
+    assert fleet.pool.take_slot() is not None
 
 
 async def test_hedging_is_off_unless_asked_for(pair: Fleet) -> None:

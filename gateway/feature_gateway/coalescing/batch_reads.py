@@ -1,0 +1,77 @@
+"""The reads of one batch: all of its users, or halves of them until a rejected user is alone; times are in seconds."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from statistics import median
+
+from feature_gateway.coalescing.batch import Batch, Group, Rows
+from feature_gateway.errors import DeadlineExceededError, GatewayError, RejectedUpstreamError
+from feature_gateway.observer import Observer
+
+# The median of this many counts, so that one slow read, such as a server's first, does not cause refusals.
+_SERVICE_TIMES_KEPT = 9
+# A read gets this much time and this many times the usual one, however soon its callers leave. Shorter, and a server
+# that is late would get more reads than it has slots; longer, and a lost read would keep its slot.
+_LEAST_PATIENCE_S = 0.25
+_PATIENCE_SERVICE_TIMES = 10
+
+
+class BatchReads:
+    """Reads batches, and knows how long recent reads took."""
+
+    def __init__(self, observer: Observer, *, answered: Callable[[Group], object]) -> None:
+        """Create reads that tell `answered` the group of each read that succeeds."""
+        self._observer = observer
+        self._answered = answered
+        self._service_times_s: deque[float] = deque(maxlen=_SERVICE_TIMES_KEPT)
+        self.service_time_s = 0.0
+        """How long a read usually takes; 0 until enough are known."""
+
+    @property
+    def patience_s(self) -> float:
+        """How long a read goes on at least, though nobody waits for it any more."""
+        return max(_LEAST_PATIENCE_S, _PATIENCE_SERVICE_TIMES * self.service_time_s)
+
+    async def read(self, batch: Batch, user_ids: list[str]) -> Rows:
+        """Return the rows of some users of a batch; raise what the reader raises, or that all of them are late."""
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        left_s = max(waiter.deadline for user_id in user_ids for waiter in batch.waiters[user_id]) - started
+        if left_s <= 0:
+            raise DeadlineExceededError("The deadline passed before the feature server was asked.")
+        timeout_s = max(left_s, self.patience_s)
+        batch.read_started, batch.read_ends = started, started + timeout_s
+        try:
+            rows, report = await batch.slot.read_rows(
+                batch.group.feature_set, user_ids, authorization=batch.group.authorization, timeout_s=timeout_s
+            )
+        except GatewayError:
+            self._observer.read_ended(loop.time() - started, answered=False)
+            raise
+        upstream_s = loop.time() - started
+        self._observer.read_ended(upstream_s, answered=True)
+        self._note_service_time(upstream_s)
+        self._answered(batch.group)
+        return Rows(rows, upstream_s, report)
+
+    async def isolate(self, batch: Batch, user_ids: list[str], error: RejectedUpstreamError) -> None:
+        """Read the users of a rejected read again, in halves, until the bad user id is alone."""
+        if len(user_ids) == 1:
+            batch.fail(user_ids, error)
+            return
+        middle = len(user_ids) // 2
+        for half in (user_ids[:middle], user_ids[middle:]):
+            if not batch.waiting:
+                return
+            try:
+                batch.hand_out(half, await self.read(batch, half))
+            except RejectedUpstreamError as rejection:
+                await self.isolate(batch, half, rejection)
+            except Exception as failure:  # noqa: BLE001  # handed to the callers, whose boundary tells them
+                batch.fail(half, failure)
+
+    def _note_service_time(self, upstream_s: float) -> None:
+        self._service_times_s.append(upstream_s)
+        if len(self._service_times_s) == _SERVICE_TIMES_KEPT:
+            self.service_time_s = median(self._service_times_s)

@@ -1,0 +1,47 @@
+"""Room for one read on one replica: in use until the replica's server is free, wherever the read goes."""
+
+from collections.abc import Awaitable, Callable, Sequence
+
+from feature_gateway.contract.model import FeatureSet
+from feature_gateway.reads import ReadReport
+from feature_gateway.upstream.replica import Replica
+from feature_gateway.values import UserRow
+
+Read = Callable[["ReplicaSlot", FeatureSet, Sequence[str], str, float], Awaitable[tuple[list[UserRow], ReadReport]]]
+"""Reads in a slot: the users' features, the Authorization header, the time in seconds."""
+
+
+class ReplicaSlot:
+    """A slot of a replica; counts in its `slots_taken` until freed."""
+
+    def __init__(self, replica: Replica | None, *, read: Read, freed: Callable[[], object]) -> None:
+        """Take a slot of a replica, or of none; `freed` is called whenever a slot is given back."""
+        self.replica: Replica | None = None
+        self._read = read
+        self._freed = freed
+        self._move(replica)
+
+    async def read_rows(
+        self, feature_set: FeatureSet, user_ids: Sequence[str], *, authorization: str, timeout_s: float
+    ) -> tuple[list[UserRow], ReadReport]:
+        """Return one row a user, in order, and how they were read; raise GatewayError."""
+        return await self._read(self, feature_set, user_ids, authorization, timeout_s)
+
+    def move_to(self, replica: Replica) -> None:
+        """Take a slot of another replica instead."""
+        if replica is not self.replica:
+            self._move(replica)
+            self._freed()
+
+    def free(self) -> None:
+        """Give the slot back; without effect the second time."""
+        if self.replica is not None:
+            self._move(None)
+            self._freed()
+
+    def _move(self, replica: Replica | None) -> None:
+        if self.replica is not None:
+            self.replica.slots_taken -= 1
+        if replica is not None:
+            replica.slots_taken += 1
+        self.replica = replica

@@ -1,0 +1,115 @@
+"""Slots in front of a reader that a test ends, and an event loop whose clock moves only while nothing else can."""
+
+import asyncio
+import selectors
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
+
+from feature_gateway.contract.model import FeatureSet
+from feature_gateway.reads import ReadReport, Slot
+from feature_gateway.values import FeatureStatus, UserRow
+
+_Result = TypeVar("_Result")
+
+
+class Reader(Protocol):
+    """What the slots' rows are read from."""
+
+    async def read_rows(
+        self, feature_set: FeatureSet, user_ids: Sequence[str], *, authorization: str, timeout_s: float
+    ) -> tuple[list[UserRow], ReadReport]:
+        """Return one row a user, in order."""
+        ...
+
+
+@dataclass
+class TimedReader:
+    """Answers each read after a time, for each read and for each of its users."""
+
+    read_s: float
+    user_s: float = 0.0
+    reads: int = 0
+    under_way: int = 0
+    most_under_way: int = 0
+
+    async def read_rows(
+        self, feature_set: FeatureSet, user_ids: Sequence[str], *, authorization: str, timeout_s: float
+    ) -> tuple[list[UserRow], ReadReport]:
+        del feature_set, authorization, timeout_s
+        self.reads += 1
+        self.under_way += 1
+        self.most_under_way = max(self.most_under_way, self.under_way)
+        # As a server: what has begun goes on, whoever waits for it.
+        done = asyncio.ensure_future(asyncio.sleep(self.read_s + self.user_s * len(user_ids)))
+        done.add_done_callback(self._ended)
+        await asyncio.shield(done)
+        return [UserRow((user_id,), (FeatureStatus.PRESENT,), (1,), True) for user_id in user_ids], ReadReport()
+
+    def _ended(self, _done: "asyncio.Future[None]") -> None:
+        self.under_way -= 1
+
+
+@dataclass
+class FixedSlots:
+    """A number of slots, all in front of one reader."""
+
+    reader: Reader
+    slots: int = 1
+    taken: int = 0
+    act: Callable[[], object] = field(default=lambda: None)
+
+    def take_slot(self) -> Slot | None:
+        return FixedSlot(self) if self.taken < self.slots else None
+
+    def when_slots_free(self, act: Callable[[], object]) -> None:
+        self.act = act
+
+
+class FixedSlot:
+    """One of them."""
+
+    def __init__(self, source: FixedSlots) -> None:
+        self._source = source
+        self._freed = False
+        source.taken += 1
+
+    async def read_rows(
+        self, feature_set: FeatureSet, user_ids: Sequence[str], *, authorization: str, timeout_s: float
+    ) -> tuple[list[UserRow], ReadReport]:
+        assert not self._freed
+        return await self._source.reader.read_rows(
+            feature_set, user_ids, authorization=authorization, timeout_s=timeout_s
+        )
+
+    def free(self) -> None:
+        if not self._freed:
+            self._freed = True
+            self._source.taken -= 1
+            self._source.act()
+
+
+class _Clock(selectors.DefaultSelector):
+    """Waits for nothing: the time that it is asked to wait passes at once."""
+
+    now_s = 0.0
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        assert timeout is not None, "everything waits, and nothing will happen"
+        self.now_s += max(timeout, 0.0)
+        return super().select(0)
+
+
+class _Loop(asyncio.SelectorEventLoop):
+    def __init__(self) -> None:
+        self._clock = _Clock()
+        super().__init__(self._clock)
+
+    def time(self) -> float:
+        return self._clock.now_s
+
+
+def run_in_own_time(main: Coroutine[Any, Any, _Result]) -> _Result:
+    """Run a coroutine in a loop in which computing takes no time, so that the result is the same on any machine."""
+    with asyncio.Runner(loop_factory=_Loop) as runner:
+        return runner.run(main)
