@@ -8,7 +8,7 @@ import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from functools import partial
 from typing import Any
 
@@ -108,7 +108,7 @@ async def running_gateway(settings: Settings, *, controls: Controls | None = Non
         )
         ends.append(end_http)
         servicer = UserFeatureServicer(lookup, max_stream_in_flight=settings.max_stream_in_flight, observer=metrics)
-        grpc_address, end_grpc = await start_grpc(
+        grpc_server = await start_grpc(
             servicer,
             health,
             metrics,
@@ -117,17 +117,29 @@ async def running_gateway(settings: Settings, *, controls: Controls | None = Non
             max_connection_age_s=settings.max_connection_age_s,
             shutdown_grace_s=settings.shutdown_grace_s,
         )
-        ends.append(end_grpc)
-        _log.info("serving gRPC on %s and HTTP on %s, contract %s", grpc_address, http_address, contracts.current.hash)
-        yield Addresses(grpc=grpc_address, http=http_address)
+        ends.append(grpc_server.end)
+        addresses = Addresses(grpc=grpc_server.address, http=http_address)
+        _log.info("serving gRPC on %s and HTTP on %s, contract %s", *astuple(addresses), contracts.current.hash)
+        yield addresses
+        health.keep_watches()
         readiness.drain()
         _log.info("draining: calls are still answered for %g s", settings.drain_pause_s)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(settings.drain_pause_s):
-                await controls.hurry.wait()
+        # Balancers first: otherwise a client behind one comes back here.
+        notice_s = min(settings.drain_notice_s, settings.drain_pause_s)
+        await _unless(controls.hurry, notice_s)
+        # GOAWAY ahead of NOT_SERVING, after which a client that has one address, a balancer's, fails its calls.
+        await grpc_server.ask_to_leave()
+        health.release_watches()
+        await _unless(controls.hurry, settings.drain_pause_s - notice_s)
         health.end_watches()
         servicer.end_streams()
         _log.info("ending: calls in flight get %g s", settings.shutdown_grace_s)
+
+
+async def _unless(hurry: asyncio.Event, pause_s: float) -> None:
+    """Pause, unless there is hurry."""
+    with suppress(TimeoutError):
+        await asyncio.wait_for(hurry.wait(), pause_s)
 
 
 async def serve(settings: Settings) -> None:

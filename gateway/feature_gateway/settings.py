@@ -193,6 +193,9 @@ class Settings:
     drain_pause_s: float = _setting("GATEWAY_DRAIN_PAUSE_S", 1.0, _seconds)
     """How long calls are still answered after SIGTERM, while clients that follow health go elsewhere."""
 
+    drain_notice_s: float = _setting("GATEWAY_DRAIN_NOTICE_S", 1.0, _seconds)
+    """The part of the drain pause in which only balancers are told; after that, clients are told to leave."""
+
     shutdown_grace_s: float = _setting("GATEWAY_SHUTDOWN_GRACE_S", 10.0, _seconds)
     """How long calls in flight may take after the drain pause."""
 

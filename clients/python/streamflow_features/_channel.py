@@ -56,7 +56,9 @@ def _service_config(*, follow_health: bool) -> dict[str, Any]:
                     "initialBackoff": "0.01s",
                     "maxBackoff": "0.1s",
                     "backoffMultiplier": 8,
-                    "retryableStatusCodes": ["UNAVAILABLE"],
+                    # CANCELLED: gRPC's server ends a call so that arrives when it has stopped. A call that the caller
+                    # cancels is not retried.
+                    "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],
                 },
             }
         ],

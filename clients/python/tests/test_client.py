@@ -70,6 +70,8 @@ class Server(UserFeatureServiceServicer):
     ListFeatureServices: ClassVar[Any] = None
 
     failure: status_pb2.Status | None = None
+    failures_to_come: int | None = None
+    """How many calls fail; None for all."""
     requests: list[GetUserFeaturesRequest] = field(default_factory=list)
     remaining_s: float | None = None
     target: str = ""
@@ -77,7 +79,7 @@ class Server(UserFeatureServiceServicer):
     def GetUserFeatures(self, request: GetUserFeaturesRequest, context: Any) -> GetUserFeaturesResponse:  # noqa: N802
         self.requests.append(request)
         self.remaining_s = context.time_remaining()
-        if self.failure is not None:
+        if self.failure is not None and (self.failures_to_come is None or len(self.requests) <= self.failures_to_come):
             context.abort_with_status(rpc_status.to_status(self.failure))
         return _response()
 
@@ -186,6 +188,13 @@ def test_a_failed_call_raises_by_its_code_with_reason_and_metadata(
     assert raised.value.code.value[0] == code
     assert raised.value.reason == "ERROR_REASON_X"
     assert raised.value.metadata == {"feature_service": "nope"}
+
+
+@pytest.mark.parametrize("code", [code_pb2.UNAVAILABLE, code_pb2.CANCELLED])
+def test_a_call_that_a_restart_ended_is_sent_again(client: FeatureClient, server: Server, code: code_pb2.Code) -> None:
+    server.failure, server.failures_to_come = status_pb2.Status(code=code), 1
+    assert client.get_user_features("3413-BMNZE").user_known
+    assert len(server.requests) == 2
 
 
 def test_a_gateway_that_is_not_there_is_unavailable() -> None:

@@ -24,16 +24,26 @@ class Health(health_pb2_grpc.HealthServicer):
         self._names = frozenset({"", *services})
         self._changed = asyncio.Event()
         self._ended = False
+        self._kept_ready: bool | None = None
         readiness.on_change(self._wake)
 
     def add_to(self, server: grpc.aio.Server) -> None:
         """Register the health service with a server."""
         health_pb2_grpc.add_HealthServicer_to_server(self, server)
 
+    def keep_watches(self) -> None:
+        """Have watches go on with the status of now until `release_watches`; checks follow readiness."""
+        self._kept_ready = self._readiness.ready
+
+    def release_watches(self) -> None:
+        """Have watches follow readiness again."""
+        self._kept_ready = None
+        self._wake()
+
     def end_watches(self) -> None:
         """End every watch after it has sent the last status."""
         self._ended = True
-        self._wake()
+        self.release_watches()
 
     async def Check(  # noqa: N802  # the method's name in the API
         self, request: health_pb2.HealthCheckRequest, context: _Context
@@ -41,7 +51,7 @@ class Health(health_pb2_grpc.HealthServicer):
         """Return the status of a service; NOT_FOUND for one that is not served here."""
         if request.service not in self._names:
             await context.abort(grpc.StatusCode.NOT_FOUND, "This server has no such service.")
-        return health_pb2.HealthCheckResponse(status=self._status(request.service))
+        return health_pb2.HealthCheckResponse(status=self._status(request.service, ready=self._readiness.ready))
 
     async def Watch(  # noqa: N802  # the method's name in the API
         self, request: health_pb2.HealthCheckRequest, _context: _Context
@@ -50,7 +60,8 @@ class Health(health_pb2_grpc.HealthServicer):
         told = None
         while True:
             changed = self._changed
-            status = self._status(request.service)
+            ready = self._readiness.ready if self._kept_ready is None else self._kept_ready
+            status = self._status(request.service, ready=ready)
             if status != told:
                 yield health_pb2.HealthCheckResponse(status=status)
                 told = status
@@ -59,10 +70,10 @@ class Health(health_pb2_grpc.HealthServicer):
                 return
             await changed.wait()
 
-    def _status(self, service: str) -> int:
+    def _status(self, service: str, *, ready: bool) -> int:
         if service not in self._names:
             return health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
-        if self._readiness.ready:
+        if ready:
             return health_pb2.HealthCheckResponse.SERVING
         return health_pb2.HealthCheckResponse.NOT_SERVING
 

@@ -1,7 +1,7 @@
 """Opens the gRPC port, with the options of gRPC's server."""
 
-from collections.abc import Awaitable, Callable
-from functools import partial
+import time
+from dataclasses import dataclass
 
 import grpc
 from grpc_health.v1 import health_pb2
@@ -10,6 +10,7 @@ from streamflow.features.v1 import user_feature_service_pb2
 from streamflow.features.v1.user_feature_service_pb2_grpc import add_UserFeatureServiceServicer_to_server
 
 from feature_gateway.errors import StartError
+from feature_gateway.grpc_api import leaving
 from feature_gateway.grpc_api.health import Health
 from feature_gateway.grpc_api.interceptors import ErrorInterceptor
 from feature_gateway.grpc_api.servicer import UserFeatureServicer
@@ -24,6 +25,7 @@ METHODS = tuple(_DESCRIPTOR.methods_by_name)
 """The names of the service's methods."""
 
 _HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
+_LEAVE_S = 1.0
 _MAX_PENDING_CALLS = 100_000
 _OPTIONS = (
     # Otherwise a second gateway on the same port starts without an error and takes half the calls.
@@ -36,6 +38,38 @@ _OPTIONS = (
 )
 
 
+@dataclass(frozen=True)
+class GrpcServer:
+    """A gRPC server that listens."""
+
+    server: grpc.aio.Server
+    host: str
+    port: int
+    shutdown_grace_s: float
+    """How long calls in flight may take once the server ends."""
+
+    @property
+    def address(self) -> str:
+        """Where it listens."""
+        return f"{self.host}:{self.port}"
+
+    async def ask_to_leave(self) -> None:
+        """Have clients open new connections, elsewhere if a balancer says so; calls are still answered here."""
+        await leaving.ask_to_leave(self.port)
+
+    async def end(self) -> None:
+        """Refuse new connections, have clients leave, and end the server within its grace time.
+
+        Calls that arrive after gRPC's server has stopped end as CANCELLED. So it stops when no connection is left, or
+        1 s after clients were asked to leave.
+        """
+        began_s = time.monotonic()
+        leaving.refuse_connections(self.port)
+        await leaving.ask_to_leave(self.port)
+        await leaving.until_left(self.port, timeout_s=min(_LEAVE_S, self.shutdown_grace_s))
+        await self.server.stop(max(0.0, self.shutdown_grace_s - (time.monotonic() - began_s)))
+
+
 async def start_grpc(
     servicer: UserFeatureServicer,
     health: Health,
@@ -45,11 +79,8 @@ async def start_grpc(
     port: int,
     max_connection_age_s: float,
     shutdown_grace_s: float,
-) -> tuple[str, Callable[[], Awaitable[object]]]:
-    """Listen for gRPC; return the address and what ends the server within its grace time.
-
-    Raises StartError when the port can't be used.
-    """
+) -> GrpcServer:
+    """Listen for gRPC, and return the server. Raises StartError when the port can't be used."""
     server = grpc.aio.server(interceptors=[ErrorInterceptor(observer)], options=_options(max_connection_age_s))
     add_UserFeatureServiceServicer_to_server(servicer, server)
     health.add_to(server)
@@ -61,7 +92,7 @@ async def start_grpc(
             f"{bind_address}:{port} can't be listened on: end what uses the port, or set GATEWAY_GRPC_PORT to another"
         ) from error
     await server.start()
-    return f"{bind_address}:{bound_port}", partial(server.stop, shutdown_grace_s)
+    return GrpcServer(server, bind_address, bound_port, shutdown_grace_s)
 
 
 def _options(max_connection_age_s: float) -> tuple[tuple[str, int], ...]:

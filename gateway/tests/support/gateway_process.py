@@ -54,6 +54,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "GATEWAY_MAX_STREAM_IN_FLIGHT": str(settings.max_stream_in_flight),
         "GATEWAY_CANARY_USER_ID": settings.canary_user_id,
         "GATEWAY_DRAIN_PAUSE_S": str(settings.drain_pause_s),
+        "GATEWAY_DRAIN_NOTICE_S": str(settings.drain_notice_s),
         "GATEWAY_SHUTDOWN_GRACE_S": str(settings.shutdown_grace_s),
     }
 
