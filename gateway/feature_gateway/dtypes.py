@@ -29,7 +29,10 @@ class Dtype:
     """The type of a FeatureValue."""
 
     from_feast_json: Callable[[Any], FeatureValue]
-    """Returns the value of JSON that is not null; raises TypeError or ValueError for a value of another type."""
+    """Returns the value of JSON that is not null; raises TypeError or ValueError for a value of another type.
+
+    The exception's text is without the value, which is for its user alone.
+    """
 
     proto_field: str
     """The field of the API's Feature message."""
@@ -52,14 +55,14 @@ def rfc3339(stamp_ns: int) -> str:
 
 def _to_bool(value: Any) -> bool:
     if value is not True and value is not False:
-        raise TypeError(f"got {value!r}")
+        raise TypeError(f"got {type(value).__name__}")
     return value
 
 
 def _to_int(limit: int) -> Callable[[Any], int]:
     def convert(value: Any) -> int:
         if type(value) is not int or not -limit <= value < limit:
-            raise TypeError(f"got {value!r}")
+            raise TypeError(f"got {type(value).__name__}")
         return value
 
     return convert
@@ -69,13 +72,13 @@ def _to_float(value: Any) -> float:
     if isinstance(value, str) and value in _FLOATS_BY_NAME:
         return _FLOATS_BY_NAME[value]
     if type(value) not in {int, float}:
-        raise TypeError(f"got {value!r}")
+        raise TypeError(f"got {type(value).__name__}")
     return float(value)
 
 
 def _to_text(value: Any) -> str:
     if not isinstance(value, str):
-        raise TypeError(f"got {value!r}")
+        raise TypeError(f"got {type(value).__name__}")
     return value
 
 

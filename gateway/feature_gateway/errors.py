@@ -95,6 +95,18 @@ class GatewayError(Exception):
         return HTTP_STATUSES[self.code]
 
 
+class OneUserError(GatewayError):
+    """An error of one user alone: the other users of the same read or batch are answered."""
+
+
+class WrongValueError(OneUserError):
+    """The feature server has a value of this user that is not of its contract's type."""
+
+    def __init__(self, message: str) -> None:
+        """Create an error with the reason UPSTREAM_MISMATCH; the message must be without the value."""
+        super().__init__(ErrorReason.ERROR_REASON_UPSTREAM_MISMATCH, message)
+
+
 class _OneReasonError(GatewayError):
     """An error that is caught by its class, which has one reason."""
 
@@ -116,13 +128,13 @@ class UpstreamUnavailableError(_OneReasonError):
     _REASON = ErrorReason.ERROR_REASON_UPSTREAM_UNAVAILABLE
 
 
-class RejectedUpstreamError(_OneReasonError):
+class RejectedUpstreamError(_OneReasonError, OneUserError):
     """The feature server can't read what was asked for this user."""
 
     _REASON = ErrorReason.ERROR_REASON_REJECTED_UPSTREAM
 
 
-class FeaturesTooOldError(_OneReasonError):
+class FeaturesTooOldError(_OneReasonError, OneUserError):
     """Features are older than their maximum age, and the request's policy is to fail."""
 
     _REASON = ErrorReason.ERROR_REASON_FEATURES_TOO_OLD

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from feature_gateway.contract.model import FeatureSet
-from feature_gateway.errors import RejectedUpstreamError
+from feature_gateway.errors import OneUserError, WrongValueError
 from feature_gateway.values import UserRow
 
 
@@ -31,13 +31,17 @@ class Served:
     """How long ago a remembered row was read, in seconds; the other numbers are then zero. None for a row just read."""
 
 
+RowsRead = Sequence[UserRow | WrongValueError]
+"""One row a user, in the order asked, or the error of a user with a value that is not of its type."""
+
+
 class Slot(Protocol):
     """Room for one read, in use until it is freed, whatever becomes of the read's callers."""
 
     async def read_rows(
         self, feature_set: FeatureSet, user_ids: Sequence[str], *, authorization: str, timeout_s: float
-    ) -> tuple[list[UserRow], ReadReport]:
-        """Return one row a user, in order; raise GatewayError."""
+    ) -> tuple[RowsRead, ReadReport]:
+        """Return one row a user, in order, and how they were read; raise GatewayError."""
         ...
 
     def free(self) -> None:
@@ -71,6 +75,6 @@ class UserReader(Protocol):
 
     async def user_rows(
         self, feature_set: FeatureSet, user_ids: Sequence[str], *, authorization: str, timeout_s: float
-    ) -> Sequence[Served | RejectedUpstreamError]:
-        """Return the rows of many users, in order, or the error of a user who is rejected; raise GatewayError."""
+    ) -> Sequence[Served | OneUserError]:
+        """Return the rows of many users, in order, or the error of one user; raise GatewayError."""
         ...

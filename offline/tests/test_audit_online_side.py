@@ -134,7 +134,7 @@ async def test_only_the_value_of_the_wrong_type_is_unreadable(
     cell = cells[_user(3)][0]
     assert cell is not None
     assert cell.error is not None
-    assert "profile_fv:months_active is not Int64 (got 'nine')" in cell.error
+    assert "profile_fv:months_active is not Int64 (got str)" in cell.error
 
 
 async def test_a_feature_is_given_up_when_too_many_values_of_it_are_unreadable(

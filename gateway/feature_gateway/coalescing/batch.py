@@ -5,8 +5,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from feature_gateway.contract.model import FeatureSet
-from feature_gateway.reads import ReadReport, Served, Slot
-from feature_gateway.values import UserRow
+from feature_gateway.errors import WrongValueError
+from feature_gateway.reads import ReadReport, RowsRead, Served, Slot
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +30,9 @@ class Waiter:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """The result of a read: one row for each user, in the order asked."""
+    """The result of a read."""
 
-    rows: Sequence[UserRow]
+    rows: RowsRead
     upstream_s: float
     report: ReadReport
 
@@ -68,6 +68,9 @@ class Batch:
     def hand_out(self, user_ids: Sequence[str], read: Rows) -> None:
         """Answer the calls for the users that a read was for."""
         for user_id, row in zip(user_ids, read.rows, strict=True):
+            if isinstance(row, WrongValueError):
+                self.fail([user_id], row)
+                continue
             for waiter in self.waiters[user_id]:
                 if not waiter.future.done():
                     queue_s = self.started - waiter.arrived

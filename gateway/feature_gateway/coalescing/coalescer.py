@@ -19,7 +19,13 @@ from feature_gateway.coalescing.batch import Batch, Group, Waiter
 from feature_gateway.coalescing.batch_reads import BatchReads
 from feature_gateway.coalescing.call_queue import CallQueue
 from feature_gateway.contract.model import FeatureSet
-from feature_gateway.errors import DeadlineExceededError, GatewayError, RejectedUpstreamError, UpstreamUnavailableError
+from feature_gateway.errors import (
+    DeadlineExceededError,
+    GatewayError,
+    OneUserError,
+    RejectedUpstreamError,
+    UpstreamUnavailableError,
+)
 from feature_gateway.observer import Observer
 from feature_gateway.reads import Served, Slot, SlotSource
 
@@ -83,8 +89,8 @@ class Coalescer:
 
     async def user_rows(
         self, feature_set: FeatureSet, user_ids: Sequence[str], *, authorization: str, timeout_s: float
-    ) -> list[Served | RejectedUpstreamError]:
-        """Return the rows of many users, in order, with the error of each whom the reader rejects.
+    ) -> list[Served | OneUserError]:
+        """Return the rows of many users, in order, or the error of one user.
 
         They are read in parts, one after another, each at most half of the largest read, so that calls for single users
         find room in the same reads and wait for at most one part. Otherwise raises as `user_row` does.
@@ -92,7 +98,7 @@ class Coalescer:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout_s
         group = Group(feature_set, authorization)
-        served: list[Served | RejectedUpstreamError] = []
+        served: list[Served | OneUserError] = []
         for start in range(0, len(user_ids), self._part_users):
             ask = self._ask(group, user_ids[start : start + self._part_users], deadline - loop.time())
             try:
@@ -100,7 +106,7 @@ class Coalescer:
             finally:
                 self._leave(ask)
             for answer in answers:
-                if isinstance(answer, BaseException) and not isinstance(answer, RejectedUpstreamError):
+                if isinstance(answer, BaseException) and not isinstance(answer, OneUserError):
                     raise answer
                 served.append(answer)
         return served

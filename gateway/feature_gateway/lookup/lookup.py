@@ -8,7 +8,7 @@ from streamflow.features.v1.error_reason_pb2 import ErrorReason
 
 from feature_gateway.contract.model import Contract, FeatureSet
 from feature_gateway.contract.reload import ContractHolder
-from feature_gateway.errors import DeadlineExceededError, FeaturesTooOldError, GatewayError, RejectedUpstreamError
+from feature_gateway.errors import DeadlineExceededError, GatewayError, OneUserError
 from feature_gateway.lookup.freshness import judged
 from feature_gateway.lookup.query import Query, UserFailure, UserFeatures
 from feature_gateway.observer import Observer
@@ -98,7 +98,7 @@ class Lookup:
                     answers[user_id] = self._answer(
                         contract, user_id, query, feature_set, served=served, started=started
                     )
-                except (RejectedUpstreamError, FeaturesTooOldError) as error:
+                except OneUserError as error:
                     answers[user_id] = UserFailure(user_id, error)
         return [answers[user_id] for user_id in user_ids]
 

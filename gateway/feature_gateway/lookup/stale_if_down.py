@@ -6,7 +6,7 @@ from feature_gateway.contract.model import FeatureSet
 from feature_gateway.errors import (
     CredentialsRefusedError,
     DeadlineExceededError,
-    RejectedUpstreamError,
+    OneUserError,
     UpstreamUnavailableError,
 )
 from feature_gateway.lookup.last_known import LastKnown
@@ -44,7 +44,7 @@ class StaleIfDown:
 
     async def user_rows(
         self, feature_set: FeatureSet, user_ids: Sequence[str], *, authorization: str, timeout_s: float
-    ) -> Sequence[Served | RejectedUpstreamError]:
+    ) -> Sequence[Served | OneUserError]:
         """Return the rows of many users, in order, all of them read or, if all are known, all remembered.
 
         Raises what the reader raises.

@@ -6,6 +6,7 @@ a test compares them with a live server.
 """
 
 import re
+from collections.abc import Iterable
 from http import HTTPStatus
 
 import orjson
@@ -27,6 +28,9 @@ _REJECTED = re.compile(
     r"|bad argument type|but expected one of|surrogates not allowed"
 )
 _NOT_READY_RETRY_S = 1.0
+_OF_THE_STORE = re.compile(r"(Error \d+ (while writing|connecting)|Timeout (reading|connecting)|Connection )[^'\"]*$")
+# An opening quote without a closing one: the body is cut.
+_MAYBE_A_VALUE = re.compile(r"""'[^']*(?:'|$)|"[^"]*(?:"|$)|\d+""")
 
 
 def failure_of(status: int, body: bytes) -> GatewayError:
@@ -62,6 +66,19 @@ def failure_of(status: int, body: bytes) -> GatewayError:
     if _REJECTED.search(text):
         return RejectedUpstreamError("The feature server can't read the features of this user id.")
     return UpstreamUnavailableError("The feature server could not read its online store.")
+
+
+def without_values(body: bytes, user_ids: Iterable[str]) -> bytes:
+    """Return the text of an unsuccessful answer without what may be a user's: ids, numbers, and what is in quotes.
+
+    Feast's texts quote the values that they are about. A text of Redis is without them, and keeps its numbers.
+    """
+    text = _text(body)
+    for user_id in sorted(filter(None, user_ids), key=len, reverse=True):
+        text = text.replace(user_id, "?")
+    if not _OF_THE_STORE.match(text):
+        text = _MAYBE_A_VALUE.sub("?", text)
+    return text.encode(errors="replace")
 
 
 def _text(body: bytes) -> str:

@@ -5,7 +5,7 @@ from process to process. Feast 0.67 on Redis calls every value PRESENT (its `_po
 its statuses are not read: a view has no row of a user if each of its columns has a null at the epoch.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from functools import lru_cache
 from types import NoneType
@@ -14,9 +14,10 @@ from typing import Any
 import orjson
 from streamflow.features.v1.error_reason_pb2 import ErrorReason
 
-from feature_gateway.contract.model import FeatureSet
+from feature_gateway.contract.model import ContractFeature, FeatureSet
 from feature_gateway.dtypes import DTYPES
-from feature_gateway.errors import GatewayError
+from feature_gateway.errors import GatewayError, WrongValueError
+from feature_gateway.reads import RowsRead
 from feature_gateway.values import FeatureStatus, FeatureValue, UserRow
 
 _NS_PER_S = 1_000_000_000
@@ -33,50 +34,78 @@ def request_body(feature_set: FeatureSet, join_key: str, user_ids: Sequence[str]
     )
 
 
-def parse_rows(body: bytes, feature_set: FeatureSet, user_count: int) -> list[UserRow]:
+def parse_rows(body: bytes, feature_set: FeatureSet, user_count: int) -> RowsRead:
     """Return one row a user, in the order asked, features in the order of the feature set.
 
-    Raises GatewayError (UPSTREAM_MISMATCH) if the body does not answer that request: a feature is missing, a column is
-    too short or too long, or a value is not of its contract's type.
+    A user with a value that is not of its contract's type gets a WrongValueError instead of a row; if no other user
+    was asked for, the error is raised. Raises GatewayError (UPSTREAM_MISMATCH) if the body does not answer the request:
+    a feature is missing, or a column is too short or too long. No error's text has a value: several users share a read.
     """
+    wrong: dict[int, WrongValueError] = {}
     columns = [
-        _column(result, feature.dtype, feature.reference, user_count)
+        _column(result, feature, user_count, wrong)
         for feature, result in zip(feature_set.features, _results(body, feature_set), strict=True)
     ]
+    if user_count == 1 and wrong:
+        raise wrong[0]
     values_by_user = zip(*(values for values, _ in columns), strict=True)
     stamps_by_user = zip(*(stamps for _, stamps in columns), strict=True)
-    return [_row(values, stamps, feature_set) for values, stamps in zip(values_by_user, stamps_by_user, strict=True)]
+    rows = [_row(values, stamps, feature_set) for values, stamps in zip(values_by_user, stamps_by_user, strict=True)]
+    return [wrong.get(position, row) for position, row in enumerate(rows)] if wrong else rows
 
 
-def _results(body: bytes, feature_set: FeatureSet) -> list[Mapping[str, Any]]:
+def _results(body: bytes, feature_set: FeatureSet) -> list[Any]:
     try:
         answer = orjson.loads(body)
         by_name = dict(zip(answer["metadata"]["feature_names"], answer["results"], strict=True))
-        return [by_name[feature.full_name] for feature in feature_set.features]
     except (KeyError, TypeError, ValueError) as error:
         raise GatewayError(
             ErrorReason.ERROR_REASON_UPSTREAM_MISMATCH,
-            f"The feature server's answer does not hold the features asked for ({type(error).__name__}: {error}).",
-        ) from error
+            f"The feature server's answer does not have the form of Feast's ({type(error).__name__}).",
+        ) from None
+    missing = [feature.reference for feature in feature_set.features if feature.full_name not in by_name]
+    if missing:
+        raise GatewayError(
+            ErrorReason.ERROR_REASON_UPSTREAM_MISMATCH,
+            f"The feature server's answer does not hold the features asked for ({missing[0]} is missing).",
+        )
+    return [by_name[feature.full_name] for feature in feature_set.features]
 
 
 def _column(
-    result: Mapping[str, Any], dtype: str, reference: str, user_count: int
+    result: Any, feature: ContractFeature, user_count: int, wrong: dict[int, WrongValueError]
 ) -> tuple[list[FeatureValue], list[int]]:
-    try:
-        values, stamps = result["values"], result["event_timestamps"]
-        if len(values) != user_count or len(stamps) != user_count:
-            raise GatewayError(
-                ErrorReason.ERROR_REASON_UPSTREAM_MISMATCH,
-                f"The feature server answered with {len(values)} values of {reference} for {user_count} users.",
-            )
-        return _typed(values, dtype), _stamps_ns(stamps)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    """Return one feature's values and event timestamps; note in `wrong` the users for whom there are none."""
+    parts = (result.get("values"), result.get("event_timestamps")) if isinstance(result, dict) else (None, None)
+    if not all(isinstance(part, list) and len(part) == user_count for part in parts):
         raise GatewayError(
             ErrorReason.ERROR_REASON_UPSTREAM_MISMATCH,
-            f"The feature server's value of {reference} is not {dtype} ({error}): "
-            "feature server and gateway are not on the same definitions.",
-        ) from error
+            f"The feature server did not answer with one value of {feature.reference} each for {user_count} users.",
+        )
+    values: list[Any]
+    stamps: list[Any]
+    values, stamps = parts  # type: ignore[assignment]
+    try:
+        return _typed(values, feature.dtype), _stamps_ns(stamps)
+    except (AttributeError, TypeError, ValueError):
+        pairs = enumerate(zip(values, stamps, strict=True))
+        one_by_one = [_one(position, *pair, feature, wrong) for position, pair in pairs]
+        return [value for value, _ in one_by_one], [stamp_ns for _, stamp_ns in one_by_one]
+
+
+def _one(
+    position: int, value: Any, stamp: Any, feature: ContractFeature, wrong: dict[int, WrongValueError]
+) -> tuple[FeatureValue, int]:
+    """Return one user's value and event timestamp; note it in `wrong` if one of them can't be read."""
+    what = f"value of {feature.reference} is not {feature.dtype} (got {type(value).__name__})"
+    try:
+        (typed,) = _typed([value], feature.dtype)
+        what = f"event timestamp of {feature.reference} is not a time"
+        return typed, _timestamp_ns(stamp)
+    except (AttributeError, TypeError, ValueError):
+        text = f"The feature server's {what}: feature server and gateway are not on the same definitions."
+        wrong.setdefault(position, WrongValueError(text))
+        return None, 0
 
 
 def _typed(values: list[Any], dtype: str) -> list[FeatureValue]:

@@ -1,6 +1,7 @@
 """The only place that talks to `feast serve`: one server, over kept-alive connections."""
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from http import HTTPStatus
 
@@ -8,9 +9,11 @@ import aiohttp
 
 from feature_gateway.contract.model import FeatureSet
 from feature_gateway.errors import DeadlineExceededError, UpstreamUnavailableError
-from feature_gateway.upstream.feast_errors import failure_of
+from feature_gateway.reads import RowsRead
+from feature_gateway.upstream.feast_errors import failure_of, without_values
 from feature_gateway.upstream.feast_json import parse_rows, request_body
-from feature_gateway.values import UserRow
+
+_log = logging.getLogger(__name__)
 
 # Shorter than the 30 s after which `feast serve` closes an idle connection.
 _IDLE_CONNECTION_S = 20.0
@@ -22,7 +25,7 @@ class ServerUnreachableError(UpstreamUnavailableError):
 
 
 class UnsuccessfulAnswerError(Exception):
-    """The cause of an unsuccessful answer's error: status and start of the body, for the log only."""
+    """The cause of an unsuccessful answer's error: status and start of the body without values, for the log only."""
 
 
 class FeatureServer:
@@ -38,7 +41,7 @@ class FeatureServer:
 
     async def read_rows(
         self, feature_set: FeatureSet, user_ids: Sequence[str], *, authorization: str, timeout_s: float
-    ) -> list[UserRow]:
+    ) -> RowsRead:
         """Return one row a user, in order.
 
         `authorization` is sent on as the Authorization header unless it is empty. Raises DeadlineExceededError after
@@ -54,9 +57,9 @@ class FeatureServer:
         except aiohttp.ClientError as error:
             raise ServerUnreachableError("The feature server can't be reached.") from error
         if status != HTTPStatus.OK:
-            raise failure_of(status, answer) from UnsuccessfulAnswerError(
-                f"answered {status}: {answer[:_MAX_SHOWN_BYTES]!r}"
-            )
+            _log.debug("feature server %s answered %s: %r", self.url, status, answer)
+            shown = without_values(answer, user_ids)[:_MAX_SHOWN_BYTES]
+            raise failure_of(status, answer) from UnsuccessfulAnswerError(f"answered {status}: {shown!r}")
         return parse_rows(answer, feature_set, len(user_ids))
 
     async def alive(self, *, timeout_s: float) -> bool:

@@ -3,14 +3,14 @@
 import asyncio
 from collections.abc import Callable
 
+from feature_gateway.reads import RowsRead
 from feature_gateway.upstream.replica import Replica
 from feature_gateway.upstream.slot import ReplicaSlot
-from feature_gateway.values import UserRow
 
-ReadTask = asyncio.Task[list[UserRow]]
+ReadTask = asyncio.Task[RowsRead]
 
 
-async def first_success(tasks: set[ReadTask]) -> list[UserRow]:
+async def first_success(tasks: set[ReadTask]) -> RowsRead:
     """Return the first result; raise the last exception if all tasks failed."""
     waiting = set(tasks)
     while True:

@@ -12,14 +12,13 @@ from dataclasses import dataclass
 from feature_gateway.contract.model import FeatureSet
 from feature_gateway.errors import UpstreamUnavailableError
 from feature_gateway.observer import Observer
-from feature_gateway.reads import ReadReport
+from feature_gateway.reads import ReadReport, RowsRead
 from feature_gateway.upstream.budget import Budget
 from feature_gateway.upstream.feature_server import FeatureServer
 from feature_gateway.upstream.hedging import SlotHolders, first_success
 from feature_gateway.upstream.read_times import ReadTimes
 from feature_gateway.upstream.replica import FirstRead, Replica
 from feature_gateway.upstream.slot import ReplicaSlot
-from feature_gateway.values import UserRow
 
 _RETRY_SHARE = 0.1
 _HEDGE_SHARE = 0.05
@@ -124,7 +123,7 @@ class ReplicaPool:
 
     async def read_rows(
         self, feature_set: FeatureSet, user_ids: Sequence[str], *, authorization: str, timeout_s: float
-    ) -> tuple[list[UserRow], ReadReport]:
+    ) -> tuple[RowsRead, ReadReport]:
         """Return one row a user, in order, and how they were read.
 
         Raises DeadlineExceededError after `timeout_s`, UpstreamUnavailableError when no server answers, and what an
@@ -135,7 +134,7 @@ class ReplicaPool:
 
     async def _read(
         self, slot: ReplicaSlot, feature_set: FeatureSet, user_ids: Sequence[str], authorization: str, timeout_s: float
-    ) -> tuple[list[UserRow], ReadReport]:
+    ) -> tuple[RowsRead, ReadReport]:
         """Read from a slot's replica, or from the best if it is not in service; take the slot along."""
         read = _Read(feature_set, user_ids, authorization, asyncio.get_running_loop().time() + timeout_s)
         self._retry_budget.earn()
@@ -204,12 +203,12 @@ class ReplicaPool:
         candidates = [replica for replica in others if not replica.ejected] or (others if or_ejected else [])
         return _least_loaded(candidates)
 
-    async def _read_from(self, replica: Replica, read: _Read) -> list[UserRow]:
+    async def _read_from(self, replica: Replica, read: _Read) -> RowsRead:
         return await replica.read_rows(
             read.feature_set, read.user_ids, authorization=read.authorization, timeout_s=read.left_s
         )
 
-    async def _read_hedged(self, first: Replica, read: _Read) -> tuple[list[UserRow], bool]:
+    async def _read_hedged(self, first: Replica, read: _Read) -> tuple[RowsRead, bool]:
         """Return the rows, and whether a second replica was asked."""
         patience_s = self._patience_s()
         if patience_s is None or patience_s >= read.left_s:

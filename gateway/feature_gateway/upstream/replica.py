@@ -4,12 +4,18 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
 from feature_gateway.contract.model import FeatureSet
-from feature_gateway.errors import CredentialsRefusedError, DeadlineExceededError, GatewayError, RejectedUpstreamError
+from feature_gateway.errors import (
+    CredentialsRefusedError,
+    DeadlineExceededError,
+    GatewayError,
+    RejectedUpstreamError,
+    WrongValueError,
+)
 from feature_gateway.observer import Observer
+from feature_gateway.reads import RowsRead
 from feature_gateway.upstream.failure_log import FailureLog
 from feature_gateway.upstream.feature_server import FeatureServer, ServerUnreachableError
 from feature_gateway.upstream.read_times import ReadTimes
-from feature_gateway.values import UserRow
 
 _TIMEOUTS_TO_EJECT = 3
 _PROBE_TIMEOUT_S = 0.25
@@ -77,7 +83,7 @@ class Replica:
 
     async def read_rows(
         self, feature_set: FeatureSet, user_ids: Sequence[str], *, authorization: str, timeout_s: float
-    ) -> list[UserRow]:
+    ) -> RowsRead:
         """Return one row a user, in order; raise what FeatureServer raises."""
         was_ejected = self.ejected
         loop = asyncio.get_running_loop()
@@ -95,6 +101,9 @@ class Replica:
         self._timeouts = 0
         self._faults.succeeded()
         self._callers_faults.succeeded()
+        for row in rows:
+            if isinstance(row, WrongValueError):
+                self._faults.failed(_said(row))
         if was_ejected:
             self.restore()
         return rows

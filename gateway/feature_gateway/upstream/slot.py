@@ -3,11 +3,10 @@
 from collections.abc import Awaitable, Callable, Sequence
 
 from feature_gateway.contract.model import FeatureSet
-from feature_gateway.reads import ReadReport
+from feature_gateway.reads import ReadReport, RowsRead
 from feature_gateway.upstream.replica import Replica
-from feature_gateway.values import UserRow
 
-Read = Callable[["ReplicaSlot", FeatureSet, Sequence[str], str, float], Awaitable[tuple[list[UserRow], ReadReport]]]
+Read = Callable[["ReplicaSlot", FeatureSet, Sequence[str], str, float], Awaitable[tuple[RowsRead, ReadReport]]]
 """Reads in a slot: the users' features, the Authorization header, the time in seconds."""
 
 
@@ -23,7 +22,7 @@ class ReplicaSlot:
 
     async def read_rows(
         self, feature_set: FeatureSet, user_ids: Sequence[str], *, authorization: str, timeout_s: float
-    ) -> tuple[list[UserRow], ReadReport]:
+    ) -> tuple[RowsRead, ReadReport]:
         """Return one row a user, in order, and how they were read; raise GatewayError."""
         return await self._read(self, feature_set, user_ids, authorization, timeout_s)
 

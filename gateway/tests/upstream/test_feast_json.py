@@ -7,9 +7,12 @@ from typing import Any
 import orjson
 import pytest
 from feature_gateway.contract.model import ContractFeature, FeatureSet
-from feature_gateway.errors import GatewayError
+from feature_gateway.dtypes import DTYPES
+from feature_gateway.errors import GatewayError, WrongValueError
 from feature_gateway.upstream.feast_json import parse_rows, request_body
 from feature_gateway.values import FeatureStatus, FeatureValue, UserRow
+from hypothesis import given
+from hypothesis import strategies as st
 from streamflow.features.v1.error_reason_pb2 import ErrorReason
 
 _REAL = "2024-02-29T00:00:00Z"
@@ -38,8 +41,14 @@ def _body(columns: Mapping[str, tuple[Any, list[str]]]) -> bytes:
 
 
 def _one(dtype: str, value: Any, stamp: str = _REAL) -> UserRow:
-    (row,) = parse_rows(_body({"v__f": ([value], [stamp])}), _set(("v", "f", dtype)), 1)
+    (row,) = _rows(_body({"v__f": ([value], [stamp])}), _set(("v", "f", dtype)), 1)
     return row
+
+
+def _rows(body: bytes, feature_set: FeatureSet, user_count: int) -> list[UserRow]:
+    rows = parse_rows(body, feature_set, user_count)
+    assert [type(row) for row in rows] == [UserRow] * user_count
+    return [row for row in rows if isinstance(row, UserRow)]
 
 
 @pytest.mark.parametrize(
@@ -119,14 +128,14 @@ def test_a_view_knows_a_user_as_a_whole_or_not_at_all() -> None:
         "a__z": ([None], [_EPOCH]),
         "b__w": ([2], [_REAL]),
     }
-    (row,) = parse_rows(_body(columns), features, 1)
+    (row,) = _rows(_body(columns), features, 1)
     assert [status.name for status in row.statuses] == ["NOT_FOUND", "NULL_VALUE", "NOT_FOUND", "PRESENT"]
     assert row.user_known
 
 
 def test_a_null_at_the_epoch_beside_a_value_of_its_view_is_a_null_value() -> None:
     features = _set(("a", "x", "Int64"), ("a", "z", "Int64"))
-    (row,) = parse_rows(_body({"a__x": ([None], [_EPOCH]), "a__z": ([3], [_EPOCH])}), features, 1)
+    (row,) = _rows(_body({"a__x": ([None], [_EPOCH]), "a__z": ([3], [_EPOCH])}), features, 1)
     assert [status.name for status in row.statuses] == ["NULL_VALUE", "PRESENT"]
 
 
@@ -137,7 +146,7 @@ def test_columns_are_taken_by_name_and_rows_by_position() -> None:
         "user_id": (["1", "2"], [_EPOCH] * 2),
         "a__x": ([1, 2], [_REAL] * 2),
     }
-    first, second = parse_rows(_body(columns), features, 2)
+    first, second = _rows(_body(columns), features, 2)
     assert first.values == (1, "p")
     assert second.values == (2, None)
     assert second.statuses == (FeatureStatus.PRESENT, FeatureStatus.NOT_FOUND)
@@ -168,3 +177,70 @@ def test_a_request_lists_references_and_asks_for_full_names() -> None:
         "entities": {"user_id": ["1", "2"]},
         "full_feature_names": True,
     }
+
+
+@pytest.mark.parametrize(
+    ("values", "stamps", "said"),
+    [
+        (["SECRET", 2], [_REAL, _REAL], "value of v:f is not Int32 (got str)"),
+        ([2**40, 2], [_REAL, _REAL], "value of v:f is not Int32 (got int)"),
+        ([["SECRET"], 2], [_REAL, _REAL], "value of v:f is not Int32 (got list)"),
+        ([1, 2], ["SECRET", _REAL], "event timestamp of v:f is not a time"),
+        ([1, 2], ["2024-13-01T00:00:00Z", _REAL], "event timestamp of v:f is not a time"),
+        ([1, 2], [None, _REAL], "event timestamp of v:f is not a time"),
+        ([1, 2], [{"SECRET": 1}, _REAL], "event timestamp of v:f is not a time"),
+    ],
+)
+def test_a_wrong_value_is_the_error_of_its_user_alone_and_in_no_text(
+    values: list[Any], stamps: list[Any], said: str
+) -> None:
+    features = _set(("v", "f", "Int32"), ("v", "g", "String"))
+    wrong, right = parse_rows(_body({"v__f": (values, stamps), "v__g": (["a", "b"], [_REAL] * 2)}), features, 2)
+    assert isinstance(wrong, WrongValueError)
+    assert str(wrong) == f"The feature server's {said}: feature server and gateway are not on the same definitions."
+    assert wrong.__cause__ is None
+    assert right == UserRow((2, "b"), (FeatureStatus.PRESENT,) * 2, (_REAL_NS,) * 2, user_known=True)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b'"SECRET"',
+        b'{"metadata": "SECRET"}',
+        b'{"metadata": {"feature_names": ["SECRET"]}, "results": []}',
+        b'{"metadata": {"feature_names": ["SECRET"]}, "results": ["SECRET"]}',
+        b'{"metadata": {"feature_names": [{"SECRET": 1}]}, "results": [1]}',
+        b'{"metadata": {"feature_names": ["v__f"]}, "results": ["SECRET"]}',
+        b'{"metadata": {"feature_names": ["v__f"]}, "results": [["SECRET"]]}',
+        b'{"metadata": {"feature_names": ["v__f"]}, "results": [{"values": "SECRET", "event_timestamps": []}]}',
+        b'{"metadata": {"feature_names": ["v__f"]}, "results": [{"values": {"S": 1}, "event_timestamps": {"S": 1}}]}',
+        b'["SECRET',
+    ],
+)
+def test_an_answer_of_another_form_is_a_mismatch_that_shows_nothing_of_it(answer: bytes) -> None:
+    with pytest.raises(GatewayError, check=_is_mismatch) as raised:
+        parse_rows(answer, _set(("v", "f", "Int64")), 1)
+    assert not isinstance(raised.value, WrongValueError)
+    assert "SECRET" not in f"{raised.value} {raised.value.__cause__}"
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False) | st.text(),
+    lambda parts: st.lists(parts, max_size=3) | st.dictionaries(st.text(), parts, max_size=3),
+    max_leaves=5,
+)
+
+
+@given(values=st.lists(_JSON, min_size=3, max_size=3), dtype=st.sampled_from(sorted(DTYPES)), bad=st.integers(0, 2))
+def test_whatever_a_users_value_is_the_others_get_what_they_get_alone(values: list[Any], dtype: str, bad: int) -> None:
+    def read(*positions: int) -> list[str]:
+        stamps = ["SECRET" if position == bad else _REAL for position in positions]
+        body = _body({"v__f": ([values[position] for position in positions], stamps)})
+        try:
+            return [f"{row!r} {row}" for row in parse_rows(body, _set(("v", "f", dtype)), len(positions))]
+        except WrongValueError as error:
+            return [f"{error!r} {error}"]
+
+    together = read(0, 1, 2)
+    assert together == [text for position in range(3) for text in read(position)]
+    assert "SECRET" not in together[bad]

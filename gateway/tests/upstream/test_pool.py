@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import pytest
 from feature_gateway.contract.model import ContractFeature, FeatureSet
 from feature_gateway.errors import DeadlineExceededError, GatewayError, UpstreamUnavailableError
+from feature_gateway.reads import RowsRead
 from feature_gateway.upstream.budget import Budget
 from feature_gateway.upstream.feature_server import FeatureServer, ServerUnreachableError
 from feature_gateway.upstream.pool import ReplicaPool
@@ -54,6 +55,12 @@ class FakeServer(FeatureServer):
         return self.lives
 
 
+def _value(rows: RowsRead) -> str:
+    (row,) = rows
+    assert isinstance(row, UserRow)
+    return str(row.values[0])
+
+
 @dataclass
 class Fleet:
     """Fake servers behind a pool."""
@@ -63,7 +70,7 @@ class Fleet:
 
     async def read(self, *, timeout_s: float = _BOUND_S) -> tuple[str, bool, bool]:
         rows, report = await self.pool.read_rows(_SET, ["u"], authorization="", timeout_s=timeout_s)
-        return str(rows[0].values[0]), report.retried, report.hedged
+        return _value(rows), report.retried, report.hedged
 
 
 def _fleet(*urls: str, hedge: bool = False) -> Fleet:

@@ -30,7 +30,7 @@ _MAX_ATTEMPTS = 5
 _RETRY_AFTER_S = 0.1
 
 MAX_UNREADABLE = 200
-"""How many refused values of a feature each read looks for before it gives the feature up."""
+"""How many refused values of a feature each read tells of before it gives the feature up."""
 
 
 class OnlineSide:
@@ -62,7 +62,7 @@ class OnlineSide:
     def read(self, user_ids: Sequence[str]) -> dict[str, Cells]:
         """Return each user's cells.
 
-        When the gateway refuses a value, the calls ask for fewer users and features until they have found the value.
+        A user with a value that the gateway refuses is asked for again, feature by feature, to find the value.
         Raises JobError when the gateway can't be read.
         """
         unreadable = dict.fromkeys(self._compared, 0)
@@ -72,12 +72,15 @@ class OnlineSide:
         return cells
 
     def _rows(self, user_ids: Sequence[str], unreadable: dict[str, int]) -> dict[str, Cells]:
-        try:
-            answers = self._asked(user_ids, feature_service=self._feature_service)
-        except _MismatchError:
-            columns = [self._column(user_ids, reference, unreadable) for reference in self._compared]
-            return {user_id: tuple(column[user_id] for column in columns) for user_id in user_ids}
-        return {user_id: self._row(answer) for user_id, answer in answers.items()}
+        answers = self._asked(user_ids, feature_service=self._feature_service)
+        refused = {user_id: answer for user_id, answer in answers.items() if _mismatches(answer)}
+        columns = (
+            [self._column(list(refused), reference, unreadable) for reference in self._compared] if refused else []
+        )
+        return {
+            user_id: tuple(column[user_id] for column in columns) if user_id in refused else self._row(answer)
+            for user_id, answer in answers.items()
+        }
 
     def _row(self, answer: UserFeatures | FeatureServingError) -> Cells:
         if isinstance(answer, FeatureServingError):
@@ -88,24 +91,21 @@ class OnlineSide:
     def _column(
         self, user_ids: Sequence[str], reference: str, unreadable: dict[str, int]
     ) -> dict[str, OnlineCell | None]:
-        """Return the cells of one feature; halves the users until each refused value is found."""
+        """Return the cells of one feature."""
         if unreadable[reference] >= MAX_UNREADABLE:
             return dict.fromkeys(user_ids)
-        try:
-            answers = self._asked(user_ids, features=[reference])
-        except _MismatchError as error:
-            if len(user_ids) == 1:
+        cells: dict[str, OnlineCell | None] = {}
+        for user_id, answer in self._asked(user_ids, features=[reference]).items():
+            if not isinstance(answer, FeatureServingError):
+                cells[user_id] = _cell(answer, next(iter(answer)))
+            elif not _mismatches(answer):
+                cells[user_id] = OnlineCell(error=str(answer))
+            elif unreadable[reference] < MAX_UNREADABLE:
                 unreadable[reference] += 1
-                return {user_ids[0]: OnlineCell(error=str(error), wrong_type=True)}
-            middle = len(user_ids) // 2
-            first = self._column(user_ids[:middle], reference, unreadable)
-            return first | self._column(user_ids[middle:], reference, unreadable)
-        return {
-            user_id: OnlineCell(error=str(answer))
-            if isinstance(answer, FeatureServingError)
-            else _cell(answer, next(iter(answer)))
-            for user_id, answer in answers.items()
-        }
+                cells[user_id] = OnlineCell(error=str(answer), wrong_type=True)
+            else:
+                cells[user_id] = None
+        return cells
 
     def _asked(
         self, user_ids: Sequence[str], *, feature_service: str | None = None, features: Sequence[str] | None = None
@@ -126,11 +126,13 @@ class OnlineSide:
                     **self._asked(user_ids[:middle], feature_service=feature_service, features=features),
                     **self._asked(user_ids[middle:], feature_service=feature_service, features=features),
                 }
-            if error.reason == "ERROR_REASON_UPSTREAM_MISMATCH":
-                raise _MismatchError(str(error)) from error
+            if _mismatches(error):
+                return dict.fromkeys(user_ids, error)
             raise gateway_failure(self._gateway, error) from error
         for answer in batch:
-            if isinstance(answer, FeatureServingError) and not isinstance(answer, InvalidArgument):
+            if isinstance(answer, FeatureServingError) and not (
+                isinstance(answer, InvalidArgument) or _mismatches(answer)
+            ):
                 raise gateway_failure(self._gateway, answer) from answer
             if isinstance(answer, UserFeatures) and answer.stale_age_s is not None:
                 raise JobError(
@@ -148,8 +150,9 @@ class OnlineSide:
         return self._client.batch_get_user_features(user_ids, **options)
 
 
-class _MismatchError(Exception):
-    """The feature server has a value that the contract does not allow, for a user and a feature of a call."""
+def _mismatches(answer: UserFeatures | FeatureServingError) -> bool:
+    """Return whether the feature server has a value that the contract does not allow."""
+    return isinstance(answer, FeatureServingError) and answer.reason == "ERROR_REASON_UPSTREAM_MISMATCH"
 
 
 def gateway_failure(gateway: str, error: FeatureServingError) -> JobError:
