@@ -81,7 +81,7 @@ async def running_gateway(settings: Settings, *, controls: Controls | None = Non
         )
         pool = await _pool(contracts, canary_read, settings, metrics, stack)
         coalescer = _coalescer(pool, settings, metrics, stack)
-        lookup = _lookup(contracts, coalescer, settings, metrics)
+        lookup = _lookup(contracts, _reader(coalescer, pool, settings), settings, metrics)
         metrics.watch(
             ready=lambda: readiness.ready,
             queued=lambda: coalescer.queued,
@@ -210,10 +210,10 @@ def _coalescer(pool: ReplicaPool, settings: Settings, observer: Observer, stack:
     return coalescer
 
 
-def _lookup(contracts: ContractHolder, coalescer: Coalescer, settings: Settings, observer: Observer) -> Lookup:
+def _lookup(contracts: ContractHolder, reader: UserReader, settings: Settings, observer: Observer) -> Lookup:
     return Lookup(
         contracts=contracts,
-        reader=_reader(coalescer, settings),
+        reader=reader,
         observer=observer,
         default_feature_service=settings.default_feature_service,
         default_timeout_s=settings.default_timeout_s,
@@ -224,14 +224,14 @@ def _lookup(contracts: ContractHolder, coalescer: Coalescer, settings: Settings,
     )
 
 
-def _reader(coalescer: Coalescer, settings: Settings) -> UserReader:
+def _reader(coalescer: Coalescer, pool: ReplicaPool, settings: Settings) -> UserReader:
     # If no row is remembered, the coalescer itself: a call then pays nothing for it.
     if settings.stale_if_down_s == 0:
         return coalescer
     last_known = LastKnown(
         max_age_s=settings.stale_if_down_s, max_rows=settings.stale_if_down_rows, now_s=time.monotonic
     )
-    return StaleIfDown(coalescer, last_known)
+    return StaleIfDown(coalescer, last_known, silent=pool.times.silent)
 
 
 def _keep_running(work: Coroutine[Any, Any, None], stack: AsyncExitStack) -> None:

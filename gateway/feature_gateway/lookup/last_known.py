@@ -34,7 +34,7 @@ class LastKnown:
 
     A row is kept for the feature set, the Authorization header and the user that it was read for, and returned for no
     other. Feature sets are told apart by identity, so those of a new contract are others, whatever their features. Of a
-    header only a digest is kept.
+    header only a digest is kept. In keys a number stands for it: once the number is dropped, no row of it is returned.
     """
 
     def __init__(self, *, max_age_s: float, max_rows: int, now_s: Callable[[], float]) -> None:
@@ -46,6 +46,8 @@ class LastKnown:
         """Times of reads and rows, in the order of the reads."""
         # Not their ids: Python reuses the id of an object that is gone.
         self._numbers: WeakKeyDictionary[FeatureSet, bytes] = WeakKeyDictionary()
+        self._headers: OrderedDict[bytes, bytes] = OrderedDict()
+        """Numbers of headers, by their digests, in the order of the last reads."""
         self._next_number = count()
 
     def __len__(self) -> int:
@@ -54,7 +56,13 @@ class LastKnown:
     def remember(self, feature_set: FeatureSet, user_id: str, row: UserRow, *, authorization: str) -> None:
         """Keep a row that has just been read; it replaces the earlier row of the same key."""
         now_s = self._now_s()
-        key = self._key(feature_set, user_id, authorization)
+        digest = _digest(authorization)
+        header = self._headers[digest] = self._headers.get(digest) or self._new_number()
+        self._headers.move_to_end(digest)
+        if len(self._headers) > self._max_rows:
+            # Each header that was read with later has a row that is newer than all rows of this one.
+            self._headers.popitem(last=False)
+        key = self._key(feature_set, header, user_id)
         self._rows[key] = now_s, _packed(row)
         self._rows.move_to_end(key)
         for _ in range(_MAX_FORGOTTEN_AT_ONCE):
@@ -65,23 +73,31 @@ class LastKnown:
 
     def recall(self, feature_set: FeatureSet, user_id: str, *, authorization: str) -> RememberedRow | None:
         """Return the row that was read last for this key; None if there is none or it is too old."""
-        known = self._rows.get(self._key(feature_set, user_id, authorization))
+        header = self._headers.get(_digest(authorization))
+        known = self._rows.get(self._key(feature_set, header, user_id)) if header else None
         if known is None:
             return None
         read_s, packed = known
         age_s = self._now_s() - read_s
         return RememberedRow(_unpacked(packed), age_s) if age_s <= self._max_age_s else None
 
-    def forget(self, feature_set: FeatureSet, user_id: str, *, authorization: str) -> None:
-        """Drop the row of this key."""
-        self._rows.pop(self._key(feature_set, user_id, authorization), None)
+    def forget(self, *, authorization: str) -> None:
+        """Return no row again that was read with this header until now; the rows make room as others do."""
+        self._headers.pop(_digest(authorization), None)
 
-    def _key(self, feature_set: FeatureSet, user_id: str, authorization: str) -> bytes:
+    def _key(self, feature_set: FeatureSet, header: bytes, user_id: str) -> bytes:
         number = self._numbers.get(feature_set)
         if number is None:
-            number = self._numbers[feature_set] = next(self._next_number).to_bytes(_NUMBER_BYTES, "big")
+            number = self._numbers[feature_set] = self._new_number()
         # Only the user id has a variable length, so different parts never make equal keys.
-        return number + blake2b(_bytes(authorization), digest_size=_DIGEST_BYTES).digest() + _bytes(user_id)
+        return number + header + _bytes(user_id)
+
+    def _new_number(self) -> bytes:
+        return next(self._next_number).to_bytes(_NUMBER_BYTES, "big")
+
+
+def _digest(authorization: str) -> bytes:
+    return blake2b(_bytes(authorization), digest_size=_DIGEST_BYTES).digest()
 
 
 def _bytes(text: str) -> bytes:

@@ -69,7 +69,7 @@ class ReplicaPool:
         self._slot_holders = SlotHolders(self._slot)
         self._retry_budget = Budget(_RETRY_SHARE)
         self._hedge_budget = Budget(_HEDGE_SHARE)
-        self._times = ReadTimes()
+        self.times = ReadTimes()
         self.set_urls(urls)
 
     @property
@@ -178,13 +178,13 @@ class ReplicaPool:
             self._connect(url),
             first_read=self._first_read,
             observer=self._observer,
-            times=self._times,
+            times=self.times,
             may_eject_slow=lambda: sum(replica.slow for replica in self._replicas) < self._most_slow,
             restored=self._slot_freed,
         )
 
     def _slot(self, replica: Replica | None) -> ReplicaSlot:
-        return ReplicaSlot(replica, read=self._read, freed=self._slot_freed)
+        return ReplicaSlot(replica, read=self._read, freed=self._slot_freed, answered=self.times.answered)
 
     def _slot_freed(self) -> None:
         self._act_on_free_slot()
@@ -235,9 +235,9 @@ class ReplicaPool:
 
     def _patience_s(self) -> float | None:
         """Return after how long a read is hedged; None when it is not."""
-        if not self._hedge or len(self._replicas) < 2 or len(self._times) < _TIMES_TO_HEDGE:  # noqa: PLR2004
+        if not self._hedge or len(self._replicas) < 2 or len(self.times) < _TIMES_TO_HEDGE:  # noqa: PLR2004
             return None
-        return self._times.slow_s
+        return self.times.slow_s
 
 
 def _least_loaded(replicas: Sequence[Replica]) -> Replica | None:

@@ -1,6 +1,8 @@
 """How long recent reads took, and so how long a read may fairly take."""
 
+import asyncio
 from collections import deque
+from math import inf
 from statistics import median
 
 _KEPT = 200
@@ -15,6 +17,7 @@ class ReadTimes:
 
     def __init__(self) -> None:
         """Create times of no reads."""
+        self._last_answer_s = -inf
         self._took_s: deque[float] = deque(maxlen=_KEPT)
 
     def __len__(self) -> int:
@@ -23,6 +26,15 @@ class ReadTimes:
     def add(self, took_s: float) -> None:
         """Add the time of a read that was answered."""
         self._took_s.append(took_s)
+
+    def answered(self) -> None:
+        """Note that a server has just answered a caller's read, whatever it said of the caller."""
+        self._last_answer_s = asyncio.get_running_loop().time()
+
+    def silent(self, for_s: float) -> bool:
+        """Return whether a fair time within the last `for_s` seconds has passed without an answer to any caller."""
+        since_answer_s = asyncio.get_running_loop().time() - self._last_answer_s
+        return min(for_s, since_answer_s) >= self.fair_s
 
     @property
     def slow_s(self) -> float:

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Sequence
 
 from feature_gateway.contract.model import FeatureSet
+from feature_gateway.errors import DeadlineExceededError, GatewayError, UpstreamUnavailableError
 from feature_gateway.reads import ReadReport, RowsRead
 from feature_gateway.upstream.replica import Replica
 
@@ -13,18 +14,31 @@ Read = Callable[["ReplicaSlot", FeatureSet, Sequence[str], str, float], Awaitabl
 class ReplicaSlot:
     """A slot of a replica; counts in its `slots_taken` until freed."""
 
-    def __init__(self, replica: Replica | None, *, read: Read, freed: Callable[[], object]) -> None:
-        """Take a slot of a replica, or of none; `freed` is called whenever a slot is given back."""
+    def __init__(
+        self, replica: Replica | None, *, read: Read, freed: Callable[[], object], answered: Callable[[], object]
+    ) -> None:
+        """Take a slot of a replica, or of none; `freed` is called whenever a slot is given back.
+
+        `answered` is called when a server has answered, even if the answer is that it refuses the caller.
+        """
         self.replica: Replica | None = None
         self._read = read
         self._freed = freed
+        self._answered = answered
         self._move(replica)
 
     async def read_rows(
         self, feature_set: FeatureSet, user_ids: Sequence[str], *, authorization: str, timeout_s: float
     ) -> tuple[RowsRead, ReadReport]:
         """Return one row a user, in order, and how they were read; raise GatewayError."""
-        return await self._read(self, feature_set, user_ids, authorization, timeout_s)
+        try:
+            rows_and_report = await self._read(self, feature_set, user_ids, authorization, timeout_s)
+        except GatewayError as error:
+            if not isinstance(error, DeadlineExceededError | UpstreamUnavailableError):
+                self._answered()
+            raise
+        self._answered()
+        return rows_and_report
 
     def move_to(self, replica: Replica) -> None:
         """Take a slot of another replica instead."""

@@ -99,10 +99,28 @@ def test_rows_too_old_are_let_go_of_as_others_come(clock: Clock) -> None:
 def test_a_row_that_is_forgotten_is_given_no_more(clock: Clock) -> None:
     store = _store(clock)
     store.remember(_SETS[0], "a", _row(1), authorization="p")
-    store.forget(_SETS[0], "a", authorization="q")
+    store.forget(authorization="q")
     assert store.recall(_SETS[0], "a", authorization="p") is not None
-    store.forget(_SETS[0], "a", authorization="p")
+    store.forget(authorization="p")
     assert store.recall(_SETS[0], "a", authorization="p") is None
+
+
+def test_all_that_was_read_with_a_header_is_forgotten_at_once_and_what_is_read_later_is_not(clock: Clock) -> None:
+    store = _store(clock)
+    for authorization in ("p", "q"):
+        for feature_set in _SETS:
+            for user_id in ("a", "b"):
+                store.remember(feature_set, user_id, _row(1), authorization=authorization)
+    store.forget(authorization="p")
+    store.remember(_SETS[0], "b", _row(2), authorization="p")
+    known = {
+        (authorization, number, user_id): row.row.values[0]
+        for authorization in ("p", "q")
+        for number, feature_set in enumerate(_SETS)
+        for user_id in ("a", "b")
+        if (row := store.recall(feature_set, user_id, authorization=authorization))
+    }
+    assert known == {("p", 0, "b"): 2, ("q", 0, "a"): 1, ("q", 0, "b"): 1, ("q", 1, "a"): 1, ("q", 1, "b"): 1}
 
 
 _VALUES = st.one_of(
@@ -143,14 +161,19 @@ def test_whatever_is_read_when_the_newest_rows_within_the_age_are_given_and_no_o
 ) -> None:
     clock = Clock()
     store = _store(clock, max_rows=max_rows)
-    newest: OrderedDict[_Key, tuple[float, UserRow]] = OrderedDict()
+    newest: OrderedDict[_Key | int, tuple[float, UserRow]] = OrderedDict()
     for value, (action, key, pause_s) in enumerate(steps):
         clock.now_s += pause_s
         feature_set, user_id, authorization = key
-        newest.pop(key, None)
         if action == "forget":
-            store.forget(feature_set, user_id, authorization=authorization)
+            store.forget(authorization=authorization)
+            # In their places, but out of reach.
+            newest = OrderedDict(
+                (number if isinstance(other, int) or other[2] == authorization else other, row)
+                for number, (other, row) in enumerate(newest.items(), start=100 * value)
+            )
         else:
+            newest.pop(key, None)
             store.remember(feature_set, user_id, _row(value), authorization=authorization)
             newest[key] = clock.now_s, _row(value)
         if len(newest) > max_rows:

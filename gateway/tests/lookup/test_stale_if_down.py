@@ -11,8 +11,14 @@ import aiohttp
 import grpc
 import pytest
 from aiohttp import web
+from feature_gateway.contract.model import ContractFeature, FeatureSet
+from feature_gateway.errors import DeadlineExceededError, GatewayError, OneUserError, UpstreamUnavailableError
+from feature_gateway.lookup.last_known import LastKnown
+from feature_gateway.lookup.stale_if_down import StaleIfDown
+from feature_gateway.reads import Served
 from feature_gateway.server import Controls, running_gateway
 from feature_gateway.settings import Settings
+from feature_gateway.values import FeatureStatus, UserRow
 from gateway_fakes import (
     Answer,
     FakeFeatureServer,
@@ -179,6 +185,74 @@ async def test_credentials_refused_are_no_outage_and_their_row_is_forgotten(
     assert (await _failure(_get(gateway, "Bearer one"))).code() is code
     feature_server.answer = _down
     assert (await _failure(_get(gateway, "Bearer one"))).code() is grpc.StatusCode.UNAVAILABLE
+
+
+@pytest.mark.parametrize("status", [401, 403])
+async def test_a_refusal_forgets_all_that_was_read_with_the_credentials_and_nothing_else(
+    gateway: Gateway, feature_server: FakeFeatureServer, status: int
+) -> None:
+    batch = BatchGetUserFeaturesRequest(user_ids=[_USER, _OTHER])
+    for authorization in ("Bearer one", "Bearer two"):
+        await gateway.stub.BatchGetUserFeatures(batch, timeout=_BOUND_S, metadata=(("authorization", authorization),))
+        await _get(gateway, authorization, feature_service="scores_v1")
+    feature_server.answer = _says(status, '{"detail":"Invalid or expired access token"}')
+    await _failure(_get(gateway, "Bearer one", user_id=_UNREAD))
+    feature_server.answer = _down
+    asked: list[dict[str, Any]] = [{"user_id": _USER}, {"user_id": _OTHER}, {"feature_service": "scores_v1"}]
+    for fields in asked:
+        assert (await _get(gateway, "Bearer two", **fields)).HasField("stale_age")
+        error = await _failure(_get(gateway, "Bearer one", **fields))
+        assert error.code() is grpc.StatusCode.UNAVAILABLE
+
+
+async def test_time_that_runs_out_sooner_than_a_server_answers_is_no_outage(
+    settings: Settings, feature_server: FakeFeatureServer
+) -> None:
+    async def messages() -> AsyncIterator[StreamUserFeaturesRequest]:
+        yield StreamUserFeaturesRequest(request=_REQUEST, timeout=Duration(seconds=1, nanos=3_000_000))
+
+    async with serving(replace(settings, deadline_margin_s=1.0)) as gateway:
+        await _get(gateway)
+        # Revoked, and the server is well: it takes longer to say so than the callers have.
+        feature_server.answer = _hangs
+        calls = (
+            _failure(gateway.stub.GetUserFeatures(_REQUEST, timeout=1.003)),
+            _failure(gateway.stub.BatchGetUserFeatures(BatchGetUserFeaturesRequest(user_ids=[_USER]), timeout=1.003)),
+        )
+        for error in await asyncio.gather(*calls):
+            assert error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        stream: Any = gateway.stub.StreamUserFeatures(messages(), timeout=_BOUND_S)
+        assert [answer.error.code async for answer in stream] == [grpc.StatusCode.DEADLINE_EXCEEDED.value[0]]
+        assert await _counted(gateway) == 0
+
+
+@pytest.mark.parametrize("error", [DeadlineExceededError("late"), UpstreamUnavailableError("gone")])
+@pytest.mark.parametrize("silent", [True, False])
+async def test_time_that_runs_out_is_an_outage_only_while_no_server_answers(
+    error: GatewayError, *, silent: bool
+) -> None:
+    feature_set = FeatureSet((ContractFeature("f", "v", "f", "String", None),))
+    row = UserRow(("a",), (FeatureStatus.PRESENT,), (1,), user_known=True)
+
+    class Failing:
+        async def user_row(self, *_: Any, **_fields: Any) -> Served:
+            raise error
+
+        async def user_rows(self, *_: Any, **_fields: Any) -> list[Served | OneUserError]:
+            raise error
+
+    last_known = LastKnown(max_age_s=60, max_rows=10, now_s=time.monotonic)
+    last_known.remember(feature_set, "u", row, authorization="p")
+    reader = StaleIfDown(Failing(), last_known, silent=lambda _: silent)
+    for read in (
+        reader.user_row(feature_set, "u", authorization="p", timeout_s=1),
+        reader.user_rows(feature_set, ["u"], authorization="p", timeout_s=1),
+    ):
+        if silent or isinstance(error, UpstreamUnavailableError):
+            assert await read
+        else:
+            with pytest.raises(DeadlineExceededError):
+                await read
 
 
 @pytest.mark.parametrize(
