@@ -1,15 +1,21 @@
 """Two URLs become the environment of feature_store.yaml, whatever their passwords hold."""
 
 import os
+import socketserver
+import threading
+import traceback
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pytest
+import redis
 import yaml
 from feast.infra.online_stores.redis import RedisOnlineStore
 from sqlalchemy.engine import make_url
 from streamflow_repo.settings.connections import ConnectionUrlError, feast_environment, urls_from_environment
+from streamflow_repo.settings.redis_url import open_redis
+from streamflow_repo.settings.secrets import without_password
 
 _FEATURE_STORE = Path(__file__).resolve().parents[1] / "feature_store.yaml"
 _POSTGRES = "postgresql://feast@db/streamflow"
@@ -114,7 +120,13 @@ def test_one_redis_is_no_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
         ("postgresql://db/streamflow", "names no user"),
         ("postgresql://feast@/streamflow", "names no host"),
         ("postgresql://feast@a,b/streamflow", "several hosts"),
-        ("postgresql://feast@db:x/streamflow", "the port 'x'"),
+        ("postgresql://feast@db:x/streamflow", "a port that is not a number from 1 to 65535"),
+        ("postgresql://feast@db:65536/streamflow", "a port that is not a number from 1 to 65535"),
+        ("postgresql://feast:a@b@db/streamflow", "an @ or a slash in user name or password; write %40 or %2F"),
+        ("postgresql://feast:1/b@db/streamflow", "an @ or a slash in user name or password; write %40 or %2F"),
+        ("postgresql://feast:a%zz@db/streamflow", "not a PostgreSQL URL"),
+        ("postgresql://feast:a%ff@db/streamflow", "not a PostgreSQL URL"),
+        ("postgresql://feast:a\nb@db/streamflow", "a character that can't be printed"),
         ("postgresql://feast@db/streamflow?options=-cx", "would not get: options"),
     ],
 )
@@ -131,14 +143,16 @@ def test_a_postgres_url_that_feast_cannot_use_is_refused(url: str, message: str)
         ("http://cache", "not a Redis URL"),
         ("redis://", "not a Redis URL"),
         ("redis://[::1]:6379", "IPv6"),
-        ("redis://cache/x", "the database 'x'"),
+        ("redis://cache/x", "a database that is not a number"),
+        ("redis://:a\nb@cache", "a character that can't be printed"),
+        ("redis://a:1#b@cache", r"a \? or a #"),
         ("redis://:a%2Cb@cache", "a password with a comma"),
-        ("redis://cache?ssl_ca_certs=/x", "would not get: ssl_ca_certs"),
-        ("redis://cache:99999", "Port out of range"),
+        ("redis://cache?ssl_ca_certs=/x", "Feast would not get its parameters"),
+        ("redis://cache:99999", "a port that is not a number from 0 to 65535"),
         ("redis://a,b", "several hosts"),
         ("redis-cluster://a,", "not a Redis URL"),
-        ("redis-cluster://a:x,b", "not a Redis URL: Port could not be cast"),
-        ("redis-cluster://a/2", "a Redis Cluster has 0 only"),
+        ("redis-cluster://a:x,b", "a port that is not a number from 0 to 65535"),
+        ("redis-cluster://a/2", "a database other than 0, and a Redis Cluster has 0 only"),
     ],
 )
 def test_a_redis_url_that_feast_cannot_use_is_refused(url: str, message: str) -> None:
@@ -166,8 +180,42 @@ def test_no_password_is_in_a_refusal(postgres_url: str, redis_url: str) -> None:
 
 
 def test_missing_urls_are_named_with_what_sets_them() -> None:
-    assert urls_from_environment({"POSTGRES_URL": "a", "REDIS_URL": "b"}) == ("a", "b")
+    assert urls_from_environment({"POSTGRES_URL": _POSTGRES, "REDIS_URL": _REDIS}) == (_POSTGRES, _REDIS)
     with pytest.raises(ConnectionUrlError, match=r"REDIS_URL must be set; .*\.local/env"):
         urls_from_environment({"POSTGRES_URL": "a"})
     with pytest.raises(ConnectionUrlError, match="POSTGRES_URL and REDIS_URL"):
         urls_from_environment({})
+
+
+def test_a_password_that_redis_repeats_is_not_told() -> None:
+    class Repeating(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            self.rfile.readline()
+            self.wfile.write(b"-ERR unknown command 'AUTH', with args beginning with: 'feast' 's3cret'\r\n")
+            self.rfile.read()
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Repeating) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        client = open_redis(f"redis://feast:s3cret@127.0.0.1:{server.server_address[1]}", timeout_s=5)
+        with client, pytest.raises(redis.RedisError, match=r"beginning with: 'feast' '\*\*\*'") as raised:
+            client.ping()
+        server.shutdown()
+    assert "s3cret" not in "".join(traceback.format_exception(raised.value))
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("postgresql://feast:a:?#b@db:1/x?sslmode=require", "postgresql://feast:***@db:1/x?sslmode=require"),
+        (
+            "postgresql://feast@db/x?password=a%40b&sslmode=require",
+            "postgresql://feast@db/x?password=***&sslmode=require",
+        ),
+        ("postgresql://postgres@/streamflow?host=/run/a:b", "postgresql://postgres@/streamflow?host=/run/a:b"),
+        ("redis://:a@b@cache:1/2", "redis://:***@cache:1/2"),
+        ("redis-cluster://feast:a,b@a:1,b:2", "redis-cluster://feast:***@a:1,b:2"),
+        ("redis://127.0.0.1:6380", "redis://127.0.0.1:6380"),
+    ],
+)
+def test_a_url_is_shown_without_its_password(url: str, shown: str) -> None:
+    assert without_password(url) == shown

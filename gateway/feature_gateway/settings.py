@@ -4,11 +4,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+
+from feature_gateway.urls import base_urls
 
 _MAX_PORT = 65535
-# The last one stands for all of a host's addresses, which `upstream` resolves.
-_URL_SCHEMES = ("http", "https", "dns+http")
 
 
 class SettingsError(ValueError):
@@ -22,9 +21,14 @@ def _setting(
     *,
     other_name: str | None = None,
     secret: bool = False,
+    quoted: bool = True,
 ) -> Any:
-    """Return a field with its variable; `other_name` is a second variable, which is read as well."""
-    metadata = {"variable": variable, "parse": parse, "other_name": other_name, "secret": secret}
+    """Return a field with its variable; `other_name` is a second variable, which is read as well.
+
+    An error quotes the value, unless the value is `secret` or not to be `quoted`.
+    """
+    quoted = quoted and not secret
+    metadata = {"variable": variable, "parse": parse, "other_name": other_name, "quoted": quoted}
     return field(default=default, repr=not secret, metadata=metadata)
 
 
@@ -69,16 +73,6 @@ def _some_seconds(text: str) -> float:
     return seconds
 
 
-def _urls(text: str) -> tuple[str, ...]:
-    urls = tuple(url.strip().rstrip("/") for url in text.split(","))
-    parts = [urlsplit(url) for url in urls]
-    if any(part.scheme not in _URL_SCHEMES or not part.hostname for part in parts):
-        raise ValueError("it takes http://, https:// or dns+http:// URLs with commas between them")
-    if len(set(urls)) < len(urls):
-        raise ValueError("it names a URL twice")
-    return urls
-
-
 def _switch(text: str) -> bool:
     if text not in {"true", "false"}:
         raise ValueError("it takes true or false")
@@ -118,7 +112,9 @@ class Settings:
     http_port: int = _setting("GATEWAY_HTTP_PORT", 8000, _port)
     """The HTTP server's port."""
 
-    feature_server_urls: tuple[str, ...] = _setting("GATEWAY_FEATURE_SERVER_URLS", ("http://127.0.0.1:6566",), _urls)
+    feature_server_urls: tuple[str, ...] = _setting(
+        "GATEWAY_FEATURE_SERVER_URLS", ("http://127.0.0.1:6566",), base_urls, quoted=False
+    )
     """The base URLs of the `feast serve` replicas; the host of a dns+http:// one stands for all of its addresses."""
 
     dns_interval_s: float = _setting("GATEWAY_DNS_INTERVAL_S", 5.0, _seconds)
@@ -230,7 +226,7 @@ def _parsed(variable: str, setting: "Field[Any]", text: str) -> Any:
     try:
         return setting.metadata["parse"](text)
     except ValueError as error:
-        shown = "" if setting.metadata["secret"] else f" is {text!r}"
+        shown = f" is {text!r}" if setting.metadata["quoted"] else ""
         raise SettingsError(f"{variable}{shown}: {error}") from error
 
 

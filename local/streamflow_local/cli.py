@@ -13,6 +13,7 @@ import typer
 from streamflow_features import UserFeatures, as_lines
 from streamflow_repo.errors import SettingError
 from streamflow_repo.runtime_checks import leave_out_runtime_checks
+from streamflow_repo.settings.secrets import without_password
 
 from streamflow_local.config import ConfigError, StackConfig
 from streamflow_local.layout import Layout
@@ -101,19 +102,19 @@ def _say_where(answer: UserFeatures, config: StackConfig, layout: Layout) -> Non
         f"gateway gRPC     {grpc}  streamflow.features.v1.UserFeatureService",
         f"gateway HTTP     {http}/features/{answer.user_id}",
         *(f"feature server   http://127.0.0.1:{port}" for port in config.feature_servers().values()),
-        f"PostgreSQL       {_without_password(config.postgres_url(layout))}",
-        f"Redis            {_without_password(config.redis_url)}",
+        *stores(config, layout),
         f"logs             {layout.logs}",
         f"for a shell      . {layout.environment_file}",
     ]
     typer.echo("\n".join(lines))
 
 
-def _without_password(url: str) -> str:
-    scheme, _, rest = url.partition("://")
-    credentials, at, host = rest.rpartition("@")
-    user, colon, _ = credentials.partition(":")
-    return f"{scheme}://{user}{':***' if colon else ''}{at}{host}"
+def stores(config: StackConfig, layout: Layout) -> list[str]:
+    """Return the lines that say where the stores are, without their passwords."""
+    return [
+        f"PostgreSQL       {without_password(config.postgres_url(layout))}",
+        f"Redis            {without_password(config.redis_url)}",
+    ]
 
 
 if __name__ == "__main__":

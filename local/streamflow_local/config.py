@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from streamflow_repo.settings.feature_server import FeatureServer, feature_server
+from streamflow_repo.settings.postgres_url import parse_postgres_url
+from streamflow_repo.settings.redis_url import parse_redis_url
 
 from streamflow_local import postgres, valkey
 from streamflow_local.layout import Layout
@@ -45,7 +47,10 @@ class StackConfig:
 
     @classmethod
     def of_environment(cls, environment: Mapping[str, str]) -> "StackConfig":
-        """Return the configuration that the environment sets. Raises ConfigError, and FeatureServerError."""
+        """Return the configuration that the environment sets.
+
+        Raises ConfigError, ConnectionUrlError and FeatureServerError.
+        """
         config = cls(
             gateway_grpc_port=_port(environment, "GATEWAY_GRPC_PORT", 50051),
             gateway_http_port=_port(environment, "GATEWAY_HTTP_PORT", 8000),
@@ -58,6 +63,9 @@ class StackConfig:
             external_postgres_url=environment.get("POSTGRES_URL") or None,
             external_redis_url=environment.get("REDIS_URL") or None,
         )
+        if config.external_postgres_url:
+            parse_postgres_url(config.external_postgres_url)
+        parse_redis_url(config.redis_url)
         by_port: dict[int, str] = {}
         for variable, port in config.ports().items():
             if port in by_port:

@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import psycopg
 from psycopg import sql
+from streamflow_repo.settings.postgres_url import open_postgres
 
 from streamflow_local.process import ProcessSpec
 from streamflow_local.waiting import wait_until
@@ -71,7 +72,7 @@ def url(socket_dir: Path, database: str = DATABASE) -> str:
 def wait_until_ready(server_url: str, *, timeout_s: float) -> None:
     """Return once PostgreSQL accepts a connection; raise TimeoutError with the last error after `timeout_s`."""
     wait_until(
-        lambda: psycopg.connect(server_url, connect_timeout=2).close(),
+        lambda: open_postgres(server_url, timeout_s=2).close(),
         failing=psycopg.OperationalError,
         timeout_s=timeout_s,
         complaint=lambda: "PostgreSQL did not answer",

@@ -9,6 +9,7 @@ from http import HTTPStatus
 import psycopg
 import redis
 from streamflow_features import FeatureClient, FeatureServingError
+from streamflow_repo.settings.postgres_url import open_postgres
 from streamflow_repo.settings.redis_url import open_redis
 
 from streamflow_local.config import StackConfig
@@ -88,7 +89,7 @@ def failure_of(name: str, config: StackConfig, layout: Layout) -> str | None:
     """Return None if a process is healthy, otherwise the reason in one line."""
     try:
         if name == "postgres":
-            with psycopg.connect(config.postgres_url(layout), connect_timeout=int(_TIMEOUT_S)) as connection:
+            with open_postgres(config.postgres_url(layout), timeout_s=int(_TIMEOUT_S)) as connection:
                 connection.execute("SELECT 1")
         elif name == "valkey":
             with open_redis(config.redis_url, timeout_s=_TIMEOUT_S) as client:

@@ -10,6 +10,7 @@ import psycopg
 import streamflow_repo
 from psycopg import sql
 from streamflow_repo.settings.connections import JOB_REDIS_TIMEOUT_S, REGISTRY_SCHEMA, feast_environment
+from streamflow_repo.settings.postgres_url import open_postgres
 
 from streamflow_offline.errors import JobError
 
@@ -91,8 +92,8 @@ def undisturbed(postgres_url: str, *, timeout_s: float) -> Iterator[None]:
 def connected(postgres_url: str) -> Iterator[psycopg.Connection]:
     """Yield an autocommit connection; raise JobError, without the password, when PostgreSQL can't be reached."""
     try:
-        connection = psycopg.connect(postgres_url, autocommit=True, connect_timeout=10)
-    except psycopg.OperationalError as error:
+        connection = open_postgres(postgres_url, timeout_s=10)
+    except psycopg.Error as error:
         raise JobError(f"PostgreSQL can't be reached: {error}; check POSTGRES_URL") from error
     with connection:
         yield connection

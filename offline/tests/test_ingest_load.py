@@ -14,6 +14,7 @@ import pytest
 from streamflow_offline.errors import JobError
 from streamflow_offline.ingest import MonthReport, TableReport, create_tables, ingest
 from streamflow_offline.ingest.schema import lock_ingest
+from streamflow_repo.errors import ConnectionUrlError
 
 JANUARY, FEBRUARY = date(2024, 1, 31), date(2024, 2, 29)
 LIVE_TABLES = ("users", "subscriptions", "usage_agg_30d", "payments_agg_90d", "support_agg_90d", "labels")
@@ -431,7 +432,7 @@ def test_an_unreachable_server_is_named_without_the_password(write_month: WriteM
 
 @pytest.mark.parametrize("url", ["postgresql://loader:s3cret@host/db?colour=red", "postgresq//loader:s3cret@host/db"])
 def test_a_url_that_is_none_is_told_without_the_password(write_month: WriteMonth, url: str) -> None:
-    with pytest.raises(JobError, match=r"write postgresql://USER:PASSWORD@HOST:PORT/DATABASE") as refusal:
+    with pytest.raises(ConnectionUrlError, match=r"write postgresql://USER:PASSWORD@HOST:PORT/DATABASE") as refusal:
         ingest(write_month(), postgres_url=url)
 
     assert "s3cret" not in str(refusal.value)

@@ -3,12 +3,11 @@
 import json
 from collections.abc import Mapping
 
-from psycopg import ProgrammingError
-from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy.engine import URL
 
 from streamflow_repo.errors import ConnectionUrlError
 from streamflow_repo.settings.password_file import with_password
+from streamflow_repo.settings.postgres_url import WRITE_POSTGRES_URL, parse_postgres_url
 from streamflow_repo.settings.redis_url import parse_redis_url
 from streamflow_repo.settings.spark import offline_store_environment
 
@@ -38,7 +37,6 @@ _LIBPQ_KNOWN = {
     *_LIBPQ_TLS_FILES,
     *("connect_timeout", "application_name"),
 }
-_WRITE_POSTGRES = "write postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
 
 
 def feast_environment(
@@ -67,7 +65,7 @@ def feast_environment(
 def urls_from_environment(environment: Mapping[str, str]) -> tuple[str, str]:
     """Return POSTGRES_URL and REDIS_URL, each with the password of its POSTGRES_PASSWORD_FILE or REDIS_PASSWORD_FILE.
 
-    Raises ConnectionUrlError when a URL is missing or a file can't be used.
+    Raises ConnectionUrlError when a URL is missing or malformed, or a file can't be used.
     """
     stores = ("POSTGRES", "REDIS")
     missing = [f"{store}_URL" for store in stores if not environment.get(f"{store}_URL")]
@@ -76,11 +74,13 @@ def urls_from_environment(environment: Mapping[str, str]) -> tuple[str, str]:
             f"{' and '.join(missing)} must be set; with the local stack running, `. .local/env` sets both"
         )
     postgres_url, redis_url = (with_password(environment, store) for store in stores)
+    parse_postgres_url(postgres_url)
+    parse_redis_url(redis_url)
     return postgres_url, redis_url
 
 
 def _postgres_environment(url: str) -> dict[str, str | None]:
-    parts = _libpq_parts(url)
+    parts = _parts_for_feast(url)
     on_socket = parts["host"].startswith("/")
     tls = {name: parts[name] for name in _LIBPQ_TLS_FILES if name in parts}
     registry = URL.create(
@@ -110,23 +110,15 @@ def _postgres_environment(url: str) -> dict[str, str | None]:
     }
 
 
-def _libpq_parts(url: str) -> dict[str, str]:
-    """Return a URL's parts by libpq's names, with libpq's defaults. No error quotes the URL, which has a password."""
-    try:
-        given = conninfo_to_dict(url) if "://" in url else {}
-    except ProgrammingError:
-        given = {}
-    if not given:
-        raise ConnectionUrlError(f"POSTGRES_URL is not a PostgreSQL URL; {_WRITE_POSTGRES}")
+def _parts_for_feast(url: str) -> dict[str, str]:
+    """Return a URL's parts by libpq's names, with libpq's defaults. Raises ConnectionUrlError."""
     # libpq ignores sslmode on a socket; "prefer" is its own default for TCP, where Feast's would be "require".
-    parts = {"port": "5432", "sslmode": "prefer", **{name: str(value) for name, value in given.items()}}
+    parts = {"port": "5432", "sslmode": "prefer", **parse_postgres_url(url)}
     for name, what in (("host", "host"), ("dbname", "database"), ("user", "user")):
         if not parts.get(name):
-            raise ConnectionUrlError(f"POSTGRES_URL names no {what}; {_WRITE_POSTGRES}")
+            raise ConnectionUrlError(f"POSTGRES_URL names no {what}; {WRITE_POSTGRES_URL}")
     if "," in parts["host"]:
         raise ConnectionUrlError("POSTGRES_URL names several hosts, which Feast can't use; name the primary")
-    if not parts["port"].isdecimal():
-        raise ConnectionUrlError(f"POSTGRES_URL names the port {parts['port']!r}; {_WRITE_POSTGRES}")
     ignored = sorted(set(parts) - _LIBPQ_KNOWN)
     if ignored:
         raise ConnectionUrlError(

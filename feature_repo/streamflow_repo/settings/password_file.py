@@ -19,8 +19,9 @@ def with_password(environment: Mapping[str, str], store: str) -> str:
     password = _password(file, variable)
     try:
         parts = urlsplit(url)
-    except ValueError as error:
-        raise ConnectionUrlError(f"{store}_URL is not a URL: {error}") from error
+    except ValueError:
+        # Its message would quote parts of the URL.
+        raise ConnectionUrlError(f"{store}_URL is not a URL") from None
     user, _, host = parts.netloc.rpartition("@")
     if ":" in user:
         raise ConnectionUrlError(f"{store}_URL has a password, and {variable} is set too; leave one of them out")

@@ -1,11 +1,15 @@
-"""REDIS_URL: one Redis, or a Redis Cluster by some of its nodes."""
+"""REDIS_URL: one Redis, or a Redis Cluster by some of its nodes.
+
+No error quotes any part of a URL, because each part may be one of a password.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
-from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from streamflow_repo.errors import ConnectionUrlError
+from streamflow_repo.settings.secrets import redacted, refuse_unprintable
 
 if TYPE_CHECKING:
     import redis
@@ -40,7 +44,8 @@ class RedisAddress:
 
 
 def parse_redis_url(url: str) -> RedisAddress:
-    """Return what a REDIS_URL says; raise ConnectionUrlError, which never quotes a password, for a malformed URL."""
+    """Return what a REDIS_URL says; raise ConnectionUrlError for a malformed URL."""
+    refuse_unprintable(url, "REDIS_URL")
     parts = _split(url)
     if parts.scheme not in _SCHEMES:
         raise ConnectionUrlError(f"REDIS_URL is not a Redis URL; {_WRITE}")
@@ -49,14 +54,16 @@ def parse_redis_url(url: str) -> RedisAddress:
     nodes = [_node(host) for host in hosts.split(",")]
     if len(nodes) > 1 and not cluster:
         raise ConnectionUrlError("REDIS_URL names several hosts, as only redis-cluster:// and rediss-cluster:// may")
-    if parts.query:
-        names = ", ".join(name for name, _ in parse_qsl(parts.query, keep_blank_values=True))
-        raise ConnectionUrlError(f"REDIS_URL has parameters that Feast would not get: {names}; leave them out")
+    if parts.query or parts.fragment:
+        raise ConnectionUrlError(
+            "REDIS_URL has a ? or a #; Feast would not get its parameters, so leave them out, and write %3F or %23 "
+            "in a password"
+        )
     database = parts.path.strip("/") or "0"
     if not database.isdecimal():
-        raise ConnectionUrlError(f"REDIS_URL names the database {database!r}; it is a number, such as /0")
+        raise ConnectionUrlError("REDIS_URL names a database that is not a number, such as /0; write %2F in a password")
     if cluster and database != "0":
-        raise ConnectionUrlError(f"REDIS_URL names the database {database}, and a Redis Cluster has 0 only")
+        raise ConnectionUrlError("REDIS_URL names a database other than 0, and a Redis Cluster has 0 only")
     username, _, password = credentials.partition(":")
     return RedisAddress(
         nodes=nodes,
@@ -79,16 +86,27 @@ def open_redis(url: str, *, timeout_s: float) -> "redis.Redis":
     from redis.cluster import ClusterNode, RedisCluster  # noqa: PLC0415
 
     address = parse_redis_url(url)
+    options: dict[str, Any] = {
+        "username": address.username,
+        "password": address.password,
+        "ssl": address.tls,
+        "socket_timeout": timeout_s,
+        "socket_connect_timeout": timeout_s,
+    }
+
+    def log_in(connection: Any) -> None:
+        with redacted(address.password):
+            connection.on_connect()
+
     if not address.cluster:
-        return redis.Redis.from_url(url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s)
-    client = RedisCluster(
-        startup_nodes=[ClusterNode(host, port) for host, port in address.nodes],  # type: ignore[no-untyped-call]
-        username=address.username,
-        password=address.password,
-        ssl=address.tls,
-        socket_timeout=timeout_s,
-        socket_connect_timeout=timeout_s,
-    )
+        [(host, port)] = address.nodes
+        options["redis_connect_func"] = log_in
+        return redis.Redis(host, port, db=address.database, **options)
+    with redacted(address.password):
+        client = RedisCluster(
+            startup_nodes=[ClusterNode(host, port) for host, port in address.nodes],  # type: ignore[no-untyped-call]
+            **options,
+        )
     # Not a subclass, but it has all of Redis's commands and pipelines.
     return cast("redis.Redis", client)
 
@@ -110,12 +128,13 @@ def _node(text: str) -> tuple[str, int]:
         raise ConnectionUrlError("REDIS_URL names an IPv6 address, which Feast can't parse; use a host name")
     try:
         return parts.hostname, parts.port or _DEFAULT_PORT
-    except ValueError as error:
-        raise ConnectionUrlError(f"REDIS_URL is not a Redis URL: {error}; {_WRITE}") from error
+    except ValueError:
+        raise ConnectionUrlError(f"REDIS_URL has a port that is not a number from 0 to 65535; {_WRITE}") from None
 
 
 def _split(url: str) -> SplitResult:
     try:
         return urlsplit(url)
-    except ValueError as error:
-        raise ConnectionUrlError(f"REDIS_URL is not a Redis URL: {error}; {_WRITE}") from error
+    except ValueError:
+        # Its message may quote host and password.
+        raise ConnectionUrlError(f"REDIS_URL is not a Redis URL; {_WRITE}") from None

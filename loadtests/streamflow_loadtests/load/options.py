@@ -6,6 +6,7 @@ from argparse import ArgumentTypeError, Namespace
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Self
+from urllib.parse import urlsplit
 
 from streamflow_loadtests.load.scenarios import SCENARIOS, Scenario
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 TARGETS = ("gateway-grpc", "gateway-http", "feast-http")
 """Who can be asked, by the names that --targets takes."""
 
+_URL_SCHEMES = ("http", "https")
 _DEFAULT_SCENARIO = "mixed"
 
 
@@ -95,9 +97,16 @@ def add_options(parser: "LocustArgumentParser") -> None:
     add("--feature-service", default="churn_v1", help="The feature service whose features are asked for.")
     add("--timeout-ms", type=_above_0, default=1000.0, help="Every call's deadline.")
     add("--gateway-grpc", default=where["grpc"], env_var="LOAD_GATEWAY_GRPC", help="HOST:PORT of the gateway's gRPC.")
-    add("--gateway-http", default=where["http"], env_var="LOAD_GATEWAY_HTTP", help="URL of the gateway's HTTP side.")
+    add(
+        "--gateway-http",
+        type=urls,
+        default=where["http"],
+        env_var="LOAD_GATEWAY_HTTP",
+        help="URL of the gateway's HTTP side.",
+    )
     add(
         "--feast-http",
+        type=urls,
         default=where["feast"],
         env_var="LOAD_FEAST_HTTP",
         help="URLs of feature servers, with commas between; users take turns.",
@@ -125,6 +134,24 @@ def _targets(text: str) -> str:
     unknown = sorted(set(text.split(",")) - set(TARGETS))
     if unknown:
         raise ArgumentTypeError(f"there is no {' and no '.join(map(repr, unknown))}, only {', '.join(TARGETS)}")
+    return text
+
+
+def urls(text: str) -> str:
+    """Return base URLs with commas between; raise ArgumentTypeError, which quotes nothing of them, for others.
+
+    Reports show these URLs, so a URL must not have a user name and a password.
+    """
+    for url in text.split(","):
+        try:
+            parts = urlsplit(url)
+            usable = parts.scheme in _URL_SCHEMES and parts.hostname and (parts.port or True)
+        except ValueError:
+            usable = False
+        if not usable or not url.isprintable() or set("@?#") & set(url):
+            raise ArgumentTypeError(
+                "not http://HOST:PORT or https://HOST:PORT, without user name and password"
+            ) from None
     return text
 
 

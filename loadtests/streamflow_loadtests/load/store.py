@@ -4,12 +4,14 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import redis
 from redis.cluster import RedisCluster
 from streamflow_offline.user_keys import UserKeys
 
 _TIMEOUT_S = 5.0
+_NO_URL = "REDIS_URL is not a Redis URL; in user name and password, write special characters as %XX"
 
 
 class StoreError(Exception):
@@ -24,17 +26,31 @@ def user_ids(environment: Mapping[str, str], *, join_key: str, at_most: int) -> 
     url = environment.get("REDIS_URL")
     if not url:
         raise StoreError("REDIS_URL is not set: it names the online store whose users are asked for")
-    # Without the credentials that it may have.
-    where = url.rpartition("@")[2].rpartition("/")[2] if "@" in url else url
+    where = _host(url)
     try:
         client = _client(url, _password(environment))
         found = sorted(islice(_each_once(UserKeys(join_key=join_key), client), at_most))
         client.close()
-    except (redis.RedisError, OSError, ValueError) as error:
+    except (redis.RedisError, OSError) as error:
         raise StoreError(f"the online store at {where} can't be read: {type(error).__name__} {error}") from error
+    except ValueError:
+        raise StoreError(_NO_URL) from None
     if not found:
         raise StoreError(f"the online store at {where} has no users; materialize first")
     return found
+
+
+def _host(url: str) -> str:
+    """Return host and port of a URL; raise StoreError, which quotes nothing of the URL, if they can't be told."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise StoreError(_NO_URL) from None
+    host = parts.netloc.rpartition("@")[2]
+    # With a #, a ? or a slash in its password, the host would be a part of the password.
+    if not host or not url.isprintable() or "@" in parts.path + parts.query + parts.fragment:
+        raise StoreError(_NO_URL)
+    return host
 
 
 def _each_once(keys: UserKeys, client: Any) -> Iterator[str]:

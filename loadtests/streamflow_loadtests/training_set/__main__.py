@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 from streamflow_offline.errors import JobError
+from streamflow_repo.errors import SettingError
 
 from streamflow_loadtests.training_set.arms import ARMS, HANDWRITTEN_SQL, PLAIN_FEAST, Measurement, measure
 from streamflow_loadtests.training_set.data import Size, benchmark_database
@@ -95,7 +96,7 @@ def main() -> None:
     """Run the benchmark. A JobError ends it with its message, without a traceback."""
     try:
         typer.run(run)
-    except JobError as error:
+    except (JobError, SettingError) as error:
         sys.exit(f"error: {error}")
 
 

@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 
 import psycopg
 from psycopg import errors
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from streamflow_repo.settings.postgres_url import open_postgres, parse_postgres_url
 
 from streamflow_offline.errors import JobError
 from streamflow_offline.ingest.load import MonthReport, load_month
@@ -39,8 +39,8 @@ def ingest(path: Path, *, postgres_url: str, on_progress: Callable[[str], None] 
     the month become what its files say, and so do live rows that no later month has written. A month that is loaded
     again unchanged changes nothing. `on_progress` gets a line of text for each step.
 
-    Raises JobError for files that can't be loaded, with file, line, column and value, and for what PostgreSQL refuses;
-    the message says which months, if any, were loaded.
+    Raises ConnectionUrlError for the URL, and JobError for files that can't be loaded, with file, line, column and
+    value, and for what PostgreSQL refuses; the message says which months, if any, were loaded.
     """
     progress = on_progress or _no_progress
     with TemporaryDirectory(prefix="offline-ingest-") as spool:
@@ -64,17 +64,9 @@ def _load(
 
 
 def _connect(url: str) -> psycopg.Connection:
+    settings = parse_postgres_url(url)
     try:
-        settings = conninfo_to_dict(url)
-    except psycopg.Error:
-        # libpq's message would quote the URL, with the password in it.
-        raise JobError(
-            "the PostgreSQL URL can't be parsed; write postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
-        ) from None
-    try:
-        return psycopg.connect(
-            make_conninfo(url, connect_timeout=settings.get("connect_timeout", _CONNECT_TIMEOUT_S)), autocommit=True
-        )
+        return open_postgres(url, timeout_s=_CONNECT_TIMEOUT_S)
     except psycopg.Error as error:
         host, port = settings.get("host", "the default host"), settings.get("port", 5432)
         database, user = settings.get("dbname", "the default"), settings.get("user", "the default")
