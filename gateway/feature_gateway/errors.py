@@ -7,6 +7,8 @@ from typing import ClassVar
 from grpc import StatusCode
 from streamflow.features.v1.error_reason_pb2 import ErrorReason
 
+from feature_gateway.clipping import clipped, clipped_metadata
+
 ERROR_DOMAIN = "streamflow.features.v1"
 """The domain of every google.rpc.ErrorInfo."""
 
@@ -76,12 +78,16 @@ class GatewayError(Exception):
         metadata: Mapping[str, str] | None = None,
         retry_after_s: float | None = None,
     ) -> None:
-        """Create an error; `field` is the request field at fault, `metadata` ErrorInfo's."""
+        """Create an error; `field` is the request field at fault, `metadata` ErrorInfo's.
+
+        Message and metadata are clipped to what every gRPC client takes in trailers.
+        """
+        message = clipped(message)
         super().__init__(message)
         self.reason = reason
         self.message = message
         self.field = field
-        self.metadata = dict(metadata or {})
+        self.metadata = clipped_metadata(metadata or {})
         self.retry_after_s = retry_after_s
 
     @property

@@ -9,6 +9,7 @@ from weakref import WeakValueDictionary
 
 from streamflow.features.v1.error_reason_pb2 import ErrorReason
 
+from feature_gateway.clipping import listed
 from feature_gateway.errors import GatewayError
 
 _MAX_REMEMBERED_SETS = 1024
@@ -143,7 +144,7 @@ class Contract:
         if name not in self.services:
             raise GatewayError(
                 ErrorReason.ERROR_REASON_FEATURE_SERVICE_UNKNOWN,
-                f"There is no feature service {_shown(name)}; there are {', '.join(sorted(self.services))}.",
+                f"There is no feature service {_shown(name)}; there are {listed(sorted(self.services))}.",
                 field=_SERVICE_FIELD,
                 metadata={"feature_service": _clipped(name)},
             )
@@ -208,7 +209,7 @@ class Contract:
         if features is None:
             raise GatewayError(
                 ErrorReason.ERROR_REASON_FEATURE_VIEW_UNKNOWN,
-                f"There is no feature view {_shown(view)}; there are {', '.join(sorted(self.views))}.",
+                f"There is no feature view {_shown(view)}; there are {listed(sorted(self.views))}.",
                 field=at,
                 metadata={"feature_reference": _clipped(reference), "feature_view": _clipped(view)},
             )
@@ -216,7 +217,7 @@ class Contract:
         if feature is None:
             raise GatewayError(
                 ErrorReason.ERROR_REASON_FEATURE_UNKNOWN,
-                f"The feature view {view} has no feature {_shown(name)}; it has {', '.join(features)}.",
+                f"The feature view {view} has no feature {_shown(name)}; it has {listed([*features])}.",
                 field=at,
                 metadata={
                     "feature_reference": _clipped(reference),

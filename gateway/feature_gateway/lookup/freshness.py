@@ -3,6 +3,7 @@
 from dataclasses import replace
 from enum import Enum
 
+from feature_gateway.clipping import listed
 from feature_gateway.contract.model import FeatureSet
 from feature_gateway.errors import FeaturesTooOldError
 from feature_gateway.values import FeatureStatus, UserRow
@@ -37,7 +38,7 @@ def judged(
     if policy is StalenessPolicy.FAIL:
         ages = {feature_set.features[position].name: f"{age_s:.3f}" for position, age_s in ages_s.items()}
         raise FeaturesTooOldError(
-            "Older than the maximum age: " + ", ".join(f"{name} ({age_s} s)" for name, age_s in ages.items()),
+            "Older than the maximum age: " + listed([f"{name} ({age_s} s)" for name, age_s in ages.items()]),
             metadata=ages,
         )
     statuses = tuple(
