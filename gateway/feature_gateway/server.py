@@ -8,7 +8,7 @@ import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import astuple, dataclass, field
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -23,6 +23,7 @@ from feature_gateway.grpc_api.server import METHODS, SERVICE, start_grpc
 from feature_gateway.grpc_api.servicer import UserFeatureServicer
 from feature_gateway.http_api.app import FEATURES_METHOD, make_app
 from feature_gateway.http_api.server import start_http
+from feature_gateway.limits import connection_limits, stream_limits
 from feature_gateway.lookup.last_known import LastKnown
 from feature_gateway.lookup.lookup import Lookup
 from feature_gateway.lookup.stale_if_down import StaleIfDown
@@ -94,8 +95,8 @@ async def running_gateway(settings: Settings, *, controls: Controls | None = Non
             contract_pending=lambda: contracts.pending,
         )
         canary = Canary(pool, canary_read, start_trial_s=settings.start_trial_s)
-        interval_s = settings.readiness_interval_s
-        _keep_running(follow(readiness, lambda: canary.check(contracts.current), interval_s=interval_s), stack)
+        every_s = settings.readiness_interval_s
+        _keep_running(follow(readiness, lambda: canary.check(contracts.current), interval_s=every_s), stack)
         _keep_running(keep_current(contracts, canary.try_out, asked=controls.reload_contract), stack)
         ends: list[Callable[[], Awaitable[object]]] = []
         stack.push_async_callback(_all, ends)
@@ -107,20 +108,20 @@ async def running_gateway(settings: Settings, *, controls: Controls | None = Non
             shutdown_grace_s=settings.shutdown_grace_s,
         )
         ends.append(end_http)
-        servicer = UserFeatureServicer(lookup, max_stream_in_flight=settings.max_stream_in_flight, observer=metrics)
+        servicer = UserFeatureServicer(lookup, limits=stream_limits(settings), observer=metrics)
         grpc_server = await start_grpc(
             servicer,
             health,
             metrics,
             bind_address=settings.bind_address,
             port=settings.grpc_port,
-            max_connection_age_s=settings.max_connection_age_s,
+            limits=connection_limits(settings),
             shutdown_grace_s=settings.shutdown_grace_s,
         )
         ends.append(grpc_server.end)
-        addresses = Addresses(grpc=grpc_server.address, http=http_address)
-        _log.info("serving gRPC on %s and HTTP on %s, contract %s", *astuple(addresses), contracts.current.hash)
-        yield addresses
+        grpc_address = grpc_server.address
+        _log.info("serving gRPC on %s and HTTP on %s, contract %s", grpc_address, http_address, contracts.current.hash)
+        yield Addresses(grpc=grpc_address, http=http_address)
         health.keep_watches()
         readiness.drain()
         _log.info("draining: calls are still answered for %g s", settings.drain_pause_s)
@@ -137,7 +138,6 @@ async def running_gateway(settings: Settings, *, controls: Controls | None = Non
 
 
 async def _unless(hurry: asyncio.Event, pause_s: float) -> None:
-    """Pause, unless there is hurry."""
     with suppress(TimeoutError):
         await asyncio.wait_for(hurry.wait(), pause_s)
 

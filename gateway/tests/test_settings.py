@@ -39,7 +39,15 @@ def test_every_setting_is_read_from_its_variable() -> None:
             "GATEWAY_READINESS_TIMEOUT_S": "2",
             "GATEWAY_CANARY_USER_ID": "0000-CANRY",
             "GATEWAY_CANARY_AUTHORIZATION": "Bearer secret",
+            "GATEWAY_MAX_STREAMS": "3",
+            "GATEWAY_MAX_STREAM_BYTES": "1000",
+            "GATEWAY_MAX_STREAMS_BYTES": "2000",
+            "GATEWAY_STREAM_STALL_S": "1.5",
+            "GATEWAY_MAX_CONNECTIONS": "4",
+            "GATEWAY_MAX_CALLS_PER_CONNECTION": "5",
+            "GATEWAY_MAX_CONNECTION_AGE_GRACE_S": "60",
             "GATEWAY_DRAIN_PAUSE_S": "5",
+            "GATEWAY_DRAIN_NOTICE_S": "2",
             "GATEWAY_SHUTDOWN_GRACE_S": "30",
         }
     )
@@ -58,6 +66,12 @@ def test_every_setting_is_read_from_its_variable() -> None:
         max_read_users=128,
         max_batch_users=10,
         max_stream_in_flight=20,
+        max_streams=3,
+        max_stream_bytes=1000,
+        max_streams_bytes=2000,
+        stream_stall_s=1.5,
+        max_connections=4,
+        max_calls_per_connection=5,
         max_queued_calls=7,
         reads_per_feature_server=2,
         hedge=True,
@@ -67,7 +81,9 @@ def test_every_setting_is_read_from_its_variable() -> None:
         readiness_timeout_s=2.0,
         canary_user_id="0000-CANRY",
         canary_authorization="Bearer secret",
+        max_connection_age_grace_s=60.0,
         drain_pause_s=5.0,
+        drain_notice_s=2.0,
         shutdown_grace_s=30.0,
     )
 

@@ -5,6 +5,7 @@ import inspect
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
 from datetime import timedelta
 from functools import lru_cache
 from typing import Any
@@ -17,6 +18,7 @@ from grpc_status import rpc_status
 from streamflow.features.v1.error_reason_pb2 import ErrorReason
 
 from feature_gateway.errors import ERROR_DOMAIN, GatewayError, as_gateway_error
+from feature_gateway.grpc_api.untaken import STALLED
 from feature_gateway.observer import Observer
 
 _log = logging.getLogger(__name__)
@@ -88,14 +90,18 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
             async for message in messages:
                 yield _deserialized(message, handler.request_deserializer)
 
-        async def guarded(
-            messages: AsyncIterator[bytes], context: grpc.aio.ServicerContext[Any, Any]
-        ) -> AsyncIterator[Any]:
+        # It writes the replies itself: gRPC would end a stream whose write is cancelled without a status.
+        async def guarded(messages: AsyncIterator[bytes], context: grpc.aio.ServicerContext[Any, Any]) -> None:
             try:
-                async for reply in handler.stream_stream(requests(messages), context):
-                    yield reply
+                async with aclosing(handler.stream_stream(requests(messages), context)) as replies:
+                    async for reply in replies:
+                        await context.write(reply)
             except grpc.aio.AbortError:
                 raise
+            except asyncio.CancelledError as cancelled:
+                if cancelled.args != (STALLED,):
+                    raise
+                await _abort(context, GatewayError(ErrorReason.ERROR_REASON_OVERLOADED, STALLED), method)
             except Exception as error:  # noqa: BLE001  # the boundary: every failure becomes a status
                 await _abort(context, error, method)
 

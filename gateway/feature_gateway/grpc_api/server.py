@@ -35,7 +35,25 @@ _OPTIONS = (
     # gRPC ends calls beyond 1,000 that the event loop has not reached yet as CANCELLED, without a reason.
     ("grpc.server.max_pending_requests", _MAX_PENDING_CALLS),
     ("grpc.server.max_pending_requests_hard_limit", _MAX_PENDING_CALLS),
+    # A connection whose client is gone, or takes nothing of it, is closed after 80 s.
+    ("grpc.keepalive_time_ms", 60_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+    # gRPC reads this option instead of the one above (https://github.com/grpc/grpc/pull/39239).
+    ("grpc.http2.ping_timeout_ms", 20_000),
 )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConnectionLimits:
+    """What connections may take."""
+
+    max_connections: int
+    max_calls: int
+    """The calls and streams that one connection may have at once."""
+    max_age_s: float
+    """0 for any age."""
+    age_grace_s: float
+    """How long calls that are open at the age may take."""
 
 
 @dataclass(frozen=True)
@@ -77,11 +95,11 @@ async def start_grpc(
     *,
     bind_address: str,
     port: int,
-    max_connection_age_s: float,
+    limits: ConnectionLimits,
     shutdown_grace_s: float,
 ) -> GrpcServer:
     """Listen for gRPC, and return the server. Raises StartError when the port can't be used."""
-    server = grpc.aio.server(interceptors=[ErrorInterceptor(observer)], options=_options(max_connection_age_s))
+    server = grpc.aio.server(interceptors=[ErrorInterceptor(observer)], options=_options(limits))
     add_UserFeatureServiceServicer_to_server(servicer, server)
     health.add_to(server)
     reflection.enable_server_reflection((SERVICE, _HEALTH, reflection.SERVICE_NAME), server)
@@ -95,9 +113,18 @@ async def start_grpc(
     return GrpcServer(server, bind_address, bound_port, shutdown_grace_s)
 
 
-def _options(max_connection_age_s: float) -> tuple[tuple[str, int], ...]:
-    if max_connection_age_s == 0:
-        return _OPTIONS
+def _options(limits: ConnectionLimits) -> tuple[tuple[str, int], ...]:
+    bounds = (
+        *_OPTIONS,
+        ("grpc.max_allowed_incoming_connections", limits.max_connections),
+        ("grpc.max_concurrent_streams", limits.max_calls),
+    )
+    if limits.max_age_s == 0:
+        return bounds
     # A client that opens a new connection resolves the gateway's name again, and so finds gateways that were added.
-    # Without a grace period the age cuts nothing short: what a connection has begun, streams too, ends on it.
-    return (*_OPTIONS, ("grpc.max_connection_age_ms", round(max_connection_age_s * 1000)))
+    # What a connection has begun, streams too, ends on it within the grace.
+    return (
+        *bounds,
+        ("grpc.max_connection_age_ms", round(limits.max_age_s * 1000)),
+        ("grpc.max_connection_age_grace_ms", round(limits.age_grace_s * 1000)),
+    )

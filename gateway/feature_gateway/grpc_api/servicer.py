@@ -2,11 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from streamflow.features.v1 import user_feature_service_pb2
+from streamflow.features.v1.error_reason_pb2 import ErrorReason
 from streamflow.features.v1.user_feature_service_pb2_grpc import UserFeatureServiceServicer
 
+from feature_gateway.errors import GatewayError
 from feature_gateway.grpc_api.messages import (
     fill_feature_service,
     fill_response,
@@ -15,6 +18,7 @@ from feature_gateway.grpc_api.messages import (
     query_of,
 )
 from feature_gateway.grpc_api.streaming import answer_all
+from feature_gateway.grpc_api.untaken import Untaken
 from feature_gateway.lookup.lookup import Lookup
 from feature_gateway.lookup.query import UserFeatures
 from feature_gateway.observer import Observer
@@ -23,13 +27,30 @@ if TYPE_CHECKING:
     from streamflow.features.v1.user_feature_service_pb2_grpc import _ServicerContext
 
 
+@dataclass(frozen=True, kw_only=True)
+class StreamLimits:
+    """What streams may take."""
+
+    max_streams: int
+    max_in_flight: int
+    """The unanswered messages of one stream."""
+    max_stream_bytes: int
+    """The bytes of one stream's answers that have not been taken."""
+    max_bytes: int
+    """The bytes of all streams' answers that have not been taken."""
+    stall_s: float
+    """How long one answer may wait to be taken."""
+
+
 class UserFeatureServicer(UserFeatureServiceServicer):
     """Answers UserFeatureService from a lookup."""
 
-    def __init__(self, lookup: Lookup, *, max_stream_in_flight: int, observer: Observer) -> None:
-        """Create a servicer; `max_stream_in_flight` bounds the unanswered messages of one stream."""
+    def __init__(self, lookup: Lookup, *, limits: StreamLimits, observer: Observer) -> None:
+        """Create a servicer whose streams keep within `limits`."""
         self._lookup = lookup
-        self._max_stream_in_flight = max_stream_in_flight
+        self._limits = limits
+        self._untaken = Untaken(max_stream_bytes=limits.max_stream_bytes, max_bytes=limits.max_bytes)
+        self._streams = 0
         self._observer = observer
         self._ending = asyncio.Event()
 
@@ -68,17 +89,29 @@ class UserFeatureServicer(UserFeatureServiceServicer):
         context: "_ServicerContext",
     ) -> AsyncIterator[user_feature_service_pb2.StreamUserFeaturesResponse]:
         """Answer each message as soon as its features are there."""
+        if self._streams >= self._limits.max_streams:
+            raise GatewayError(
+                ErrorReason.ERROR_REASON_OVERLOADED,
+                f"This gateway has {self._limits.max_streams} streams open, the most that it takes.",
+                retry_after_s=1.0,
+            )
+        self._streams += 1
         answers = answer_all(
             request_iterator,
             self._lookup,
             authorization=_authorization(context),
             remaining_s=context.time_remaining,
-            max_in_flight=self._max_stream_in_flight,
+            max_in_flight=self._limits.max_in_flight,
             ending=self._ending,
             observer=self._observer,
+            untaken=self._untaken,
+            stall_s=self._limits.stall_s,
         )
-        async for answer in answers:
-            yield answer
+        try:
+            async for answer in answers:
+                yield answer
+        finally:
+            self._streams -= 1
 
     async def GetFeatureService(  # noqa: N802  # the method's name in the API
         self, request: user_feature_service_pb2.GetFeatureServiceRequest, context: Any

@@ -11,6 +11,7 @@ from streamflow.features.v1.error_reason_pb2 import ErrorReason
 
 from feature_gateway.errors import GatewayError, as_gateway_error
 from feature_gateway.grpc_api.messages import fill_error, fill_response, query_of, timeout_s_of
+from feature_gateway.grpc_api.untaken import Stall, Untaken, memory_bytes
 from feature_gateway.lookup.lookup import Lookup
 from feature_gateway.observer import Observer
 
@@ -30,22 +31,29 @@ async def answer_all(
     max_in_flight: int,
     ending: asyncio.Event,
     observer: Observer,
+    untaken: Untaken,
+    stall_s: float,
 ) -> AsyncIterator[_Response]:
     """Yield the answer of each request as soon as it is ready, until all requests are answered.
 
-    At most `max_in_flight` requests are unanswered. Further requests are left unread, so that gRPC's flow control slows
-    down a caller who takes no answers. A request's failure is its answer, and the observer counts each request as a
-    call. Once `ending` is set, no more requests are read: those that were read are answered, and then, unless the
-    stream was at its end, GatewayError (SHUTTING_DOWN) is raised. Cancelled with its consumer.
+    At most `max_in_flight` requests are unanswered, and their answers take no more bytes than `untaken` has room for.
+    Further requests are left unread, so that gRPC's flow control slows down a caller who takes no answers. If he takes
+    none for `stall_s`, the stream is cancelled. A request's failure is its answer, and the observer counts each
+    request as a call. Once `ending` is set, no more requests are read: those that were read are answered, and then,
+    unless the stream was at its end, GatewayError (SHUTTING_DOWN) is raised. Cancelled with its consumer.
     """
     room = asyncio.Semaphore(max_in_flight)
-    answers: asyncio.Queue[_Response | None] = asyncio.Queue()
+    answers: asyncio.Queue[tuple[_Response, int] | None] = asyncio.Queue()
+    held = untaken.of_stream()
+    stall = Stall(stall_s)
 
-    async def answer(request: _Request) -> None:
+    async def answer(request: _Request, bytes_held: int) -> None:
         started = time.perf_counter()
         response, code = await _answer(request, lookup, authorization, remaining_s())
         observer.call_ended(_METHOD, code, time.perf_counter() - started)
-        answers.put_nowait(response)
+        taken = memory_bytes(response.ByteSize())
+        held.answered(bytes_held, taken)
+        answers.put_nowait((response, taken))
 
     tasks: set[asyncio.Task[None]] = set()
 
@@ -53,14 +61,16 @@ async def answer_all(
         """Return whether the stream's end was reached."""
         # Room first: every request that has been read is answered, even if reading ends.
         await room.acquire()
+        bytes_held = await held.reserve()
         async for request in requests:
             if ending.is_set():
                 # It came between the end and the cancellation of this task.
                 return False
-            task = asyncio.create_task(answer(request))
+            task = asyncio.create_task(answer(request, bytes_held))
             tasks.add(task)
             task.add_done_callback(tasks.discard)
             await room.acquire()
+            bytes_held = await held.reserve()
         return True
 
     async def finish() -> None:
@@ -74,10 +84,14 @@ async def answer_all(
     finisher = asyncio.create_task(finish())
     finisher.add_done_callback(lambda _: answers.put_nowait(None))
     try:
-        while (response := await answers.get()) is not None:
+        while (answered := await answers.get()) is not None:
+            response, taken = answered
+            stall.begin()
             yield response
+            stall.end()
             # Room only once the answer has been taken.
             room.release()
+            held.release(taken)
         await finisher
         if reader.cancelled() or not await reader:
             raise GatewayError(
@@ -85,10 +99,12 @@ async def answer_all(
                 "The gateway is ending; ask what it has not answered on another connection.",
             )
     finally:
+        stall.close()
         everything = (finisher, reader, ended, *tasks)
         for task in everything:
             task.cancel()
         await asyncio.gather(*everything, return_exceptions=True)
+        held.close()
 
 
 async def _answer(

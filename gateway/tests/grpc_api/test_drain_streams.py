@@ -14,6 +14,7 @@ import pytest
 from aiohttp import web
 from feature_gateway.errors import GatewayError
 from feature_gateway.grpc_api.streaming import answer_all
+from feature_gateway.grpc_api.untaken import Untaken
 from feature_gateway.lookup.lookup import Lookup
 from feature_gateway.observer import Observer
 from feature_gateway.settings import Settings
@@ -168,6 +169,8 @@ async def test_a_question_that_arrives_together_with_the_end_is_not_read() -> No
         max_in_flight=2,
         ending=ending,
         observer=create_autospec(Observer),
+        untaken=Untaken(max_stream_bytes=4096, max_bytes=4096),
+        stall_s=_ENDLESS_S,
     )
     with pytest.raises(GatewayError) as raised:
         await anext(answers)

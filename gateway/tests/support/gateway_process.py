@@ -52,6 +52,8 @@ def environment(settings: Settings) -> dict[str, str]:
         "GATEWAY_FEATURE_SERVER_URLS": ",".join(settings.feature_server_urls),
         "GATEWAY_CONTRACT_PATH": str(settings.contract_path),
         "GATEWAY_MAX_STREAM_IN_FLIGHT": str(settings.max_stream_in_flight),
+        "GATEWAY_MAX_STREAM_BYTES": str(settings.max_stream_bytes),
+        "GATEWAY_MAX_STREAMS_BYTES": str(settings.max_streams_bytes),
         "GATEWAY_CANARY_USER_ID": settings.canary_user_id,
         "GATEWAY_DRAIN_PAUSE_S": str(settings.drain_pause_s),
         "GATEWAY_DRAIN_NOTICE_S": str(settings.drain_notice_s),
