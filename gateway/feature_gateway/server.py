@@ -4,12 +4,10 @@ import asyncio
 import gc
 import logging
 import signal
-import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 from prometheus_client import CollectorRegistry
@@ -35,8 +33,7 @@ from feature_gateway.reads import UserReader
 from feature_gateway.settings import Settings
 from feature_gateway.upstream.feature_server import FeatureServer, make_session
 from feature_gateway.upstream.pool import ReplicaPool
-from feature_gateway.upstream.resolver import follow_names, needs_resolving
-from feature_gateway.upstream.subset import subset_of
+from feature_gateway.upstream.share import share_of_gateway
 
 _log = logging.getLogger(__name__)
 
@@ -180,12 +177,8 @@ async def _pool(
     stack: AsyncExitStack,
 ) -> ReplicaPool:
     session = await stack.enter_async_context(make_session())
-    urls = settings.feature_server_urls
-    # A pod's host name is its own; gateways of one host are told apart by their ports.
-    instance = f"{socket.gethostname()}:{settings.grpc_port}"
-    own = partial(subset_of, size=settings.feature_server_subset_size, instance=instance)
     pool = ReplicaPool(
-        () if needs_resolving(urls) else own(urls),
+        (),
         connect=lambda url: FeatureServer(url, join_key=contracts.current.join_key, session=session),
         hedge=settings.hedge,
         reads_per_replica=settings.reads_per_feature_server,
@@ -193,9 +186,14 @@ async def _pool(
         observer=observer,
     )
     stack.push_async_callback(pool.close)
-    if needs_resolving(urls):
-        interval_s = settings.dns_interval_s
-        _keep_running(follow_names(urls, lambda found: pool.set_urls(own(found)), interval_s=interval_s), stack)
+    share = share_of_gateway(
+        settings.feature_server_subset_size,
+        bind_address=settings.bind_address,
+        port=settings.grpc_port,
+        use=pool.set_urls,
+    )
+    following = share.follow(settings.feature_server_urls, settings.peer_urls, interval_s=settings.dns_interval_s)
+    _keep_running(following, stack)
     return pool
 
 

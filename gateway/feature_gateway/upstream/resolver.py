@@ -46,7 +46,12 @@ def needs_resolving(urls: Sequence[str]) -> bool:
 
 
 async def follow_names(
-    urls: Sequence[str], use: Callable[[Sequence[str]], None], *, interval_s: float, lookup: Lookup = addresses_of
+    urls: Sequence[str],
+    use: Callable[[Sequence[str]], None],
+    *,
+    interval_s: float,
+    lookup: Lookup = addresses_of,
+    what: str = "feature servers",
 ) -> None:
     """Call `use` with the resolved URLs at once and whenever they change; run until cancelled.
 
@@ -57,10 +62,10 @@ async def follow_names(
         try:
             found = await resolve(urls, lookup=lookup)
         except OSError as error:
-            _log.warning("feature servers can't be resolved, the known ones stay: %s", error)
+            _log.warning("%s can't be resolved, the known ones stay: %s", what, error)
         else:
             if found != current:
-                _log.info("feature servers: %s", ", ".join(found))
+                _log.info("%s: %s", what, ", ".join(found))
                 use(found)
                 current = found
         await asyncio.sleep(interval_s)
