@@ -55,7 +55,9 @@ class Settings:
     feature_server_subset_size: int = _setting("GATEWAY_FEATURE_SERVER_SUBSET_SIZE", 0, texts.count_from_0_of)
     """How many of the feature servers this gateway reads from; 0 for all."""
 
-    peer_urls: tuple[str, ...] = _setting("GATEWAY_PEER_URLS", (), lambda text: _urls(text) if text else ())
+    peer_urls: tuple[str, ...] = _setting(
+        "GATEWAY_PEER_URLS", (), lambda text: base_urls(text) if text else (), quoted=False
+    )
     """The URLs, with gRPC ports, of all gateways that share the feature servers, this one too; empty: not known."""
 
     contract_path: Path = _setting("GATEWAY_CONTRACT_PATH", Path("feature_repo/contract.json"), Path)
