@@ -9,13 +9,14 @@ All is O(1) in calls and groups.
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 
+from feature_gateway.coalescing.bag import Bag
 from feature_gateway.coalescing.batch import Batch, Group, Waiter
 from feature_gateway.reads import Slot
 
 _TURN_USERS = 16
 _MAX_KNOWN = 1024
 _MAX_NEWCOMERS = 256
-# The newest of them gets every second of their turns.
+# With every second of their turns by chance, a call may leave long ahead of its place by age.
 _NEWCOMERS_AHEAD = 2
 
 _Calls = OrderedDict[Waiter, None]
@@ -36,7 +37,9 @@ class CallQueue:
         """How many of them have calls."""
         self._newcomers: OrderedDict[Group, _Calls] = OrderedDict()
         """Groups never answered, the oldest first, all with calls."""
-        self._newest_next = False
+        self._newcomers_calls = Bag[Waiter, Group]()
+        self._by_chance = False
+        """Whether the newcomers' next turn is by chance, not by age."""
         # Hashes: two groups with the same one only make a newcomer known too early, and credentials are not kept.
         self._known: OrderedDict[int, None] = OrderedDict()
         """The groups answered last, the latest at the end."""
@@ -70,6 +73,8 @@ class CallQueue:
         else:
             calls = self._newcomers.setdefault(group, OrderedDict())
             self._turns.setdefault(_NEWCOMERS_TURN, OrderedDict())
+            for waiter in waiters:
+                self._newcomers_calls.add(waiter, group)
         for waiter in waiters:
             calls[waiter] = None
         self._length += len(waiters)
@@ -81,6 +86,7 @@ class CallQueue:
             calls = self._turns.get(group, OrderedDict())
         if waiter in calls:
             del calls[waiter]
+            self._newcomers_calls.discard(waiter)
             self._left(group, calls, 1)
 
     def answered(self, group: Group) -> None:
@@ -92,6 +98,8 @@ class CallQueue:
             self._known.popitem(last=False)
         calls = self._newcomers.pop(group, None)
         if calls is not None:
+            for waiter in calls:
+                self._newcomers_calls.discard(waiter)
             self._turns[group] = calls
             self._waiting_known += 1
             self._turns.move_to_end(_NEWCOMERS_TURN)
@@ -109,6 +117,7 @@ class CallQueue:
             if len(batch.waiters) >= most and waiter.user_id not in batch.waiters:
                 break
             del calls[waiter]
+            self._newcomers_calls.discard(waiter)
             batch.add(waiter)
         self._left(group, calls, before - len(calls))
         return batch
@@ -125,11 +134,11 @@ class CallQueue:
             return group
         chosen = next(iter(self._newcomers))
         if len(self._newcomers) > 1:
-            # Oldest and newest in turns: the oldest, so that each is served; the newest, so that a new caller is served
-            # in time however many wait.
-            if self._newest_next:
-                chosen = next(reversed(self._newcomers))
-            self._newest_next = not self._newest_next
+            # By age and by chance in turns: by age, so that each is served; by chance of all calls, so that callers are
+            # served in time however many others are there, the sooner the more they are.
+            if self._by_chance:
+                chosen = self._newcomers_calls.pick()
+            self._by_chance = not self._by_chance
             self._newcomers.move_to_end(chosen)
         return chosen
 
@@ -138,6 +147,7 @@ class CallQueue:
         for calls in (*self._newcomers.values(), *self._turns.values()):
             yield from calls
         self._newcomers.clear()
+        self._newcomers_calls = Bag()
         self._turns.clear()
         self._length = self._waiting_known = 0
 

@@ -135,18 +135,14 @@ class ReplicaPool:
     async def _read(
         self, slot: ReplicaSlot, feature_set: FeatureSet, user_ids: Sequence[str], authorization: str, timeout_s: float
     ) -> tuple[RowsRead, ReadReport]:
-        """Read from a slot's replica, or from the best if it is not in service; take the slot along."""
+        """Read from a slot's replica, from the best if it has none; a read that is tried again takes the slot along."""
         read = _Read(feature_set, user_ids, authorization, asyncio.get_running_loop().time() + timeout_s)
         self._retry_budget.earn()
         self._hedge_budget.earn()
         counts = slot.replica is not None
-        first = slot.replica
-        if first is None or first.ejected or first not in self._replicas:
-            first = self._best()
+        first = slot.replica or self._best()
         if first is None:
             raise UpstreamUnavailableError("No feature server is known.")
-        if counts:
-            slot.move_to(first)
         try:
             rows, hedged = await self._read_hedged(first, read)
             return rows, ReadReport(hedged=hedged)

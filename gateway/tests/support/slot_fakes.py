@@ -100,7 +100,9 @@ class _Clock(selectors.DefaultSelector):
         return super().select(0)
 
 
-class _Loop(asyncio.SelectorEventLoop):
+class OwnTimeLoop(asyncio.SelectorEventLoop):
+    """An event loop whose clock moves only while nothing else can."""
+
     def __init__(self) -> None:
         self._clock = _Clock()
         super().__init__(self._clock)
@@ -111,5 +113,5 @@ class _Loop(asyncio.SelectorEventLoop):
 
 def run_in_own_time(main: Coroutine[Any, Any, _Result]) -> _Result:
     """Run a coroutine in a loop in which computing takes no time, so that the result is the same on any machine."""
-    with asyncio.Runner(loop_factory=_Loop) as runner:
+    with asyncio.Runner(loop_factory=OwnTimeLoop) as runner:
         return runner.run(main)
