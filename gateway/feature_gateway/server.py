@@ -95,16 +95,16 @@ async def running_gateway(settings: Settings, *, controls: Controls | None = Non
         every_s = settings.readiness_interval_s
         _keep_running(follow(readiness, lambda: canary.check(contracts.current), interval_s=every_s), stack)
         _keep_running(keep_current(contracts, canary.try_out, asked=controls.reload_contract), stack)
-        ends: list[Callable[[], Awaitable[object]]] = []
-        stack.push_async_callback(_all, ends)
         app = make_app(lookup, readiness=readiness, metrics=metrics)
         http_address, end_http = await start_http(
             app,
             bind_address=settings.bind_address,
             port=settings.http_port,
+            keepalive_s=settings.http_keepalive_s,
+            max_connections=settings.max_http_connections,
             shutdown_grace_s=settings.shutdown_grace_s,
         )
-        ends.append(end_http)
+        stack.push_async_callback(_all, ends := [end_http])
         servicer = UserFeatureServicer(lookup, limits=stream_limits(settings), observer=metrics)
         grpc_server = await start_grpc(
             servicer,

@@ -144,6 +144,12 @@ class Settings:
     max_connection_age_grace_s: float = _setting("GATEWAY_MAX_CONNECTION_AGE_GRACE_S", 3600.0, texts.some_seconds_of)
     """How long after its age a connection with open calls is kept; then they are ended with it."""
 
+    http_keepalive_s: float = _setting("GATEWAY_HTTP_KEEPALIVE_S", 75.0, texts.some_seconds_of)
+    """How long an HTTP connection may be without a whole request, from its start or its last answer."""
+
+    max_http_connections: int = _setting("GATEWAY_MAX_HTTP_CONNECTIONS", 1000, texts.count_of)
+    """The most HTTP connections at a time."""
+
     drain_pause_s: float = _setting("GATEWAY_DRAIN_PAUSE_S", 1.0, texts.seconds_of)
     """How long calls are still answered after SIGTERM, while clients that follow health go elsewhere."""
 

@@ -5,16 +5,34 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 
 from feature_gateway.errors import StartError
+from feature_gateway.http_api.connections import BoundedRunner
+
+# No request needs a body. A client that still sends one has this time to see the answer.
+_UNREAD_BODY_S = 1.0
 
 
 async def start_http(
-    app: web.Application, *, bind_address: str, port: int, shutdown_grace_s: float
+    app: web.Application,
+    *,
+    bind_address: str,
+    port: int,
+    keepalive_s: float,
+    max_connections: int,
+    shutdown_grace_s: float,
 ) -> tuple[str, Callable[[], Awaitable[object]]]:
     """Listen for HTTP; return the address and what ends the server within its grace time.
 
+    A connection is closed if it has no whole request `keepalive_s` after its start or its last answer.
     Raises StartError when the port can't be used.
     """
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=shutdown_grace_s)
+    runner = BoundedRunner(
+        app,
+        max_connections=max_connections,
+        keepalive_timeout=keepalive_s,
+        lingering_time=_UNREAD_BODY_S,
+        access_log=None,
+        shutdown_timeout=shutdown_grace_s,
+    )
     await runner.setup()
     try:
         await web.TCPSite(runner, bind_address, port, reuse_port=False).start()
