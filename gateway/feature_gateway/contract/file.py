@@ -23,13 +23,13 @@ def load_contract(path: Path) -> Contract:
         content = json.loads(path.read_bytes())
     except OSError as error:
         raise ContractError(f"{path} can't be read ({error.strerror}); `offline apply` writes it") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ContractError(f"{path} is not JSON: {error}") from error
     try:
         return _parse(content)
     except ContractError as error:
         raise ContractError(f"{path}: {error}") from error
-    except (AttributeError, KeyError, TypeError, ValueError, re.error) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError, RecursionError, re.error) as error:
         raise ContractError(f"{path} has not the form of a contract: {type(error).__name__}: {error}") from error
 
 
@@ -44,7 +44,7 @@ def _parse(content: dict[str, Any]) -> Contract:
     if entity["dtype"] != "String":
         raise ContractError(f"the join key is {entity['dtype']}; user ids are String")
     views = {
-        view["name"]: {
+        _text(view["name"]): {
             feature["name"]: _feature(view["name"], {**feature, "max_age_s": view["max_age_s"]})
             for feature in view["features"]
         }
@@ -52,7 +52,7 @@ def _parse(content: dict[str, Any]) -> Contract:
     }
     read_sets = ReadSets()
     services = {
-        service["name"]: read_sets.share(
+        _text(service["name"]): read_sets.share(
             FeatureSet.of(_feature(feature["view"], feature) for feature in service["features"])
         )
         for service in content["feature_services"]
@@ -65,8 +65,8 @@ def _parse(content: dict[str, Any]) -> Contract:
                 raise ContractError(f"the feature service {name} has {feature.reference}, which no view has")
     return Contract(
         hash=actual,
-        join_key=entity["join_key"],
-        user_id_pattern=re.compile(entity["pattern"]) if entity["pattern"] else None,
+        join_key=_text(entity["join_key"]),
+        user_id_pattern=re.compile(_text(entity["pattern"])) if entity["pattern"] else None,
         services=services,
         views=views,
         read_sets=read_sets,
@@ -78,12 +78,25 @@ def _feature(view: str, entry: Mapping[str, Any]) -> ContractFeature:
         raise ContractError(f"{view}:{entry['name']} is {entry['dtype']}, a type that the gateway does not serve")
     max_age_s = entry["max_age_s"]
     return ContractFeature(
-        name=entry["name"],
-        view=view,
+        name=_text(entry["name"]),
+        view=_text(view),
         feature=entry["name"],
         dtype=entry["dtype"],
-        max_age_s=None if max_age_s is None else float(max_age_s),
+        max_age_s=None if max_age_s is None else _seconds(max_age_s),
     )
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or not value:
+        raise TypeError(f"{value!r} is not a text")
+    return value
+
+
+def _seconds(value: Any) -> float:
+    seconds = float(value)
+    if not 0 <= seconds < float("inf"):
+        raise ValueError(f"{value!r} is not a maximum age in seconds")
+    return seconds
 
 
 def _hash(content: dict[str, Any]) -> str:

@@ -1,14 +1,26 @@
 """Opens the HTTP port."""
 
+import logging
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
+from aiohttp.http import HttpProcessingError
 
 from feature_gateway.errors import StartError
 from feature_gateway.http_api.connections import BoundedRunner
 
 # No request needs a body. A client that still sends one has this time to see the answer.
 _UNREAD_BODY_S = 1.0
+
+_log = logging.getLogger(__name__)
+
+
+def _of_the_server(record: logging.LogRecord) -> bool:
+    """Return whether aiohttp logs more than a malformed request, which is answered 400 and needs no traceback."""
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+
+
+_log.addFilter(_of_the_server)
 
 
 async def start_http(
@@ -31,6 +43,7 @@ async def start_http(
         keepalive_timeout=keepalive_s,
         lingering_time=_UNREAD_BODY_S,
         access_log=None,
+        logger=_log,
         shutdown_timeout=shutdown_grace_s,
     )
     await runner.setup()

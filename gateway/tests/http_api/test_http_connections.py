@@ -84,11 +84,14 @@ async def test_bytes_that_dribble_in_gain_no_time(settings: Settings) -> None:
     ],
     ids=["line", "field", "fields", "endless"],
 )
-async def test_too_large_a_head_is_refused(gateway: Gateway, request_head: bytes) -> None:
+async def test_too_large_a_head_is_refused_and_not_logged(
+    gateway: Gateway, request_head: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
     async with asyncio.timeout(_TIMEOUT_S), _connected(gateway) as (reader, writer):
         writer.write(request_head)
         assert await _status(reader) == 400
         await _ended(reader)
+    assert [record for record in caplog.records if "aiohttp" in record.pathname] == []
 
 
 async def test_a_request_with_a_body_is_answered_and_the_body_read_for_a_second_at_most(gateway: Gateway) -> None:
