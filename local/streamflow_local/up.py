@@ -8,7 +8,7 @@ from streamflow_features import FeatureClient, FeatureServingError, UserFeatures
 from streamflow_offline.apply import apply_definitions
 from streamflow_offline.generate import generate_months
 from streamflow_offline.ingest import MonthReport, ingest
-from streamflow_offline.materialize import ViewReport, materialize
+from streamflow_offline.materialize import DEFAULT_ALLOWED_SHARE, ViewReport, materialize
 from streamflow_offline.sample import has_months
 from streamflow_repo.settings.connections import feast_environment
 
@@ -115,8 +115,15 @@ def _load_and_materialize(
     # Feature servers take seconds to start and need only the registry, so they start while features are materialized.
     for name in config.feature_servers():
         supervisor.start_process(name)
+    # Data that are named replace what the stack had. A Redis of others may serve more than this stack.
+    replaced = data is not None and not config.external_redis_url
     with steps.step("materializing the newest features"):
-        for view in materialize(postgres_url=postgres_url, redis_url=config.redis_url, on_progress=steps.detail):
+        for view in materialize(
+            postgres_url=postgres_url,
+            redis_url=config.redis_url,
+            allow_departed=1.0 if replaced else DEFAULT_ALLOWED_SHARE,
+            on_progress=steps.detail,
+        ):
             steps.progress(_view_line(view))
     for name in config.feature_servers():
         with steps.step(f"waiting for {name}", log=layout.log(name)):

@@ -9,10 +9,11 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 from feast import FeatureView, RepoConfig, utils
-from feast.infra.online_stores.redis import RedisOnlineStore, RedisOnlineStoreConfig, _versioned_fv_name
+from feast.infra.online_stores.redis import RedisOnlineStoreConfig, _versioned_fv_name
 from feast.metrics import track_feature_statuses
 from feast.protos.feast.serving.ServingService_pb2 import FieldStatus, GetOnlineFeaturesResponse
 
+from streamflow_repo.server.newest_wins import NewestWinsRedisOnlineStore
 from streamflow_repo.server.redis_connection import pack_by_hiredis
 
 _Row = Sequence[bytes | None]
@@ -51,11 +52,11 @@ class OneReadRedisOnlineStoreConfig(RedisOnlineStoreConfig):
     )
 
 
-class OneReadRedisOnlineStore(RedisOnlineStore):
+class OneReadRedisOnlineStore(NewestWinsRedisOnlineStore):
     """Reads the data of RedisOnlineStore: all views of a user in one HMGET, copied into the reply column by column.
 
-    The class overrides a private method of Feast 0.67. The lock pins that version, and tests compare the replies with
-    Feast's own.
+    It writes as its base class does. The class overrides a private method of Feast 0.67. The lock pins that version,
+    and tests compare the replies with Feast's own.
     """
 
     async def _get_client_async(self, online_store_config: RedisOnlineStoreConfig) -> Any:

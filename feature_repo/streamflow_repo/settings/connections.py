@@ -13,6 +13,7 @@ from streamflow_repo.settings.spark import offline_store_environment
 
 __all__ = [
     "JOB_REDIS_TIMEOUT_S",
+    "ONLINE_STORE",
     "REGISTRY_SCHEMA",
     "SERVING_REDIS_TIMEOUT_S",
     "ConnectionUrlError",
@@ -25,6 +26,9 @@ SERVING_REDIS_TIMEOUT_S = 0.25
 
 JOB_REDIS_TIMEOUT_S = 30.0
 """How long a job waits for Redis: a batch of 10,000 writes takes longer than a read."""
+
+ONLINE_STORE = "streamflow_repo.server.newest_wins.NewestWinsRedisOnlineStore"
+"""The online store of every process that writes to Redis. StreamFlow's feature servers use a subclass, for reads."""
 
 REGISTRY_SCHEMA = "feast"
 """The PostgreSQL schema of Feast's registry tables. A team's own tables may have names such as "projects" too."""
@@ -53,8 +57,7 @@ def feast_environment(
     """
     values = {
         **_postgres_environment(postgres_url),
-        # Feast's own. StreamFlow's feature servers replace it (`server`).
-        "FEAST_ONLINE_STORE": "redis",
+        "FEAST_ONLINE_STORE": ONLINE_STORE,
         **_redis_environment(redis_url, redis_timeout_s),
     }
     # Feast expands variables in the YAML text before it parses it, so a quote in a password would end the scalar.

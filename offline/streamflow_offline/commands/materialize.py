@@ -33,10 +33,25 @@ def materialize(
             help="Only rows up to this moment, in UTC; without --start refused if it leaves rows out. Default: now."
         ),
     ] = None,
+    as_of: Annotated[
+        datetime | None,
+        typer.Option(help="Go back: each user's newest row up to this moment, in UTC, over newer rows in Redis."),
+    ] = None,
+    allow_departed: Annotated[
+        float,
+        typer.Option(
+            metavar="SHARE",
+            help="The share of a view's users who may be removed, or go back to an older row, because PostgreSQL no "
+            "longer has their newest row. More is refused.",
+        ),
+    ] = 0.05,
+    take_over: Annotated[
+        bool, typer.Option("--take-over", help="Fill a Redis that another database filled before.")
+    ] = False,
     view: Annotated[list[str] | None, typer.Option(help="A feature view; may be repeated. Default: all.")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="A file for the report as JSON.")] = None,
 ) -> None:
-    """Write each user's newest features into Redis, and compare it with PostgreSQL; exit 1 if they differ."""
+    """Write each user's newest features to Redis, and compare Redis with PostgreSQL; exit 1 if they differ."""
     from streamflow_offline.materialize import FreshnessError, as_json  # noqa: PLC0415  # commands load what they use
     from streamflow_offline.materialize import materialize as run  # noqa: PLC0415  # the same
 
@@ -49,7 +64,10 @@ def materialize(
             redis_url=redis_url,
             start=start.replace(tzinfo=UTC) if start else None,
             end=end.replace(tzinfo=UTC) if end else None,
+            as_of=as_of.replace(tzinfo=UTC) if as_of else None,
             incremental=incremental,
+            allow_departed=allow_departed,
+            take_over=take_over,
             views=view or (),
             on_progress=tell,
         )

@@ -1,11 +1,11 @@
-"""Compares the event timestamps of every user and view in Redis with PostgreSQL, and removes departed users."""
+"""Compares the event timestamps of all users and views in Redis with PostgreSQL, and removes departed users."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import islice
-from typing import Any
+from typing import Any, Literal
 
 import psycopg
 import redis
@@ -20,7 +20,7 @@ _ONLINE = sql.Identifier("pg_temp", "online")
 
 @dataclass(frozen=True, kw_only=True)
 class Freshness:
-    """How a view's users in Redis compare with its newest rows in PostgreSQL."""
+    """How a view's users in Redis compare with the view's newest rows in PostgreSQL."""
 
     users_online: int
     """Users whom both PostgreSQL and Redis have."""
@@ -32,10 +32,10 @@ class Freshness:
     """Users whom Redis does not have."""
 
     older: int
-    """Users of whom Redis has an older row."""
+    """Users whose row in Redis is older than in PostgreSQL."""
 
     newer: int
-    """Users of whom Redis has a newer row than PostgreSQL."""
+    """Users whose row in Redis is newer than in PostgreSQL."""
 
     @property
     def fresh(self) -> bool:
@@ -46,9 +46,9 @@ class Freshness:
 def read_online(
     client: redis.Redis, connection: psycopg.Connection, keys: UserKeys, views: Sequence[NewestRows]
 ) -> None:
-    """Read the event timestamps of every user and view from Redis, for the functions below to compare with.
+    """Read the event timestamps of all users and views from Redis into a temporary table.
 
-    Raises redis.RedisError and psycopg.Error.
+    The functions below compare with this table. Raises redis.RedisError and psycopg.Error.
     """
     columns = [sql.SQL("{} timestamp").format(_column(rows)) for rows in views]
     connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(_ONLINE))
@@ -69,7 +69,7 @@ def read_online(
 
 
 def compare(connection: psycopg.Connection, rows: NewestRows) -> Freshness:
-    """Return how the view's users in PostgreSQL compare with Redis, as `read_online` has read it."""
+    """Return how the view's users in PostgreSQL compare with what `read_online` found."""
     query = sql.SQL(
         "SELECT count(o.event), max(o.event), count(*) FILTER (WHERE o.event IS NULL),"
         " count(*) FILTER (WHERE o.event < n.{event}), count(*) FILTER (WHERE o.event > n.{event})"
@@ -79,24 +79,35 @@ def compare(connection: psycopg.Connection, rows: NewestRows) -> Freshness:
     return Freshness(users_online=users, newest_online=utc(newest), missing=missing, older=older, newer=newer)
 
 
+def count_online(connection: psycopg.Connection, rows: NewestRows) -> tuple[int, int]:
+    """Return how many users of the view `read_online` found, and how many of these PostgreSQL does not have."""
+    query = sql.SQL("SELECT count(*), count(*) FILTER (WHERE {departed}) FROM ({online}) AS o").format(
+        departed=_departed(rows), online=_online(rows)
+    )
+    ((users, departed),) = connection.execute(query).fetchall()
+    return users, departed
+
+
 def differs_online(rows: NewestRows) -> sql.Composed:
-    """Return the SQL condition on a newest row, `n`, that Redis has another event timestamp of the user or none."""
-    return sql.SQL(
-        "NOT EXISTS (SELECT FROM ({online}) AS o WHERE o.user_id = n.{key}::text AND o.event = n.{event})"
-    ).format(online=_online(rows), key=rows.key, event=rows.event)
+    """Return the SQL condition on a newest row, `n`, that Redis has no row of the user or another event timestamp."""
+    return sql.SQL("NOT {}").format(_online_row(rows, "="))
+
+
+def newer_online(rows: NewestRows) -> sql.Composed:
+    """Return the SQL condition on a newest row, `n`, that Redis has a newer row of the user."""
+    return _online_row(rows, ">")
 
 
 def remove_departed(client: redis.Redis, connection: psycopg.Connection, keys: UserKeys, rows: NewestRows) -> int:
-    """Delete the view's fields of users in Redis whom PostgreSQL does not have; return how many users had any.
+    """Delete the view's fields of the users that `read_online` found and PostgreSQL does not have; return how many.
 
-    Feast only writes, so it would serve a removed row for ever. Goes by what `read_online` has read. Raises
-    redis.RedisError and psycopg.Error.
+    Feast only writes, so Feast would serve a removed row forever. Raises redis.RedisError and psycopg.Error.
     """
     from feast.infra.online_stores.helpers import _mmh3  # noqa: PLC0415  # takes seconds
 
     fields = [f"_ts:{rows.name}".encode(), *(_mmh3(f"{rows.name}:{feature.name}") for feature in rows.view.features)]
     removed = 0
-    for user_ids in _departed(connection, rows):
+    for user_ids in _departed_users(connection, rows):
         with client.pipeline(transaction=False) as pipeline:
             for user_id in user_ids:
                 pipeline.hdel(keys.key(user_id), *fields)  # type: ignore[arg-type]  # keys are bytes
@@ -104,15 +115,26 @@ def remove_departed(client: redis.Redis, connection: psycopg.Connection, keys: U
     return removed
 
 
-def _departed(connection: psycopg.Connection, rows: NewestRows) -> Iterator[list[str]]:
-    query = sql.SQL(
-        "SELECT o.user_id FROM ({online}) AS o"
-        " WHERE NOT EXISTS (SELECT FROM {newest} AS n WHERE n.{key}::text = o.user_id)"
-    ).format(online=_online(rows), newest=rows.table, key=rows.key)
+def _departed_users(connection: psycopg.Connection, rows: NewestRows) -> Iterator[list[str]]:
+    query = sql.SQL("SELECT o.user_id FROM ({online}) AS o WHERE {departed}").format(
+        online=_online(rows), departed=_departed(rows)
+    )
     with connection.transaction(), connection.cursor(name="departed") as cursor:
         cursor.execute(query)
         while fetched := cursor.fetchmany(_BATCH_SIZE):
             yield [user_id for (user_id,) in fetched]
+
+
+def _departed(rows: NewestRows) -> sql.Composed:
+    return sql.SQL("NOT EXISTS (SELECT FROM {newest} AS n WHERE n.{key}::text = o.user_id)").format(
+        newest=rows.table, key=rows.key
+    )
+
+
+def _online_row(rows: NewestRows, operator: Literal["=", ">"]) -> sql.Composed:
+    return sql.SQL(
+        "EXISTS (SELECT FROM ({online}) AS o WHERE o.user_id = n.{key}::text AND o.event {operator} n.{event})"
+    ).format(online=_online(rows), key=rows.key, operator=sql.SQL(operator), event=rows.event)
 
 
 def _online(rows: NewestRows) -> sql.Composed:

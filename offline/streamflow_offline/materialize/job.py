@@ -1,4 +1,4 @@
-"""The materialize job: read PostgreSQL once, write what was asked for, then prove that Redis agrees."""
+"""The materialize job: read both stores, refuse what would lose much, write, then prove that they agree."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -8,14 +8,29 @@ from typing import TYPE_CHECKING
 
 import psycopg
 import redis
+from psycopg import sql
 from streamflow_repo import JOIN_KEY
 from streamflow_repo.settings.redis_url import open_redis
 
 from streamflow_offline.errors import JobError
 from streamflow_offline.feast_store import exclusive, open_store
-from streamflow_offline.materialize.freshness import compare, differs_online, read_online, remove_departed
+from streamflow_offline.materialize.database import Database, mark_database, refuse_another
+from streamflow_offline.materialize.freshness import (
+    compare,
+    count_online,
+    newer_online,
+    read_online,
+    remove_departed,
+)
+from streamflow_offline.materialize.losses import (
+    DEFAULT_ALLOWED_SHARE,
+    Losses,
+    check_allowed_share,
+    refuse_empty,
+    refuse_losses,
+)
 from streamflow_offline.materialize.marks import write_mark
-from streamflow_offline.materialize.newest import count_selected, take_newest
+from streamflow_offline.materialize.newest import NewestRows, take_newest
 from streamflow_offline.materialize.plan import Mode, Plan, Window, plan_view
 from streamflow_offline.materialize.report import FreshnessError, ViewReport
 from streamflow_offline.materialize.writing import write_rows
@@ -27,39 +42,40 @@ if TYPE_CHECKING:
 _REDIS_TIMEOUT_S = 30.0
 
 
-@dataclass(kw_only=True)
-class _Written:
-    """What was written of a view."""
-
-    rows: int
-    duration_s: float
-    departed: int = 0
-
-
 def materialize(
     *,
     postgres_url: str,
     redis_url: str,
     start: datetime | None = None,
     end: datetime | None = None,
+    as_of: datetime | None = None,
     incremental: bool = False,
     views: Sequence[str] = (),
+    allow_departed: float = DEFAULT_ALLOWED_SHARE,
+    take_over: bool = False,
     on_progress: Callable[[str], None],
 ) -> list[ViewReport]:
-    """Write users' newest rows into Redis and return a report of each view, by name; all views unless some are named.
+    """Write users' newest rows to Redis and return a report of each view, by name; all views unless some are named.
 
-    In full, each user's newest row up to now is written over whatever Redis has, so that a correction of any month
-    arrives. `incremental` writes the newest rows that were ingested since the last run, however old their event
-    timestamps, and those that Redis has with another event timestamp or not at all. A window, from `start` to `end`
-    or now, both included, writes the newest rows that are dated in it, never an older one over a newer. All views are
-    read from one state of PostgreSQL; users whom it does not have are removed from Redis. Serving goes on meanwhile.
-    A run that was interrupted is repeated by the same call.
+    - In full, the default, all users' newest rows up to now are written, so that a correction of any month arrives.
+    - `incremental` writes the newest rows that were ingested since the last run, however old their event timestamps,
+      and those that Redis has with another event timestamp or not at all.
+    - A window, from `start` to `end` or now, both included, writes the newest rows that are dated in it.
+    - `as_of` writes the rows that were the newest at this moment, over newer rows in Redis.
 
-    Waits while another apply or materialization runs. Raises FreshnessError when Redis and PostgreSQL then differ in
-    users or event timestamps; JobError for options that can't be, for an `end` without a `start` that would leave out
-    rows that PostgreSQL has, when nothing is applied, or when a store fails.
+    All views are read from one state of PostgreSQL. Users without a row there are removed from Redis. Users whose
+    newest row PostgreSQL no longer has go back to the newest row that PostgreSQL has. Serving goes on meanwhile. The
+    same call again completes a run that was interrupted.
+
+    Nothing is written or deleted if PostgreSQL has no rows of a view, if more than the share `allow_departed` of a
+    view's users would be removed or go back, or if another database filled this Redis, unless `take_over`.
+
+    Waits while another apply or materialization runs. Raises FreshnessError if Redis and PostgreSQL then differ in
+    users or event timestamps; JobError for a refusal, for options that contradict each other, for an `end` without a
+    `start` that would leave out rows that PostgreSQL has, if nothing is applied, or if a store fails.
     """
-    window = Window.of(start=start, end=end, incremental=incremental, now=datetime.now(UTC))
+    window = Window.of(start=start, end=end, as_of=as_of, incremental=incremental, now=datetime.now(UTC))
+    check_allowed_share(allow_departed)
     with (
         _explained(),
         exclusive(
@@ -68,15 +84,21 @@ def materialize(
         open_store(postgres_url=postgres_url, redis_url=redis_url) as store,
         open_redis(redis_url, timeout_s=_REDIS_TIMEOUT_S) as client,
     ):
+        chosen = _chosen(store, views)
+        database = Database.of(store, connection)
+        if not take_over:
+            refuse_another(client, database, project=str(store.project))
         run = _Run(store=store, client=client, connection=connection, on_progress=on_progress)
-        return run.materialize(_chosen(store, views), window)
+        plans = run.plan(chosen, window, allow_departed=allow_departed)
+        mark_database(client, database, project=str(store.project))
+        return run.carry_out(plans)
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Run:
     """A run that has the lock.
 
-    PostgreSQL is read through the connection that holds it: a run that loses the lock loses its rows as well.
+    PostgreSQL is read through the connection that holds the lock: a run that loses the lock gets no more rows.
     """
 
     store: "FeatureStore"
@@ -84,31 +106,47 @@ class _Run:
     connection: psycopg.Connection
     on_progress: Callable[[str], None]
 
-    def materialize(self, views: Sequence["FeatureView"], window: Window) -> list[ViewReport]:
+    def plan(self, views: Sequence["FeatureView"], window: Window, *, allow_departed: float) -> list[Plan]:
+        """Return a plan for each view. Raises JobError for a run that would lose much; changes nothing."""
         now = datetime.now(UTC)
         self.on_progress(f"taking each user's newest row of {len(views)} views from PostgreSQL")
-        plans = [
-            plan_view(self.store, self.client, self.connection, rows, window=window, now=now)
-            for rows in take_newest(self.connection, views, until=now)
-        ]
-        written = [self._write(plan) for plan in plans]
-        self._read_back(plans, written)
-        if window.mode is Mode.INCREMENTAL and self._write_what_differs(plans, written):
-            self._read_back(plans, written)
-        reports = [self._report(plan, done) for plan, done in zip(plans, written, strict=True)]
+        newest = take_newest(self.connection, views, until=window.until(now))
+        refuse_empty(newest, until=window.until(now))
+        self._read_online(newest)
+        plans = [plan_view(self.store, self.client, self.connection, rows, window=window, now=now) for rows in newest]
+        refuse_losses([self._losses(plan) for plan in plans], allowed=allow_departed)
+        return plans
+
+    def carry_out(self, plans: Sequence[Plan]) -> list[ViewReport]:
+        """Write and delete as planned, and return a report of each view. Raises FreshnessError."""
+        done = [(plan, self._write(plan), self._remove_departed(plan)) for plan in plans]
+        self.on_progress("comparing what Redis holds with PostgreSQL")
+        self._read_online([plan.rows for plan in plans])
+        reports = [self._report(plan, duration_s=duration_s, departed=departed) for plan, duration_s, departed in done]
         if not all(report.fresh for report in reports):
             raise FreshnessError(reports)
         return reports
 
-    def _write(self, plan: Plan) -> _Written:
-        name = plan.rows.name
+    @property
+    def _keys(self) -> UserKeys:
+        return UserKeys(project=str(self.store.project), join_key=JOIN_KEY)
+
+    def _read_online(self, rows: Sequence[NewestRows]) -> None:
+        read_online(self.client, self.connection, self._keys, rows)
+
+    def _losses(self, plan: Plan) -> Losses:
+        online, departed = count_online(self.connection, plan.rows)
+        # Whoever asks for a time in the past asks for all users to go back.
+        going_back = 0 if plan.mode is Mode.AS_OF else plan.going_back
+        return Losses(view=plan.rows.name, online=online, departed=departed, going_back=going_back)
+
+    def _write(self, plan: Plan) -> float:
+        """Write a view's rows, then its mark, and tell Feast's registry; return how long writing took, in s."""
+        name, project = plan.rows.name, str(self.store.project)
         if plan.why:
             self.on_progress(f"{name} is written in full: {plan.why}")
         self.on_progress(f"{name}: {plan.total:,} of {plan.rows.users:,} users to write")
-        duration_s = write_rows(
-            self.store, self.connection, plan.rows, plan.condition, total=plan.total, on_progress=self.on_progress
-        )
-        project = str(self.store.project)
+        duration_s = self._write_rows(plan)
         if plan.mark:
             write_mark(self.client, plan.mark, project=project, view=name)
         try:
@@ -118,39 +156,42 @@ class _Run:
                 f"{name} is in Redis, but Feast's registry could not note it: {type(error).__name__}: {error}; "
                 "run `offline materialize` again"
             ) from error
-        return _Written(rows=plan.total, duration_s=duration_s)
+        return duration_s
 
-    def _read_back(self, plans: Sequence[Plan], written: Sequence[_Written]) -> None:
-        self.on_progress("comparing what Redis holds with PostgreSQL")
-        keys = UserKeys(project=str(self.store.project), join_key=JOIN_KEY)
-        read_online(self.client, self.connection, keys, [plan.rows for plan in plans])
-        for plan, done in zip(plans, written, strict=True):
-            done.departed += remove_departed(self.client, self.connection, keys, plan.rows)
+    def _write_rows(self, plan: Plan) -> float:
+        parts = [(plan.condition, plan.total, False)]
+        if plan.going_back:
+            self.on_progress(f"{plan.rows.name}: {plan.going_back:,} users go back to an older row")
+            newer = newer_online(plan.rows)
+            parts = [
+                (sql.SQL("{} AND NOT {}").format(plan.condition, newer), plan.total - plan.going_back, False),
+                (sql.SQL("{} AND {}").format(plan.condition, newer), plan.going_back, True),
+            ]
+        return sum(
+            write_rows(
+                self.store,
+                self.connection,
+                plan.rows,
+                condition,
+                total=total,
+                over_newer=over_newer,
+                on_progress=self.on_progress,
+            )
+            for condition, total, over_newer in parts
+        )
 
-    def _write_what_differs(self, plans: Sequence[Plan], written: Sequence[_Written]) -> bool:
-        """Write the rows that Redis has with another event timestamp or not at all; return whether there were any."""
-        found = False
-        for plan, done in zip(plans, written, strict=True):
-            condition = differs_online(plan.rows)
-            total, _ = count_selected(self.connection, plan.rows, condition)
-            if total:
-                self.on_progress(f"{plan.rows.name}: {total:,} users differ in Redis")
-                done.duration_s += write_rows(
-                    self.store, self.connection, plan.rows, condition, total=total, on_progress=self.on_progress
-                )
-                done.rows += total
-                found = True
-        return found
+    def _remove_departed(self, plan: Plan) -> int:
+        return remove_departed(self.client, self.connection, self._keys, plan.rows)
 
-    def _report(self, plan: Plan, written: _Written) -> ViewReport:
+    def _report(self, plan: Plan, *, duration_s: float, departed: int) -> ViewReport:
         return ViewReport(
             view=plan.rows.name,
             mode=plan.mode,
             start=plan.start,
             end=plan.end,
-            written=written.rows,
-            duration_s=round(written.duration_s, 3),
-            departed=written.departed,
+            written=plan.total,
+            duration_s=round(duration_s, 3),
+            departed=departed,
             later_rows=plan.rows.later_rows,
             users=plan.rows.users,
             newest=plan.rows.newest,
@@ -170,7 +211,7 @@ def _chosen(store: "FeatureStore", names: Sequence[str]) -> list["FeatureView"]:
 
 @contextmanager
 def _explained() -> Iterator[None]:
-    """Turn what a store fails with into JobError."""
+    """Raise a store's failure as a JobError that says what to do."""
     again = "what is written stays, and a repeated run writes the rest"
     try:
         yield

@@ -1,8 +1,8 @@
-"""Up to where each view's rows have been brought to Redis, by the time of their ingestion.
+"""For each view, the newest time of ingestion whose rows are in Redis.
 
-An event timestamp can't say it: the correction of an old month has an old one. The mark is kept in Redis, beside the
-values that it vouches for: another Redis, or one that lost its data, has no mark, and one that was restored has the
-mark of the time that it was restored to.
+An event timestamp can't say this: the correction of an old month has an old event timestamp. The mark is kept in Redis,
+beside the values: another Redis, or one that lost its data, has no mark, and a restored Redis has the mark of the time
+that it was restored to.
 """
 
 import hashlib
@@ -25,14 +25,14 @@ class Mark:
     """What Redis has of a view."""
 
     ingested_until: datetime
-    """Rows of up to this created timestamp are in Redis, where they are a user's newest."""
+    """Rows with a created timestamp up to this one are in Redis, if they are their user's newest."""
 
     origin: str
-    """A hash of what they are rows of: the database, the view's source and its features."""
+    """A hash of where the rows are from: the database, the view's source and its features."""
 
 
 def read_mark(client: redis.Redis, *, project: str, view: str) -> Mark | None:
-    """Return a view's mark; None without one that can be read. Raises redis.RedisError."""
+    """Return a view's mark; None if Redis has none that can be read. Raises redis.RedisError."""
     stored = client.hget(_key(project), view)
     try:
         mark = json.loads(stored) if isinstance(stored, str | bytes) else {}
@@ -48,7 +48,7 @@ def write_mark(client: redis.Redis, mark: Mark, *, project: str, view: str) -> N
 
 
 def origin(store: "FeatureStore", rows: NewestRows) -> str:
-    """Return the hash of what a view's rows are rows of."""
+    """Return the hash of where a view's rows are from."""
     view = rows.view
     content = [
         # No two databases had their first apply in the same microsecond.

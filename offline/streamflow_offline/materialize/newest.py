@@ -1,4 +1,4 @@
-"""Each user's newest row of a feature view: taken from one state of PostgreSQL, which removes the duplicates."""
+"""Takes each user's newest row of a feature view from one state of PostgreSQL."""
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
@@ -25,14 +25,14 @@ _SETTINGS = {
     "work_mem": "64MB",
     "statement_timeout": "0",
     "idle_in_transaction_session_timeout": "0",
-    # So that the server lets go of the job's lock soon after the job was killed.
+    # PostgreSQL then releases the job's lock soon after the job was killed.
     "client_connection_check_interval": "1s",
 }
 
 
 @dataclass(frozen=True, kw_only=True)
 class NewestRows:
-    """A view's newest row of each user, up to the moment at which the rows were read, in a temporary table."""
+    """Each user's newest row of a view up to a moment, in a temporary table."""
 
     view: "FeatureView"
 
@@ -40,7 +40,7 @@ class NewestRows:
     """The view's position among the views of the run."""
 
     table: sql.Identifier
-    """The connection's own table with the columns of the source: the key, the features, the timestamps."""
+    """The temporary table. It has the source's columns: the key, the features, the timestamps."""
 
     users: int
 
@@ -51,7 +51,7 @@ class NewestRows:
     """The newest created timestamp; None without a row, or where the source has no such column."""
 
     later_rows: int
-    """Rows of the source that are dated later."""
+    """Rows of the source that are dated after the moment."""
 
     @property
     def name(self) -> str:
@@ -76,10 +76,10 @@ class NewestRows:
 
 
 def take_newest(connection: psycopg.Connection, views: Sequence["FeatureView"], *, until: datetime) -> list[NewestRows]:
-    """Take the newest rows up to `until` of all views from one state of their tables, so that no load falls between.
+    """Return the newest rows up to `until` of all views, from one state of their tables.
 
-    `connection` is in autocommit mode, and for the job alone: it gets the job's settings and tables. Raises JobError
-    for a source that is no plain table, and psycopg.Error.
+    `connection` is in autocommit mode. Only the job may use it, because it gets the job's settings and tables. Raises
+    JobError for a source that is not a plain table, and psycopg.Error.
     """
     for name, value in _SETTINGS.items():
         connection.execute("SELECT set_config(%s, %s, false)", (name, value))
@@ -91,7 +91,7 @@ def take_newest(connection: psycopg.Connection, views: Sequence["FeatureView"], 
 def count_selected(
     connection: psycopg.Connection, rows: NewestRows, condition: sql.Composable
 ) -> tuple[int, datetime | None]:
-    """Return how many of the rows meet an SQL condition, and the oldest of their event timestamps."""
+    """Return how many rows meet an SQL condition, and the oldest event timestamp of these rows."""
     query = sql.SQL("SELECT count(*), min({}) FROM {} AS n WHERE {}").format(rows.event, rows.table, condition)
     count, oldest = connection.execute(query).fetchone() or (0, None)
     return count, utc(oldest)
@@ -100,7 +100,7 @@ def count_selected(
 def batches(
     connection: psycopg.Connection, rows: NewestRows, condition: sql.Composable, *, size: int
 ) -> Generator[tuple[Sequence[psycopg.Column], list[tuple[Any, ...]]]]:
-    """Yield the rows that meet an SQL condition, at most `size` at a time, with the columns that they have."""
+    """Yield the columns and the rows that meet an SQL condition, at most `size` rows at a time."""
     query = sql.SQL("SELECT * FROM {} AS n WHERE {}").format(rows.table, condition)
     with connection.transaction(), connection.cursor(name="newest_rows") as cursor:
         cursor.execute(query)
@@ -109,7 +109,7 @@ def batches(
 
 
 def utc(moment: datetime | None) -> datetime | None:
-    """Return a TIMESTAMP of the tables here as the moment that it is."""
+    """Return a TIMESTAMP of these tables, which is in UTC, with its time zone."""
     return moment and moment.replace(tzinfo=UTC)
 
 

@@ -1,4 +1,4 @@
-"""What a run did and found, and the error when Redis and PostgreSQL differ."""
+"""What a run did and found, and the error if Redis and PostgreSQL then differ."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -17,7 +17,7 @@ class ViewReport(Freshness):
     view: str
 
     mode: Mode
-    """How the view was written; an incremental run without a usable mark is full."""
+    """How the view was written. An incremental run without a usable mark is full."""
 
     start: datetime
     end: datetime
@@ -30,20 +30,20 @@ class ViewReport(Freshness):
     """How long writing took, in seconds."""
 
     departed: int
-    """Users removed from Redis, because PostgreSQL holds no row of them any more."""
+    """Users removed from Redis, because PostgreSQL no longer has a row of them."""
 
     later_rows: int
-    """Rows in PostgreSQL that are dated after now, and so not in Redis."""
+    """Rows in PostgreSQL that are dated after now, or after the time of `--as-of`, and so not in Redis."""
 
     users: int
-    """Users with a row in PostgreSQL that is not dated after now."""
+    """Users with a row in PostgreSQL that is not dated later."""
 
     newest: datetime | None
     """The newest event timestamp of these rows; None without a row."""
 
 
 class FreshnessError(JobError):
-    """Redis and PostgreSQL differ after a run; `reports` are what the run would have returned."""
+    """Redis and PostgreSQL differ after a run. `reports` has what the run would have returned."""
 
     def __init__(self, reports: Sequence[ViewReport]) -> None:
         self.reports = tuple(reports)

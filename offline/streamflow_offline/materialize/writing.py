@@ -1,4 +1,4 @@
-"""Rows into Redis, as Feast writes them."""
+"""Writes rows to Redis as Feast does."""
 
 import gc
 from collections.abc import Callable, Iterator, Sequence
@@ -27,19 +27,25 @@ def write_rows(
     condition: sql.Composable,
     *,
     total: int,
+    over_newer: bool = False,
     on_progress: Callable[[str], None],
 ) -> float:
-    """Write the rows that meet an SQL condition, `total` of them, over what Redis has; return how long it took, in s.
+    """Write the `total` rows that meet an SQL condition; return how long writing took, in s.
 
-    A batch is as large as Feast's settings say. Raises JobError for a value that its feature's type can't hold,
-    redis.RedisError and psycopg.Error.
+    The online store leaves out rows that are older than what Redis has, unless `over_newer`. A batch is as large as
+    Feast's settings say. Raises JobError for a value that its feature's type can't hold, redis.RedisError and
+    psycopg.Error.
     """
     from feast.utils import _convert_arrow_to_proto  # noqa: PLC0415  # takes seconds
 
     join_keys = {column.name: column.dtype.to_value_type() for column in rows.view.entity_columns}
     size = store.config.materialization_config.online_write_batch_size or _DEFAULT_BATCH_SIZE
     progress = Progress(total, on_progress=lambda line: on_progress(f"{rows.name}: {line}"))
-    with _no_long_collections(), closing(batches(connection, rows, condition, size=size)) as selected:
+    with (
+        _no_long_collections(),
+        _writing_over_newer(store, wanted=over_newer),
+        closing(batches(connection, rows, condition, size=size)) as selected,
+    ):
         for columns, batch in selected:
             try:
                 data = _convert_arrow_to_proto(_arrow(columns, batch), rows.view, join_keys)
@@ -64,8 +70,19 @@ def _arrow(columns: Sequence[psycopg.Column], rows: list[tuple[Any, ...]]) -> "p
 
 
 @contextmanager
+def _writing_over_newer(store: "FeatureStore", *, wanted: bool) -> Iterator[None]:
+    settings = store.config.online_store
+    before = settings.skip_dedup
+    settings.skip_dedup = wanted
+    try:
+        yield
+    finally:
+        settings.skip_dedup = before
+
+
+@contextmanager
 def _no_long_collections() -> Iterator[None]:
-    """Keep the garbage collector off what importing Feast has left: to go through it takes a quarter of the time."""
+    """Keep the garbage collector from what importing Feast left in memory: a collection takes a quarter of the time."""
     gc.freeze()
     try:
         yield

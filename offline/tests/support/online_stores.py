@@ -9,6 +9,7 @@ import psycopg
 import redis
 from feast.infra.online_stores.helpers import _mmh3
 from feast.protos.feast.types.Value_pb2 import Value
+from psycopg import sql
 from streamflow_offline.feast_store import open_store
 from streamflow_offline.materialize import ViewReport, materialize
 from streamflow_offline.user_keys import UserKeys
@@ -23,6 +24,9 @@ _UPSERT = (
     " VALUES (%(user_id)s, %(day)s, now(), %(failed)s) ON CONFLICT (user_id, as_of)"
     " DO UPDATE SET (ingested_at, failed_payments_90d) = (now(), %(failed)s)"
 )
+
+
+_OTHER_TABLES = ("subscriptions_profile_snapshots", "support_agg_90d_snapshots", "usage_agg_30d_snapshots")
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,17 @@ class OnlineStores:
                     connection.execute(_DELETE, {"user_id": user_id, "day": day.date()})
                 else:
                     connection.execute(_UPSERT, {"user_id": user_id, "day": day.date(), "failed": failed})
+
+    def put_rows_of_other_views(self, day: datetime, user_ids: Sequence[str]) -> None:
+        """Write rows of nulls, so that no view but that of payments is empty."""
+        with psycopg.connect(self.postgres_url) as connection:
+            for table in _OTHER_TABLES:
+                connection.cursor().executemany(
+                    sql.SQL("INSERT INTO {} (user_id, as_of, ingested_at) VALUES (%s, %s, now())").format(
+                        sql.Identifier(table)
+                    ),
+                    [(user_id, day.date()) for user_id in user_ids],
+                )
 
     def redis(self) -> redis.Redis:
         return redis.Redis.from_url(self.redis_url, socket_timeout=20)
