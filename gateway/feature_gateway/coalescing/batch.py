@@ -3,14 +3,14 @@
 import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from feature_gateway.contract.model import FeatureSet
 from feature_gateway.errors import WrongValueError
 from feature_gateway.reads import ReadReport, RowsRead, Served, Slot
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
+class Group(NamedTuple):
     """The calls that may share a read: same features, same Authorization header."""
 
     feature_set: FeatureSet

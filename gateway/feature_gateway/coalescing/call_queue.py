@@ -152,9 +152,9 @@ class CallQueue:
         self._length = self._waiting_known = 0
 
     def _is_known(self, group: Group) -> bool:
-        if group in self._newcomers:
-            return False
-        return group in self._turns or (hash(group) in self._known and len(self._turns) < _MAX_KNOWN)
+        if group in self._turns:
+            return True
+        return hash(group) in self._known and group not in self._newcomers and len(self._turns) < _MAX_KNOWN
 
     def _most_users(self, *, alone: bool) -> int:
         return self._max_read_users if alone else min(_TURN_USERS, self._max_read_users)
