@@ -1,6 +1,6 @@
 """Mutated and random feature servers' answers, contract files and HTTP requests: no crash, and memory stays flat.
 
-FUZZ_REQUESTS sets how many of each (2,000 by default), FUZZ_SEED which.
+FUZZ_REQUESTS sets how many of each (2,000 by default), FUZZ_SEED which. A long run needs --timeout=0.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """Mutated and random CSV files: rows that Python's own reader reads alike, or a problem that is named.
 
-FUZZ_REQUESTS sets how many (2,000 by default), FUZZ_SEED which.
+FUZZ_REQUESTS sets how many (2,000 by default), FUZZ_SEED which. A long run needs --timeout=0.
 """
 
 import csv
