@@ -116,6 +116,11 @@ class Bed:
         """Start what stands for process `to` some milliseconds away."""
         self.start_module(name, "streamflow_loadtests.bed.delay", str(self.servers.port(to)), str(delay_ms))
 
+    def start_balancer(self, name: str, *, to: Sequence[str]) -> None:
+        """Start a TCP balancer that gives new connections to those of the gateways `to` that are ready."""
+        ports_of = [str(port) for gateway in to for port in (self.servers.port(gateway), self._http_ports[gateway])]
+        self.start_module(name, "streamflow_loadtests.bed.balancer", *ports_of)
+
     def start_module(self, name: str, module: str, *arguments: str) -> int:
         """Start a module of this package with a free port as its first argument, and return the port."""
         port = ports.free_port()

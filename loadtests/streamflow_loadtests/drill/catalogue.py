@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from streamflow_loadtests.drill.fault import Fault, Scene
-from streamflow_loadtests.drill.faults import changes, clock, feature_servers, full_disk, gateways, stores
+from streamflow_loadtests.drill.faults import callers, changes, clock, feature_servers, full_disk, gateways, stores
 
 __all__ = ["FAULTS", "Fault"]
 
@@ -24,6 +24,7 @@ FAULTS: tuple[Fault, ...] = (
     *feature_servers.FAULTS,
     *stores.FAULTS,
     *gateways.FAULTS,
+    *callers.FAULTS,
     *clock.FAULTS,
     *changes.FAULTS,
     *full_disk.FAULTS,

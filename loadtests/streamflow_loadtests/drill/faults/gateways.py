@@ -19,6 +19,7 @@ from streamflow_loadtests.drill.fault import Fault, Scene
 
 SECOND_GATEWAY = "gateway-2"
 
+_BALANCER = "balancer"
 _SERVICE = user_feature_service_pb2.DESCRIPTOR.services_by_name["UserFeatureService"].full_name
 _FAR_GATEWAY = "gateway-far"
 _DELAY_MS = 100
@@ -39,6 +40,18 @@ async def two_gateways(bed: Bed) -> AsyncIterator[BalancedCaller]:
             yield caller
         finally:
             await caller.close()
+
+
+@asynccontextmanager
+async def _behind_a_balancer(bed: Bed) -> AsyncIterator[Caller]:
+    """Start a second gateway and a TCP balancer, and load both through one connection that doesn't follow health."""
+    bed.start_gateway(SECOND_GATEWAY)
+    async with bed.ending(SECOND_GATEWAY):
+        async with bed.asking(SECOND_GATEWAY):
+            pass
+        bed.start_balancer(_BALANCER, to=(GATEWAY, SECOND_GATEWAY))
+        async with bed.ending(_BALANCER), bed.asking(_BALANCER) as caller:
+            yield caller
 
 
 async def ready(port: int) -> bool:
@@ -95,6 +108,11 @@ FAULTS = (
     Fault(
         name="gateways restarted in turn",
         stage=two_gateways,
+        inject=_rolled,
+    ),
+    Fault(
+        name="gateways restarted behind a balancer",
+        stage=_behind_a_balancer,
         inject=_rolled,
     ),
     Fault(
