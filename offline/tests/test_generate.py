@@ -116,7 +116,7 @@ def test_ids_look_random() -> None:
         _, counts = np.unique(characters[:, place], return_counts=True)
         expected = 20_000 / (10 if place < 4 else 26)
         # Five standard deviations of a count, so that a fair draw stays within for nearly every seed.
-        assert abs(counts - expected).max() < 5 * expected**0.5
+        assert np.abs(counts - expected).max() < 5 * expected**0.5
     first_of_next = characters[1:, 0] == characters[:-1, 0]
     assert first_of_next.mean() == pytest.approx(0.1, abs=0.01)
 

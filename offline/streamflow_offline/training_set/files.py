@@ -57,7 +57,9 @@ def write_parquet(path: Path, rows: pa.Table, **options: Any) -> None:
     """Write rows to a Parquet file, durably. Raises OSError."""
     buffer = io.BytesIO()
     pyarrow.parquet.write_table(rows, buffer, compression="zstd", **options)
-    write_durably(path, buffer.getbuffer())
+    # Released also when the disk is full: Python 3.13's garbage collector complains of a buffer that is still viewed.
+    with buffer.getbuffer() as view:
+        write_durably(path, view)
 
 
 def write_chunk(dataset: Path, chunk: Chunk, table: pa.Table) -> None:
