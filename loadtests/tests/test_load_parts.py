@@ -97,7 +97,7 @@ def test_a_scenario_has_its_share_of_the_load_at_its_beginning_middle_and_end(
 
 
 def test_the_users_are_read_from_the_keys_that_feast_writes(redis_url: str, tmp_path: Path) -> None:
-    url = f"{redis_url}/8"
+    url = f"{redis_url}/10"
     password = tmp_path / "password"
     password.write_text("secret\n")
     with redis.Redis.from_url(url) as client:

@@ -177,7 +177,7 @@ def test_every_setting_of_the_gateway_is_in_its_table_with_its_default() -> None
 
 def _written(value: object) -> str:
     """A setting's default as its table has it."""
-    if value is None or value == "":
+    if value in (None, "", ()):
         return "none"
     if isinstance(value, tuple):
         return ",".join(value)

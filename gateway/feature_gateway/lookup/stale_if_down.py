@@ -37,11 +37,13 @@ class StaleIfDown:
 
     async def user_row(self, feature_set: FeatureSet, user_id: str, *, authorization: str, timeout_s: float) -> Served:
         """Return one user's row, read or remembered; raise what the reader raises."""
-        started = asyncio.get_running_loop().time()
+        started_s = asyncio.get_running_loop().time()
         try:
             served = await self._reader.user_row(feature_set, user_id, authorization=authorization, timeout_s=timeout_s)
         except GatewayError as error:
-            (remembered,) = self._instead_of(error, started, feature_set, [user_id], authorization)
+            (remembered,) = self._instead_of(
+                error, _waited_s(started_s, timeout_s), feature_set, [user_id], authorization
+            )
             return remembered
         self._last_known.remember(feature_set, user_id, served.row, authorization=authorization)
         return served
@@ -53,23 +55,22 @@ class StaleIfDown:
 
         Raises what the reader raises.
         """
-        started = asyncio.get_running_loop().time()
+        started_s = asyncio.get_running_loop().time()
         try:
             rows = await self._reader.user_rows(feature_set, user_ids, authorization=authorization, timeout_s=timeout_s)
         except GatewayError as error:
-            return self._instead_of(error, started, feature_set, user_ids, authorization)
+            return self._instead_of(error, _waited_s(started_s, timeout_s), feature_set, user_ids, authorization)
         for user_id, served in zip(user_ids, rows, strict=True):
             if isinstance(served, Served):
                 self._last_known.remember(feature_set, user_id, served.row, authorization=authorization)
         return rows
 
     def _instead_of(
-        self, error: GatewayError, started: float, feature_set: FeatureSet, user_ids: Sequence[str], authorization: str
+        self, error: GatewayError, waited_s: float, feature_set: FeatureSet, user_ids: Sequence[str], authorization: str
     ) -> list[Served]:
         """Return the remembered rows of all users; raise the error if it is no outage or a user is not known."""
         if isinstance(error, CredentialsRefusedError):
             self._last_known.forget(authorization=authorization)
-        waited_s = asyncio.get_running_loop().time() - started
         if not (
             isinstance(error, UpstreamUnavailableError)
             or (isinstance(error, DeadlineExceededError) and self._silent(waited_s))
@@ -82,3 +83,8 @@ class StaleIfDown:
                 raise error
             served.append(Served(known.row, 0.0, 0.0, 0, _NOT_READ, stale_age_s=known.age_s))
         return served
+
+
+def _waited_s(started_s: float, timeout_s: float) -> float:
+    """Return how long a caller waited, without what the event loop was late to say so."""
+    return min(asyncio.get_running_loop().time() - started_s, timeout_s)

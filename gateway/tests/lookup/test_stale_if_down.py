@@ -209,15 +209,16 @@ async def test_time_that_runs_out_sooner_than_a_server_answers_is_no_outage(
     settings: Settings, feature_server: FakeFeatureServer
 ) -> None:
     async def messages() -> AsyncIterator[StreamUserFeaturesRequest]:
-        yield StreamUserFeaturesRequest(request=_REQUEST, timeout=Duration(seconds=1, nanos=3_000_000))
+        yield StreamUserFeaturesRequest(request=_REQUEST, timeout=Duration(nanos=903_000_000))
 
-    async with serving(replace(settings, deadline_margin_s=1.0)) as gateway:
+    # Less than a second: gRPC sends longer ones in steps of 10 ms.
+    async with serving(replace(settings, deadline_margin_s=0.9)) as gateway:
         await _get(gateway)
         # Revoked, and the server is well: it takes longer to say so than the callers have.
         feature_server.answer = _hangs
         calls = (
-            _failure(gateway.stub.GetUserFeatures(_REQUEST, timeout=1.003)),
-            _failure(gateway.stub.BatchGetUserFeatures(BatchGetUserFeaturesRequest(user_ids=[_USER]), timeout=1.003)),
+            _failure(gateway.stub.GetUserFeatures(_REQUEST, timeout=0.903)),
+            _failure(gateway.stub.BatchGetUserFeatures(BatchGetUserFeaturesRequest(user_ids=[_USER]), timeout=0.903)),
         )
         for error in await asyncio.gather(*calls):
             assert error.code() is grpc.StatusCode.DEADLINE_EXCEEDED

@@ -142,7 +142,8 @@ def urls(text: str) -> str:
 
     Reports show these URLs, so a URL must not have a user name and a password.
     """
-    for url in text.split(","):
+    # A worker's are empty: its master sends it the options.
+    for url in filter(None, text.split(",")):
         try:
             parts = urlsplit(url)
             usable = parts.scheme in _URL_SCHEMES and parts.hostname and (parts.port or True)
