@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from streamflow_repo import CONTRACT_PATH
 
 from streamflow_offline.errors import JobError
-from streamflow_offline.feast_store import FEATURE_REPO, exclusive, open_store
+from streamflow_offline.feast_store import FEATURE_REPO, environment_of, exclusive, job_environment, open_store
 from streamflow_offline.ingest import create_tables
 
 if TYPE_CHECKING:
@@ -33,7 +33,9 @@ def apply_definitions(
     ):
         # Feast checks that the tables of its sources exist.
         create_tables(connection)
-        _apply(store, on_output)
+        # Spark finds its Java there.
+        with environment_of(job_environment(postgres_url=postgres_url, redis_url=redis_url)):
+            _apply(store, on_output)
         try:
             # While nobody else applies: registry and contract are of the same definitions.
             contract = export_contract(contract_path or CONTRACT_PATH)
