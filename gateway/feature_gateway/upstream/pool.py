@@ -129,18 +129,22 @@ class ReplicaPool:
         Raises DeadlineExceededError after `timeout_s`, UpstreamUnavailableError when no server answers, and what an
         unsuccessful answer means.
         """
-        # The slot of no replica: what is read so, such as a canary's read, takes none.
-        return await self._read(self._slot(None), feature_set, user_ids, authorization, timeout_s)
+        return await self._read(None, feature_set, user_ids, authorization, timeout_s)
 
     async def _read(
-        self, slot: ReplicaSlot, feature_set: FeatureSet, user_ids: Sequence[str], authorization: str, timeout_s: float
+        self,
+        slot: ReplicaSlot | None,
+        feature_set: FeatureSet,
+        user_ids: Sequence[str],
+        authorization: str,
+        timeout_s: float,
     ) -> tuple[RowsRead, ReadReport]:
-        """Read from a slot's replica, from the best if it has none; a read that is tried again takes the slot along."""
+        """Read from a slot's replica; from the best one without a slot. A read that is tried again moves its slot."""
         read = _Read(feature_set, user_ids, authorization, asyncio.get_running_loop().time() + timeout_s)
         self._retry_budget.earn()
         self._hedge_budget.earn()
-        counts = slot.replica is not None
-        first = slot.replica or self._best()
+        # A slot that was taken while there was no replica stays without one: its read would count nowhere.
+        first = self._best() if slot is None else slot.replica
         if first is None:
             raise UpstreamUnavailableError("No feature server is known.")
         try:
@@ -151,7 +155,7 @@ class ReplicaPool:
             if second is None or read.left_s <= 0 or not self._retry_budget.spend():
                 raise
             self._observer.read_retried()
-            if counts:
+            if slot is not None:
                 slot.move_to(second)
             return await self._read_from(second, read), ReadReport(retried=True)
 

@@ -390,3 +390,15 @@ def test_a_budget_is_a_share_with_a_few_at_once() -> None:
         budget.earn()
         spent += budget.spend()
     assert 99 <= spent <= 100
+
+
+async def test_a_read_that_had_no_server_takes_none_that_joins_meanwhile() -> None:
+    server = FakeServer("a")
+    pool = ReplicaPool((), connect=lambda _: server, hedge=False)
+    slot = pool.take_slot()
+    assert slot is not None
+    pool.set_urls(["a"])
+    with pytest.raises(UpstreamUnavailableError):
+        await slot.read_rows(_SET, ["u"], authorization="", timeout_s=_BOUND_S)
+    assert server.reads == 0
+    await pool.close()
