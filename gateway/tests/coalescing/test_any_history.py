@@ -24,7 +24,7 @@ from feature_gateway.values import FeatureStatus, UserRow
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-from slot_fakes import OwnTimeLoop
+from own_time import OwnTimeLoop
 from streamflow.features.v1.error_reason_pb2 import ErrorReason
 
 _MAX_QUEUED = 12

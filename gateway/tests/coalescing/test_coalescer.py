@@ -13,7 +13,8 @@ from feature_gateway.reads import ReadReport, Served
 from feature_gateway.values import FeatureStatus, UserRow
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from slot_fakes import FixedSlots, TimedReader, run_in_own_time
+from own_time import run_in_own_time
+from slot_fakes import FixedSlots, TimedReader
 from streamflow.features.v1.error_reason_pb2 import ErrorReason
 
 _BOUND_S = 20

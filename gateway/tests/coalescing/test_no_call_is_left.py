@@ -13,7 +13,8 @@ from feature_gateway.reads import ReadReport, Served
 from feature_gateway.upstream.feature_server import FeatureServer
 from feature_gateway.upstream.pool import ReplicaPool
 from feature_gateway.values import FeatureStatus, UserRow
-from slot_fakes import FixedSlots, TimedReader, run_in_own_time
+from own_time import run_in_own_time
+from slot_fakes import FixedSlots, TimedReader
 
 _SET = FeatureSet((ContractFeature("f", "v", "f", "String", None),))
 

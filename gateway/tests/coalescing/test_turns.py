@@ -12,7 +12,8 @@ from feature_gateway.coalescing.call_queue import CallQueue
 from feature_gateway.coalescing.coalescer import Coalescer
 from feature_gateway.contract.model import ContractFeature, FeatureSet
 from feature_gateway.errors import GatewayError
-from slot_fakes import FixedSlot, FixedSlots, TimedReader, run_in_own_time
+from own_time import run_in_own_time
+from slot_fakes import FixedSlot, FixedSlots, TimedReader
 
 _SET = FeatureSet((ContractFeature("f", "v", "f", "String", None),))
 _DEADLINE_S = 0.05

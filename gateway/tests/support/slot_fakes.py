@@ -1,16 +1,13 @@
-"""Slots in front of a reader that a test ends, and an event loop whose clock moves only while nothing else can."""
+"""Slots in front of a reader that a test ends."""
 
 import asyncio
-import selectors
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import Protocol
 
 from feature_gateway.contract.model import FeatureSet
 from feature_gateway.reads import ReadReport, Slot
 from feature_gateway.values import FeatureStatus, UserRow
-
-_Result = TypeVar("_Result")
 
 
 class Reader(Protocol):
@@ -87,31 +84,3 @@ class FixedSlot:
             self._freed = True
             self._source.taken -= 1
             self._source.act()
-
-
-class _Clock(selectors.DefaultSelector):
-    """Waits for nothing: the time that it is asked to wait passes at once."""
-
-    now_s = 0.0
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        assert timeout is not None, "everything waits, and nothing will happen"
-        self.now_s += max(timeout, 0.0)
-        return super().select(0)
-
-
-class OwnTimeLoop(asyncio.SelectorEventLoop):
-    """An event loop whose clock moves only while nothing else can."""
-
-    def __init__(self) -> None:
-        self._clock = _Clock()
-        super().__init__(self._clock)
-
-    def time(self) -> float:
-        return self._clock.now_s
-
-
-def run_in_own_time(main: Coroutine[Any, Any, _Result]) -> _Result:
-    """Run a coroutine in a loop in which computing takes no time, so that the result is the same on any machine."""
-    with asyncio.Runner(loop_factory=OwnTimeLoop) as runner:
-        return runner.run(main)

@@ -6,7 +6,6 @@ POOL_EXAMPLES sets how many runs (60 by default).
 import asyncio
 import contextlib
 import os
-import selectors
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -27,6 +26,7 @@ from feature_gateway.values import FeatureStatus, UserRow
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from own_time import OwnTimeLoop
 from streamflow.features.v1.error_reason_pb2 import ErrorReason
 
 _SET = FeatureSet((ContractFeature("f", "v", "f", "String", None),))
@@ -34,31 +34,6 @@ _URLS = [f"s{number}" for number in range(6)]
 _FOREVER_S = 1e6
 _BACK_WITHIN_S = 5.0
 _TURNS = 12
-
-
-class _TestTime(asyncio.SelectorEventLoop):
-    """An event loop whose clock jumps to the next timer."""
-
-    def __init__(self) -> None:
-        self._now_s = 0.0
-        super().__init__(_JumpingSelector(self))
-
-    def time(self) -> float:
-        return self._now_s
-
-    def jump(self, by_s: float) -> None:
-        self._now_s += by_s
-
-
-class _JumpingSelector(selectors.SelectSelector):
-    def __init__(self, loop: _TestTime) -> None:
-        super().__init__()
-        self._loop = loop
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        assert timeout is not None, "everything waits, and no timer will wake anything"
-        self._loop.jump(max(0.0, timeout))
-        return super().select(0)
 
 
 class State(Enum):
@@ -123,7 +98,7 @@ class PoolModel(RuleBasedStateMachine):
         count=st.integers(1, len(_URLS)), hedge=st.booleans(), reads_per_replica=st.integers(1, 2), warm=st.booleans()
     )
     def start(self, *, count: int, hedge: bool, reads_per_replica: int, warm: bool) -> None:
-        self.loop = _TestTime()
+        self.loop = OwnTimeLoop()
         self.states = dict.fromkeys(_URLS, State.WELL)
         self.servers: list[Server] = []
         self.broken: list[str] = []

@@ -11,6 +11,7 @@ from feature_gateway.errors import DeadlineExceededError
 from feature_gateway.upstream.feature_server import FeatureServer, ServerUnreachableError
 from feature_gateway.upstream.pool import ReplicaPool
 from feature_gateway.values import FeatureStatus, UserRow
+from own_time import in_own_time
 
 _SET = FeatureSet((ContractFeature("f", "v", "f", "String", None),))
 _BOUND_S = 20
@@ -50,10 +51,20 @@ class SlowServer(FeatureServer):
 
 @asynccontextmanager
 async def _pool(count: int) -> AsyncIterator[tuple[ReplicaPool, list[SlowServer]]]:
+    # The time is not 0, which stands for a server that was never read from.
+    await asyncio.sleep(1)
     servers = {f"s{number}": SlowServer(f"s{number}") for number in range(count)}
     pool = ReplicaPool(tuple(servers), connect=servers.__getitem__, hedge=False)
     yield pool, list(servers.values())
     await pool.close()
+
+
+async def _have_two_ejected(pool: ReplicaPool, servers: list[SlowServer]) -> None:
+    for server in servers[:2]:
+        server.takes_s = _BOUND_S
+    for _ in range(12):
+        await _late(pool, timeout_s=0.02)
+    assert pool.ejected == 2
 
 
 async def _late(pool: ReplicaPool, *, timeout_s: float) -> bool:
@@ -65,6 +76,7 @@ async def _late(pool: ReplicaPool, *, timeout_s: float) -> bool:
 
 
 @pytest.mark.parametrize("reads_before", [0, 8, 40])
+@in_own_time
 async def test_deadlines_shorter_than_any_read_eject_no_server(reads_before: int) -> None:
     async with _pool(4) as (pool, _):
         for _ in range(reads_before):
@@ -74,6 +86,7 @@ async def test_deadlines_shorter_than_any_read_eject_no_server(reads_before: int
 
 
 @pytest.mark.parametrize("reads_before", [0, 40])
+@in_own_time
 async def test_a_frozen_server_is_ejected_by_three_reads_that_had_a_fair_time(reads_before: int) -> None:
     async with _pool(2) as (pool, (frozen, _)):
         for _ in range(reads_before):
@@ -83,6 +96,7 @@ async def test_a_frozen_server_is_ejected_by_three_reads_that_had_a_fair_time(re
         assert pool.ejected == 1
 
 
+@in_own_time
 async def test_a_frozen_server_is_ejected_though_most_callers_are_in_haste() -> None:
     async with _pool(2) as (pool, (frozen, _)):
         for _ in range(40):
@@ -97,6 +111,7 @@ async def test_a_frozen_server_is_ejected_though_most_callers_are_in_haste() -> 
         assert hasty
 
 
+@in_own_time
 async def test_reads_as_slow_as_ever_do_not_eject_a_server_whose_callers_give_them_less() -> None:
     async with _pool(2) as (pool, servers):
         for server in servers:
@@ -108,6 +123,7 @@ async def test_reads_as_slow_as_ever_do_not_eject_a_server_whose_callers_give_th
 
 
 @pytest.mark.parametrize(("count", "ejected"), [(1, 1), (2, 1), (3, 1), (4, 2), (5, 2)])
+@in_own_time
 async def test_at_most_half_of_the_servers_are_ejected_for_slowness_and_at_least_one(count: int, ejected: int) -> None:
     async with _pool(count) as (pool, servers):
         for server in servers:
@@ -116,29 +132,24 @@ async def test_at_most_half_of_the_servers_are_ejected_for_slowness_and_at_least
         assert pool.ejected == ejected
 
 
+@in_own_time
 async def test_servers_that_refuse_connections_are_ejected_beyond_half() -> None:
     async with _pool(4) as (pool, servers):
-        for server in servers[:2]:
-            server.takes_s = _BOUND_S
-        for _ in range(12):
-            await _late(pool, timeout_s=0.02)
-        assert pool.ejected == 2
+        await _have_two_ejected(pool, servers)
         servers[2].gone = True
         assert not await _late(pool, timeout_s=_BOUND_S)
         assert pool.ejected == 3
 
 
+@in_own_time
 async def test_servers_that_leave_take_no_more_than_half_of_the_rest_out_of_service() -> None:
     async with _pool(4) as (pool, servers):
-        for server in servers[:2]:
-            server.takes_s = _BOUND_S
-        for _ in range(12):
-            await _late(pool, timeout_s=0.02)
-        assert pool.ejected == 2
+        await _have_two_ejected(pool, servers)
         pool.set_urls(["s0", "s1", "s2"])
         assert pool.ejected == 1
 
 
+@in_own_time
 async def test_a_frozen_server_that_had_to_stay_is_ejected_once_the_other_is_back() -> None:
     async with _pool(2) as (pool, (first, second)):
         first.takes_s = second.takes_s = _BOUND_S
@@ -155,6 +166,7 @@ async def test_a_frozen_server_that_had_to_stay_is_ejected_once_the_other_is_bac
         assert pool.ejected == 1
 
 
+@in_own_time
 async def test_a_server_that_joins_takes_turns_with_the_others() -> None:
     async with _pool(3) as (pool, servers):
         pool.set_urls(["s0", "s1"])
