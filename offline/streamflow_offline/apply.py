@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from streamflow_repo import CONTRACT_PATH
+from streamflow_repo.settings.spark import offline_store_environment
 
 from streamflow_offline.errors import JobError
-from streamflow_offline.feast_store import FEATURE_REPO, environment_of, exclusive, job_environment, open_store
+from streamflow_offline.feast_store import FEATURE_REPO, environment_of, exclusive, open_store
 from streamflow_offline.ingest import create_tables
 
 if TYPE_CHECKING:
@@ -33,8 +34,7 @@ def apply_definitions(
     ):
         # Feast checks that the tables of its sources exist.
         create_tables(connection)
-        # Spark finds its Java there.
-        with environment_of(job_environment(postgres_url=postgres_url, redis_url=redis_url)):
+        with environment_of(offline_store_environment()):
             _apply(store, on_output)
         try:
             # While nobody else applies: registry and contract are of the same definitions.

@@ -12,6 +12,7 @@ import psycopg
 import redis
 
 from streamflow_offline.errors import JobError
+from streamflow_offline.materialize.marks import first_applied, redis_key
 
 if TYPE_CHECKING:
     from feast import FeatureStore
@@ -32,8 +33,7 @@ class Database:
         """Return the database of a store, which `connection` is connected to."""
         info = connection.info
         where = info.host if info.host.startswith("/") else f"{info.host}:{info.port}"
-        created = store.registry.get_project(store.project).created_timestamp
-        return cls(first_applied=created.isoformat(), name=f"{info.dbname} at {where}")
+        return cls(first_applied=first_applied(store), name=f"{info.dbname} at {where}")
 
 
 def refuse_another(client: redis.Redis, database: Database, *, project: str) -> None:
@@ -54,17 +54,12 @@ def refuse_another(client: redis.Redis, database: Database, *, project: str) -> 
 
 def mark_database(client: redis.Redis, database: Database, *, project: str) -> None:
     """Have the Redis say that a database fills it. Raises redis.RedisError."""
-    client.set(_key(project), json.dumps(asdict(database)))
+    client.set(redis_key(project, "database"), json.dumps(asdict(database)))
 
 
 def _read(client: redis.Redis, *, project: str) -> Database | None:
-    stored = client.get(_key(project))
+    stored = client.get(redis_key(project, "database"))
     try:
         return Database(**json.loads(stored)) if isinstance(stored, str | bytes) else None
     except (ValueError, TypeError):
         return None
-
-
-def _key(project: str) -> str:
-    # Not at its end: Feast looks for a project's users by the end of their keys.
-    return f"materialized:{project}:database"

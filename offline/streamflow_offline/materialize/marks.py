@@ -33,7 +33,7 @@ class Mark:
 
 def read_mark(client: redis.Redis, *, project: str, view: str) -> Mark | None:
     """Return a view's mark; None if Redis has none that can be read. Raises redis.RedisError."""
-    stored = client.hget(_key(project), view)
+    stored = client.hget(redis_key(project, "marks"), view)
     try:
         mark = json.loads(stored) if isinstance(stored, str | bytes) else {}
         return Mark(ingested_until=datetime.fromisoformat(mark["ingested_until"]), origin=mark["origin"])
@@ -44,21 +44,28 @@ def read_mark(client: redis.Redis, *, project: str, view: str) -> Mark | None:
 def write_mark(client: redis.Redis, mark: Mark, *, project: str, view: str) -> None:
     """Keep a view's mark. Raises redis.RedisError."""
     text = json.dumps({"ingested_until": mark.ingested_until.isoformat(), "origin": mark.origin})
-    client.hset(_key(project), view, text)
+    client.hset(redis_key(project, "marks"), view, text)
 
 
 def origin(store: "FeatureStore", rows: NewestRows) -> str:
     """Return the hash of where a view's rows are from."""
     view = rows.view
     content = [
-        # No two databases had their first apply in the same microsecond.
-        store.registry.get_project(store.project).created_timestamp.isoformat(),
+        first_applied(store),
         [source_table(view).as_string(), timestamp_field(view), created_timestamp_field(view)],
         sorted((feature.name, str(feature.dtype)) for feature in view.features),
     ]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
-def _key(project: str) -> str:
-    # Not at its end: Feast looks for a project's users by the end of their keys.
-    return f"materialized:{project}:marks"
+def first_applied(store: "FeatureStore") -> str:
+    """Return when definitions were first applied in a store's database, which no other database shares."""
+    # To the microsecond.
+    moment: datetime = store.registry.get_project(store.project).created_timestamp
+    return moment.isoformat()
+
+
+def redis_key(project: str, what: str) -> str:
+    """Return the Redis key of something that the job remembers of a project."""
+    # The project is not at its end: Feast looks for a project's users by the end of their keys.
+    return f"materialized:{project}:{what}"
