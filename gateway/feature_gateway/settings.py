@@ -154,7 +154,7 @@ class Settings:
     """How long calls are still answered after SIGTERM, while clients that follow health go elsewhere."""
 
     drain_notice_s: float = _setting("GATEWAY_DRAIN_NOTICE_S", 1.0, texts.seconds_of)
-    """The part of the drain pause in which only balancers are told; after that, clients are told to leave."""
+    """The time between the notice to balancers and the notice to clients, within the drain pause."""
 
     shutdown_grace_s: float = _setting("GATEWAY_SHUTDOWN_GRACE_S", 10.0, texts.seconds_of)
     """How long calls in flight may take after the drain pause."""

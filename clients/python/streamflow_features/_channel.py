@@ -56,7 +56,7 @@ def _service_config(*, follow_health: bool) -> dict[str, Any]:
                     "initialBackoff": "0.01s",
                     "maxBackoff": "0.1s",
                     "backoffMultiplier": 8,
-                    # CANCELLED: gRPC's server ends a call so that arrives when it has stopped. A call that the caller
+                    # gRPC's server ends a call that arrives after it has stopped as CANCELLED. A call that the caller
                     # cancels is not retried.
                     "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],
                 },

@@ -29,7 +29,7 @@ _Arguments = tuple[Any, ...]
 # row's event timestamp, then the row's other fields and values. Returns 1 if the row was written, 0 if Redis holds a
 # newer one. A timestamp is an encoded google.protobuf.Timestamp: seconds in field 1, nanoseconds in field 2, both
 # varints (protobuf.dev/programming-guides/encoding). Seven bytes have all bits of the seconds of any year that
-# Timestamp allows; a varint of ten bytes is negative. Bytes that are no timestamp are older than any row.
+# Timestamp allows; a varint of ten bytes is negative. A malformed timestamp counts as older than any row.
 _WRITE = """
 local stored = redis.call('HGET', KEYS[1], ARGV[2])
 if stored and stored ~= ARGV[3] then

@@ -63,10 +63,11 @@ async def until_left(port: int, *, timeout_s: float) -> None:
 
 
 def _ask(port: int, asked: set[str]) -> bool:
-    """Send GOAWAY on connections that are not in `asked`, and add them to it; return whether that are all.
+    """Send GOAWAY on connections that are not in `asked`, and add them to it; return whether all have it now.
 
     A frame may not be put into another. The event loop writes no answer while this function holds it.
     """
+    # Blocks on purpose: `asyncio.sleep` would let the event loop write.
     time.sleep(_FLUSH_S)
     everyone = True
     for connection in _connections(port):

@@ -37,10 +37,10 @@ async def answer_all(
     """Yield the answer of each request as soon as it is ready, until all requests are answered.
 
     At most `max_in_flight` requests are unanswered, and their answers take no more bytes than `untaken` has room for.
-    Further requests are left unread, so that gRPC's flow control slows down a caller who takes no answers. If he takes
-    none for `stall_s`, the stream is cancelled. A request's failure is its answer, and the observer counts each
-    request as a call. Once `ending` is set, no more requests are read: those that were read are answered, and then,
-    unless the stream was at its end, GatewayError (SHUTTING_DOWN) is raised. Cancelled with its consumer.
+    Further requests are left unread, so that gRPC's flow control slows down a caller who takes no answers. The stream
+    is cancelled when the caller takes no answer for `stall_s`. A request's failure is its answer, and the observer
+    counts each request as a call. Once `ending` is set, no more requests are read: those that were read are answered,
+    and then, unless the stream was at its end, GatewayError (SHUTTING_DOWN) is raised. Cancelled with its consumer.
     """
     room = asyncio.Semaphore(max_in_flight)
     answers: asyncio.Queue[tuple[_Response, int] | None] = asyncio.Queue()

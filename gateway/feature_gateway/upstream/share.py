@@ -76,7 +76,7 @@ class Share:
 
 def share_of_gateway(size: int, *, bind_address: str, port: int, use: Use) -> Share:
     """Return the share of the gateway that listens on an address and a port."""
-    # A pod's host name is its own; gateways of one host are told apart by their ports.
+    # Each pod has a host name of its own. Gateways on one host have different ports.
     instance = f"{socket.gethostname()}:{port}"
     return Share(size, instance=instance, own_of=partial(own_url, bind_address=bind_address, port=port), use=use)
 
