@@ -29,6 +29,7 @@ _ROOT = Path(__file__).parents[2]
 _CONTRACT = _ROOT / "feature_repo" / "contract.json"
 _GO_CALLER = Path(os.environ.get("GO_CALLER", _ROOT.parent / "shared" / "peers" / "go-caller.xz"))
 _CALLERS = 16
+_RECONNECT_MS = 100
 _USER = "3413-BMNZE"
 _REQUEST = GetUserFeaturesRequest(user_id=_USER)
 _VALUES = {"Int64": 1, "Float64": 1.5, "Bool": True, "String": "DSL"}
@@ -143,8 +144,15 @@ async def test_a_rolling_restart_costs_no_call_of_a_python_client(
                 client = await stack.enter_async_context(AsyncFeatureClient(target, timeout_s=TIMEOUT_S))
                 load = Load(lambda: client.get_user_features(_USER), ended)
             else:
-                # Tries nothing twice.
-                options = [("grpc.service_config", json.dumps(_POLICIES[policy])), ("grpc.enable_retries", 0)]
+                options = [
+                    ("grpc.service_config", json.dumps(_POLICIES[policy])),
+                    # Tries nothing twice.
+                    ("grpc.enable_retries", 0),
+                    # A gateway keeps its port here. By gRPC's default, a client that was refused while the gateway
+                    # started asks again after up to 5 s, when the other gateway may have left.
+                    ("grpc.initial_reconnect_backoff_ms", _RECONNECT_MS),
+                    ("grpc.max_reconnect_backoff_ms", _RECONNECT_MS),
+                ]
                 channel = await stack.enter_async_context(grpc.aio.insecure_channel(target, options=options))
                 stub = UserFeatureServiceStub(channel)
                 load = Load(lambda: stub.GetUserFeatures(_REQUEST, timeout=TIMEOUT_S), ended)
