@@ -90,14 +90,21 @@ class Bed:
         return self.servers.port(name)
 
     def start_gateway(
-        self, name: str = GATEWAY, *, before: Sequence[str] = FEATURE_SERVERS, settings: Mapping[str, str] | None = None
+        self,
+        name: str = GATEWAY,
+        *,
+        before: Sequence[str] = FEATURE_SERVERS,
+        settings: Mapping[str, str] | None = None,
+        hosts: Path | None = None,
     ) -> int:
         """Start a gateway in front of the processes named in `before`, on free ports, and return its gRPC port.
 
-        `settings` are environment variables besides the stack's.
+        `settings` are environment variables besides the stack's. `hosts` is a file that the gateway, and no other
+        process, has as its /etc/hosts, which takes Linux and the right to mount.
         """
         grpc_port, http_port = ports.free_ports(2)
         spec = stack.gateway(StackConfig.of_environment({}))
+        command = spec.command if hosts is None else _with_hosts(hosts, spec.command)
         environment = {
             **spec.environment,
             "GATEWAY_GRPC_PORT": str(grpc_port),
@@ -108,22 +115,25 @@ class Bed:
             "GATEWAY_CONTRACT_PATH": str(self.contract),
             **(settings or {}),
         }
-        self.servers.start(replace(spec, name=name, environment=environment, port=grpc_port))
+        self.servers.start(replace(spec, name=name, command=command, environment=environment, port=grpc_port))
         self._http_ports[name] = http_port
         return grpc_port
 
-    def start_delay(self, name: str, *, to: str, delay_ms: int) -> None:
-        """Start what stands for process `to` some milliseconds away."""
-        self.start_module(name, "streamflow_loadtests.bed.delay", str(self.servers.port(to)), str(delay_ms))
+    def start_delay(
+        self, name: str, *, to: str, delay_ms: int, host: str = "127.0.0.1", port: int | None = None
+    ) -> int:
+        """Start what stands for process `to` some milliseconds away, and return its port: a free one by default."""
+        arguments = (str(self.servers.port(to)), str(delay_ms), host)
+        return self.start_module(name, "streamflow_loadtests.bed.delay", *arguments, port=port)
 
     def start_balancer(self, name: str, *, to: Sequence[str]) -> None:
         """Start a TCP balancer that gives new connections to those of the gateways `to` that are ready."""
         ports_of = [str(port) for gateway in to for port in (self.servers.port(gateway), self._http_ports[gateway])]
         self.start_module(name, "streamflow_loadtests.bed.balancer", *ports_of)
 
-    def start_module(self, name: str, module: str, *arguments: str) -> int:
-        """Start a module of this package with a free port as its first argument, and return the port."""
-        port = ports.free_port()
+    def start_module(self, name: str, module: str, *arguments: str, port: int | None = None) -> int:
+        """Start a module of this package with a port as its first argument, a free one by default; return the port."""
+        port = port or ports.free_port()
         self.servers.start(
             ProcessSpec(name=name, command=(sys.executable, "-m", module, str(port), *arguments), port=port)
         )
@@ -193,6 +203,11 @@ def stack_bed(*, months: Path | None, work: Path, say: Callable[[str], None]) ->
         found.start_gateway()
         found.materialize()
         yield found
+
+
+def _with_hosts(hosts: Path, command: Sequence[str]) -> tuple[str, ...]:
+    mount = 'mount --bind "$1" /etc/hosts && shift && exec "$@"'
+    return ("unshare", "--map-root-user", "--mount", "sh", "-c", mount, "sh", str(hosts), *command)
 
 
 async def wait_until_answered(caller: Caller, user_id: str, servers: Servers, names: Sequence[str]) -> None:

@@ -18,7 +18,7 @@ class _Distance:
     """What there is of it now."""
 
 
-async def _serve(port: int, target_port: int, delay_s: float) -> None:
+async def _serve(port: int, target_port: int, delay_s: float, host: str = "127.0.0.1") -> None:
     distance = _Distance(delay_s)
 
     def be(delay_s: float) -> None:
@@ -29,7 +29,7 @@ async def _serve(port: int, target_port: int, delay_s: float) -> None:
             answers, requests = await asyncio.open_connection("127.0.0.1", target_port)
             await asyncio.gather(_pass_on(reader, requests, distance), _pass_on(answers, writer, _Distance(0.0)))
 
-    server = await asyncio.start_server(connect, "127.0.0.1", port)
+    server = await asyncio.start_server(connect, host, port)
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, ended.set)
@@ -50,5 +50,5 @@ async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, d
 
 
 if __name__ == "__main__":
-    # The port, the port of the server, and the delay in milliseconds.
-    uvloop.run(_serve(int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]) / 1000))
+    # The port, the port of the server, the delay in milliseconds, and the address to listen on.
+    uvloop.run(_serve(int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]) / 1000, *sys.argv[4:]))

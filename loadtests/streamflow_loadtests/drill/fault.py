@@ -1,12 +1,14 @@
 """What a fault is: what is done, how it is undone, and how calls may end meanwhile."""
 
+import asyncio
+from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 
 from streamflow_loadtests.bed.bed import Bed
 from streamflow_loadtests.callers.calls import Caller
-from streamflow_loadtests.callers.open_loop import NOT_FOUND, OpenLoop
+from streamflow_loadtests.callers.open_loop import NOT_FOUND, OK, Call, OpenLoop
 
 OUT_OF_TIME = frozenset({"DEADLINE_EXCEEDED"})
 OUTAGE = frozenset({"DEADLINE_EXCEEDED", "UNAVAILABLE", "RESOURCE_EXHAUSTED"})
@@ -27,6 +29,19 @@ class Scene:
         """Complain unless an expectation is met."""
         if not met:
             self.complaints.append(complaint)
+
+    async def outcomes(self, *, for_s: float) -> tuple[int, int]:
+        """Return how many calls of the load are answered within the next `for_s`, and how many end."""
+        note, seen = self.load.note, Counter[bool]()
+
+        def count(call: Call) -> None:
+            seen[call.outcome == OK] += 1
+            note(call)
+
+        self.load.note = count
+        await asyncio.sleep(for_s)
+        self.load.note = note
+        return seen[True], seen.total()
 
 
 Stage = Callable[[Bed], AbstractAsyncContextManager[Caller]]

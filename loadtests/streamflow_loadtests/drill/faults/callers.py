@@ -1,7 +1,6 @@
 """Callers that harm others: one takes no answers, another sends more calls than are answered."""
 
 import asyncio
-from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -11,7 +10,6 @@ from streamflow.features.v1.user_feature_service_pb2 import GetUserFeaturesReque
 from streamflow.features.v1.user_feature_service_pb2_grpc import UserFeatureServiceStub
 
 from streamflow_loadtests.bed.bed import GATEWAY
-from streamflow_loadtests.callers.open_loop import OK, Call
 from streamflow_loadtests.drill.fault import OUT_OF_TIME, Fault, Scene
 
 _LASTS_S = 4.0
@@ -51,25 +49,11 @@ async def _ask(scene: Scene, channel: grpc.aio.Channel) -> None:
 async def _flood(scene: Scene) -> AsyncIterator[None]:
     async with grpc.aio.insecure_channel(_target(scene)) as channel:
         calling = [asyncio.create_task(_call(scene, channel)) for _ in range(_FLOODING_CALLERS)]
-        answered, ended = await _outcomes(scene)
+        answered, ended = await scene.outcomes(for_s=_LASTS_S)
         scene.expect(answered >= _LEAST_SHARE * ended, f"{answered} of {ended} calls beside the flood were answered")
         for task in calling:
             task.cancel()
     yield
-
-
-async def _outcomes(scene: Scene) -> tuple[int, int]:
-    """Return how many calls of the load are answered while the fault lasts, and how many end."""
-    note, seen = scene.load.note, Counter[bool]()
-
-    def count(call: Call) -> None:
-        seen[call.outcome == OK] += 1
-        note(call)
-
-    scene.load.note = count
-    await asyncio.sleep(_LASTS_S)
-    scene.load.note = note
-    return seen[True], seen.total()
 
 
 async def _call(scene: Scene, channel: grpc.aio.Channel) -> None:

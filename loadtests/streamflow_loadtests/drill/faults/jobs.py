@@ -26,6 +26,12 @@ async def materialize(bed: Bed, *options: str) -> None:
     await _run(bed, str(_BIN / "offline"), "materialize", *options)
 
 
+async def refused_materialize(bed: Bed) -> str:
+    """Run `offline materialize`, and return what it said when it failed; "" when it did not."""
+    code, output = await _output(bed, str(_BIN / "offline"), "materialize")
+    return output if code else ""
+
+
 async def apply(bed: Bed) -> None:
     """Run `feast apply` and the exporter on the definitions as they are; the bed's contract follows."""
     await _apply(bed, FEATURE_REPO)
@@ -50,6 +56,13 @@ async def _apply(bed: Bed, repo: Path) -> None:
 
 
 async def _run(bed: Bed, *command: str, repo: Path = FEATURE_REPO) -> None:
+    code, output = await _output(bed, *command, repo=repo)
+    if code:
+        raise BedError(f"{' '.join(command)} failed:\n{output}")
+
+
+async def _output(bed: Bed, *command: str, repo: Path = FEATURE_REPO) -> tuple[int | None, str]:
+    """Run a command; return its exit code and the end of what it wrote."""
     process = await asyncio.create_subprocess_exec(
         *command,
         cwd=repo,
@@ -59,8 +72,7 @@ async def _run(bed: Bed, *command: str, repo: Path = FEATURE_REPO) -> None:
         stderr=asyncio.subprocess.STDOUT,
     )
     output, _ = await process.communicate()
-    if process.returncode:
-        raise BedError(f"{' '.join(command)} failed:\n{output.decode(errors='replace')[-1500:]}")
+    return process.returncode, output.decode(errors="replace")[-1500:]
 
 
 def _environment(bed: Bed, repo: Path) -> Mapping[str, str]:
