@@ -17,7 +17,7 @@ from feature_gateway.contract.file import ContractError
 from feature_gateway.contract.reload import ContractHolder, keep_current
 from feature_gateway.errors import StartError
 from feature_gateway.grpc_api.health import Health
-from feature_gateway.grpc_api.server import METHODS, SERVICE, start_grpc
+from feature_gateway.grpc_api.server import METHODS, SERVICES, start_grpc
 from feature_gateway.grpc_api.servicer import UserFeatureServicer
 from feature_gateway.http_api.app import FEATURES_METHOD, make_app
 from feature_gateway.http_api.server import start_http
@@ -68,7 +68,7 @@ async def running_gateway(settings: Settings, *, controls: Controls | None = Non
     contracts = _contracts(settings)
     # Remembered rows can be returned for this long, so clients that follow health should still send their calls.
     readiness = Readiness(outlasts_s=settings.stale_if_down_s)
-    health = Health(readiness, (SERVICE,))
+    health = Health(readiness, SERVICES)
     metrics = Metrics(CollectorRegistry(), methods=(*METHODS, FEATURES_METHOD))
     async with AsyncExitStack() as stack:
         canary_read = CanaryRead(

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import grpc
 from grpc_health.v1 import health_pb2
-from grpc_reflection.v1alpha import reflection
 from streamflow.features.v1 import user_feature_service_pb2
 from streamflow.features.v1.user_feature_service_pb2_grpc import add_UserFeatureServiceServicer_to_server
 
@@ -13,18 +12,21 @@ from feature_gateway.errors import StartError
 from feature_gateway.grpc_api import leaving
 from feature_gateway.grpc_api.health import Health
 from feature_gateway.grpc_api.interceptors import ErrorInterceptor
+from feature_gateway.grpc_api.reflection import SERVICES as REFLECTION_SERVICES
+from feature_gateway.grpc_api.reflection import add_reflection
 from feature_gateway.grpc_api.servicer import UserFeatureServicer
 from feature_gateway.observer import Observer
 
 _DESCRIPTOR = user_feature_service_pb2.DESCRIPTOR.services_by_name["UserFeatureService"]
 
-SERVICE = _DESCRIPTOR.full_name
-"""The gRPC service's full name."""
+_HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"]
+
+SERVICES = (_DESCRIPTOR.full_name, _HEALTH.full_name, *REFLECTION_SERVICES)
+"""The full names of the services that the port has."""
 
 METHODS = tuple(_DESCRIPTOR.methods_by_name)
-"""The names of the service's methods."""
+"""The names of the methods that are measured."""
 
-_HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 _LEAVE_S = 1.0
 _MAX_PENDING_CALLS = 100_000
 _OPTIONS = (
@@ -102,7 +104,7 @@ async def start_grpc(
     server = grpc.aio.server(interceptors=[ErrorInterceptor(observer)], options=_options(limits))
     add_UserFeatureServiceServicer_to_server(servicer, server)
     health.add_to(server)
-    reflection.enable_server_reflection((SERVICE, _HEALTH, reflection.SERVICE_NAME), server)
+    add_reflection(server, (_DESCRIPTOR, _HEALTH))
     try:
         bound_port = server.add_insecure_port(f"{bind_address}:{port}")
     except RuntimeError as error:
