@@ -16,6 +16,7 @@ $(if $(PYTHON),$(eval export UV_PYTHON := $(PYTHON)))
 UV := .local/tools/bin/uv
 RUN := $(UV) run --locked --quiet
 PROTOS := $(sort $(wildcard protos/streamflow/features/v1/*.proto))
+FEAST_PROTOS := $(sort $(wildcard protos/feast/*/*.proto))
 
 .PHONY: help
 help: ## List the commands
@@ -126,6 +127,9 @@ GENERATE = $(UV) run --quiet --isolated --no-project \
 define generate_into
 	@$(GENERATE) --python_out=$(1) --mypy_out=quiet:$(1) $(PROTOS)
 	@$(GENERATE) --grpc_python_out=$(1) --mypy_grpc_out=quiet:$(1) protos/streamflow/features/v1/user_feature_service.proto
+	@$(GENERATE) --python_out=$(1)/streamflow/features --mypy_out=quiet:$(1)/streamflow/features $(FEAST_PROTOS)
+	@$(GENERATE) --grpc_python_out=$(1)/streamflow/features --mypy_grpc_out=quiet:$(1)/streamflow/features protos/feast/serving/ServingService.proto
+	@python3 protos/tools/private_pool.py $(1)/streamflow/features/feast
 endef
 
 .PHONY: generate
