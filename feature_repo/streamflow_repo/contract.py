@@ -20,7 +20,8 @@ CONTRACT_VERSION = 1
 
 _Definition = TypeVar("_Definition", FeatureView, FeatureService)
 
-_SERVED_DTYPES = frozenset({"Bool", "Int32", "Int64", "Float32", "Float64", "String", "Bytes", "UnixTimestamp"})
+_SCALARS = ("Bool", "Int32", "Int64", "Float32", "Float64", "String", "Bytes", "UnixTimestamp")
+_SERVED_DTYPES = frozenset({*_SCALARS, *(f"List({of})" for of in _SCALARS)})
 
 
 class ContractError(ValueError):
@@ -165,10 +166,10 @@ def _service_feature(
 
 
 def _dtype(view: str, field: Field) -> str:
-    dtype = str(field.dtype)
+    dtype = str(field.dtype).replace("Array(", "List(", 1)
     if dtype not in _SERVED_DTYPES:
         raise ContractError(
-            f"feature {view}:{field.name} is {dtype}; the gateway serves {', '.join(sorted(_SERVED_DTYPES))}"
+            f"feature {view}:{field.name} is {field.dtype}; the gateway serves {', '.join(sorted(_SERVED_DTYPES))}"
         )
     return dtype
 

@@ -14,7 +14,7 @@ from feast import Entity, FeatureService, FeatureView, Field, ValueType
 from feast.feature_view import DUMMY_ENTITY_NAME
 from feast.infra.offline_stores.contrib.postgres_offline_store.postgres_source import PostgreSQLSource
 from feast.repo_operations import get_repo_files, parse_repo
-from feast.types import Array, Float64, Int64
+from feast.types import Array, Float64, Int64, Map
 from streamflow_repo import CONTRACT_PATH, contract
 from streamflow_repo.contract import ContractError, build_contract, contract_hash, export_contract, repo_contract
 
@@ -83,7 +83,7 @@ def test_the_order_of_definitions_does_not_matter() -> None:
         ({"entities": [_OTHER]}, r"'v' has the entities \['device'\]; the gateway serves views of 'user' alone"),
         ({"entities": [_USER, _OTHER]}, "the gateway serves views of 'user' alone"),
         ({"online": False}, "'v' is not online; give it online=True"),
-        ({"schema": [Field(name="x", dtype=Array(Int64))]}, "feature v:x is Array"),
+        ({"schema": [Field(name="x", dtype=Array(Map))]}, "feature v:x is Array"),
     ],
 )
 def test_a_view_that_cannot_be_served_is_refused(changes: dict[str, Any], message: str) -> None:

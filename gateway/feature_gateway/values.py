@@ -3,7 +3,10 @@
 from dataclasses import dataclass
 from enum import IntEnum
 
-FeatureValue = bool | int | float | str | bytes | None
+Element = bool | int | float | str | bytes | None
+"""An element of a list; a UnixTimestamp is in nanoseconds since 1970, UTC. None for a null UnixTimestamp."""
+
+FeatureValue = bool | int | float | str | bytes | tuple[Element, ...] | None
 """A value of a contract's type; a UnixTimestamp is in nanoseconds since 1970, UTC. None for no value."""
 
 

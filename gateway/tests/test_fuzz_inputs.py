@@ -10,12 +10,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 from feature_gateway.contract.file import ContractError, load_contract
 from feature_gateway.contract.model import Contract
 from feature_gateway.errors import GatewayError
 from feature_gateway.settings import Settings
 from feature_gateway.upstream.feast_json import parse_rows
-from gateway_fakes import contract_content, feast_answer, serving, with_hash, written_contract
+from gateway_fakes import contract_content, feast_answer, serving, with_hash
+from list_fakes import LIST_VALUES, with_lists
+from list_fakes import SERVICE as LISTS_SERVICE
 from mutations import INPUTS, Memory, generator, mutated, with_odd_parts
 from streamflow.features.v1.error_reason_pb2 import ErrorReason
 
@@ -31,10 +34,15 @@ _STATUSES = {200, 400, 404, 405, 412, 413, 414, 417, 429, 431, 503, 504}
 """What a request may get; 503 from /ready alone."""
 
 
-def test_an_answer_of_a_feature_server_is_rows_or_a_mismatch(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("service", "values"), [("churn_v1", None), (LISTS_SERVICE, LIST_VALUES)])
+def test_an_answer_of_a_feature_server_is_rows_or_a_mismatch(
+    tmp_path: Path, service: str, values: dict[str, Any] | None
+) -> None:
     rng, memory, outcomes = generator(), Memory(), Counter[str]()
-    feature_set = load_contract(written_contract(tmp_path)).services["churn_v1"]
-    answer = feast_answer({"features": feature_set.references, "entities": {"user_id": _USERS}})
+    path = tmp_path / "contract.json"
+    path.write_text(json.dumps(with_hash(with_lists(contract_content()))))
+    feature_set = load_contract(path).services[service]
+    answer = feast_answer({"features": feature_set.references, "entities": {"user_id": _USERS}}, values=values)
     for done in range(INPUTS):
         body = json.dumps(with_odd_parts(rng, answer)).encode()
         try:

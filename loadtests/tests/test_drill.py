@@ -12,7 +12,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from streamflow_loadtests.callers.calls import Reply, Request, Value, Values
+from streamflow_features import Value
+from streamflow_loadtests.callers.calls import Reply, Request, Values
 from streamflow_loadtests.callers.errors import CallError
 from streamflow_loadtests.callers.open_loop import NOT_FOUND, OK, WRONG, Call, OpenLoop
 from streamflow_loadtests.drill import outcome as run

@@ -7,6 +7,7 @@ import json
 import math
 import os
 import shutil
+import struct
 import subprocess
 import sys
 import urllib.request
@@ -53,6 +54,29 @@ CASES = [
     Case("nobody", None, _EPOCH, FeatureStatus.NOT_FOUND),
     Case("elsewhere", None, _EPOCH, FeatureStatus.NOT_FOUND),
 ]
+
+
+# A value of each list type. 1/7 is not the same in Float32 as in Float64.
+_EMBEDDING = [position / 7 for position in range(768)]
+_LISTS: dict[str, list[Any]] = {
+    "bools": [True, False, True],
+    "int32s": [-(2**31), 2**31 - 1],
+    "int64s": [-(2**63), 2**63 - 1],
+    "float32s": [*_EMBEDDING, math.inf, -0.0],
+    "float64s": [*_EMBEDDING, 5e-324, -math.inf],
+    "strings": ["x", "naïve 名 'quoted' \"twice\"", ""],
+    "byte_strings": [b"x", b"\x00\xff", b""],
+    "timestamps": [_NOW, _EPOCH - timedelta(seconds=1)],
+}
+# What Feast stores for a null element. It refuses one in a list of integers.
+_NULL_ELEMENTS: dict[str, Any] = {
+    "bools": False,
+    "float32s": math.nan,
+    "float64s": math.nan,
+    "strings": "",
+    "byte_strings": b"",
+    "timestamps": None,
+}
 
 
 @dataclass(frozen=True)
@@ -151,6 +175,17 @@ def _fill(repo: Path, contract: Path) -> None:
         some_bytes=[b"x", b"\x00\xff", b"NaN"],
         a_timestamp=[_OLD, _EPOCH + timedelta(seconds=1), _NOW],
     )
+    users = ["lists", "empty-lists", "null-lists", "null-elements"]
+    _write(
+        store,
+        "lists_fv",
+        user_id=users,
+        event_timestamp=[_FRESH] * len(users),
+        **{
+            name: [written, [], None, [written[0], *([None] if name in _NULL_ELEMENTS else [])]]
+            for name, written in _LISTS.items()
+        },
+    )
 
 
 def _write(store: "FeatureStore", view: str, **columns: Any) -> None:
@@ -211,6 +246,35 @@ def test_every_type_arrives_as_it_was_written(servers: Servers) -> None:
     assert infinite["a_string"] == "NaN"
     assert infinite["some_bytes"] == b"NaN"
     assert infinite["a_timestamp"] == _NOW
+
+
+def _as_read(name: str, elements: list[Any]) -> tuple[Any, ...]:
+    return (
+        struct.unpack(f"{len(elements)}f", struct.pack(f"{len(elements)}f", *elements))
+        if name == "float32s"
+        else tuple(elements)
+    )
+
+
+def test_a_list_of_every_type_arrives_as_it_was_written(servers: Servers) -> None:
+    references = [f"lists_fv:{name}" for name in _LISTS]
+    with FeatureClient(servers.gateway, timeout_s=10, follow_health=False) as client:
+        full, empty, null, partly = (
+            client.get_user_features(user, features=references)
+            for user in ("lists", "empty-lists", "null-lists", "null-elements")
+        )
+    # repr tells -0.0 from 0.0 and every bit of a float from the next.
+    assert repr(dict(full)) == repr({name: _as_read(name, written) for name, written in _LISTS.items()})
+    assert dict(empty) == dict.fromkeys(_LISTS, ())
+    assert {*empty.statuses.values()} == {FeatureStatus.PRESENT}
+    assert dict(null) == dict.fromkeys(_LISTS)
+    assert {*null.statuses.values()} == {FeatureStatus.NULL_VALUE}
+    assert repr(dict(partly)) == repr(
+        {
+            name: (*_as_read(name, written[:1]), *([_NULL_ELEMENTS[name]] if name in _NULL_ELEMENTS else []))
+            for name, written in _LISTS.items()
+        }
+    )
 
 
 _TYPES = [

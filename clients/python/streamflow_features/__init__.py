@@ -13,7 +13,7 @@ from streamflow_features._errors import (
     ResourceExhausted,
     Unavailable,
 )
-from streamflow_features._features import FeatureStatus, ServingInfo, UserFeatures, Value
+from streamflow_features._features import Element, FeatureStatus, ServingInfo, UserFeatures, Value
 from streamflow_features._queries import QueryOptions, Question, StalenessPolicy
 from streamflow_features._services import FeatureDescription, FeatureService
 from streamflow_features._stream import Answer
@@ -24,6 +24,7 @@ __all__ = [
     "AsyncFeatureClient",
     "Authorization",
     "DeadlineExceeded",
+    "Element",
     "FailedPrecondition",
     "FeatureClient",
     "FeatureDescription",

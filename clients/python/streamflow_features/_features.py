@@ -9,9 +9,17 @@ from types import MappingProxyType
 from google.protobuf.timestamp_pb2 import Timestamp
 from streamflow.features.v1 import feature_pb2, user_feature_service_pb2
 
-Value = bool | int | float | str | bytes | datetime | None
-"""A feature's value. None when the status is NULL_VALUE or NOT_FOUND, and when an old value was left out."""
+Element = bool | int | float | str | bytes | datetime | None
+"""An element of a list. None for a null time. Feast stores no other null elements as such."""
 
+Value = bool | int | float | str | bytes | datetime | tuple[Element, ...] | None
+"""A feature's value; a list is a tuple, because results don't change.
+
+None when the status is NULL_VALUE or NOT_FOUND, and when an old value was left out.
+"""
+
+# As Feast stores a null in a list of times.
+_NULL_TIMESTAMP_S = -(2**63)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -146,8 +154,14 @@ def _value(feature: feature_pb2.Feature) -> Value:
         return None
     if field == "timestamp_value":
         return _datetime(feature.timestamp_value)
-    value: Value = getattr(feature, field)
-    return value
+    if field == "timestamp_list_value":
+        return tuple(map(_element_datetime, feature.timestamp_list_value.val))
+    value = getattr(feature, field)
+    return tuple(value.val) if field.endswith("_list_value") else value
+
+
+def _element_datetime(stamp_s: int) -> datetime | None:
+    return None if stamp_s == _NULL_TIMESTAMP_S else _EPOCH + timedelta(seconds=stamp_s)
 
 
 def _datetime(stamp: Timestamp) -> datetime:

@@ -12,7 +12,8 @@ from aiohttp import web
 from grpc import StatusCode
 from streamflow.features.v1.error_reason_pb2 import ErrorReason
 
-from feature_gateway.dtypes import DTYPES, rfc3339
+from feature_gateway.conversions import rfc3339
+from feature_gateway.dtypes import DTYPES
 from feature_gateway.errors import ERROR_DOMAIN, HTTP_STATUSES, GatewayError, as_gateway_error
 from feature_gateway.http_api.parameters import features_request
 from feature_gateway.lookup.lookup import Lookup

@@ -97,7 +97,7 @@ def _one(
     position: int, value: Any, stamp: Any, feature: ContractFeature, wrong: dict[int, WrongValueError]
 ) -> tuple[FeatureValue, int]:
     """Return one user's value and event timestamp; note it in `wrong` if one of them can't be read."""
-    what = f"value of {feature.reference} is not {feature.dtype} (got {type(value).__name__})"
+    what = f"value of {feature.reference} is not {feature.dtype} (got {_type_name(value)})"
     try:
         (typed,) = _typed([value], feature.dtype)
         what = f"event timestamp of {feature.reference} is not a time"
@@ -106,6 +106,13 @@ def _one(
         text = f"The feature server's {what}: feature server and gateway are not on the same definitions."
         wrong.setdefault(position, WrongValueError(text))
         return None, 0
+
+
+def _type_name(value: Any) -> str:
+    """Return the name of a JSON value's type, with the types of a list's elements."""
+    if not isinstance(value, list):
+        return type(value).__name__
+    return f"list of {', '.join(sorted({type(element).__name__ for element in value}))}" if value else "empty list"
 
 
 def _typed(values: list[Any], dtype: str) -> list[FeatureValue]:

@@ -184,7 +184,8 @@ def test_a_request_lists_references_and_asks_for_full_names() -> None:
     [
         (["SECRET", 2], [_REAL, _REAL], "value of v:f is not Int32 (got str)"),
         ([2**40, 2], [_REAL, _REAL], "value of v:f is not Int32 (got int)"),
-        ([["SECRET"], 2], [_REAL, _REAL], "value of v:f is not Int32 (got list)"),
+        ([["SECRET"], 2], [_REAL, _REAL], "value of v:f is not Int32 (got list of str)"),
+        ([[], 2], [_REAL, _REAL], "value of v:f is not Int32 (got empty list)"),
         ([1, 2], ["SECRET", _REAL], "event timestamp of v:f is not a time"),
         ([1, 2], ["2024-13-01T00:00:00Z", _REAL], "event timestamp of v:f is not a time"),
         ([1, 2], [None, _REAL], "event timestamp of v:f is not a time"),

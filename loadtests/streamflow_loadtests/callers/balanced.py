@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from streamflow_features import AsyncFeatureClient, FeatureServingError, FeatureStatus, UserFeatures
+from streamflow_features import AsyncFeatureClient, FeatureServingError, FeatureStatus, UserFeatures, Value
 
-from streamflow_loadtests.callers.calls import CALL_TIMEOUT_S, Reply, Request, Value
+from streamflow_loadtests.callers.calls import CALL_TIMEOUT_S, Reply, Request
 from streamflow_loadtests.callers.errors import CallError
 
 

@@ -2,14 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Protocol
+
+from streamflow_features import Value
 
 CALL_TIMEOUT_S = 30.0
 """The deadline of a call that is given no other."""
-
-Value = bool | int | float | str | bytes | datetime | None
-"""A feature's value, as Python has it."""
 
 Values = Mapping[str, Value]
 """One user's values by feature name."""

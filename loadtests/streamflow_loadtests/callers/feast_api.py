@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
+from streamflow_features import Value
 
-from streamflow_loadtests.callers.calls import Reply, Request, Value
+from streamflow_loadtests.callers.calls import Reply, Request
 from streamflow_loadtests.callers.errors import CallError
 from streamflow_loadtests.callers.gateway_api import malformed, parsed
 

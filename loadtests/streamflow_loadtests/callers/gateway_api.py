@@ -1,7 +1,7 @@
 """The gateway's own API, over gRPC and over HTTP."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import grpc
@@ -17,8 +17,11 @@ from streamflow.features.v1.user_feature_service_pb2 import (
     GetUserFeaturesResponse,
 )
 
-from streamflow_loadtests.callers.calls import Reply, Request, Value
+from streamflow_loadtests.callers.calls import Reply, Request
 from streamflow_loadtests.callers.errors import CallError
+
+if TYPE_CHECKING:
+    from streamflow_features import Value
 
 _SERVICE = DESCRIPTOR.services_by_name["UserFeatureService"].full_name
 _CODES = {code.value[0]: code.name for code in grpc.StatusCode}

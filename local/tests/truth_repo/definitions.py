@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from feast import Entity, FeatureService, FeatureView, Field, FileSource, ValueType
-from feast.types import Bool, Bytes, Float32, Float64, Int32, Int64, String, UnixTimestamp
+from feast.types import Array, Bool, Bytes, Float32, Float64, Int32, Int64, String, UnixTimestamp
 
 user = Entity(name="user", join_keys=["user_id"], value_type=ValueType.STRING)
 
@@ -27,6 +27,23 @@ types_fv = FeatureView(
     source=source,
 )
 
+lists_fv = FeatureView(
+    name="lists_fv",
+    entities=[user],
+    ttl=timedelta(0),
+    schema=[
+        Field(name="bools", dtype=Array(Bool)),
+        Field(name="int32s", dtype=Array(Int32)),
+        Field(name="int64s", dtype=Array(Int64)),
+        Field(name="float32s", dtype=Array(Float32)),
+        Field(name="float64s", dtype=Array(Float64)),
+        Field(name="strings", dtype=Array(String)),
+        Field(name="byte_strings", dtype=Array(Bytes)),
+        Field(name="timestamps", dtype=Array(UnixTimestamp)),
+    ],
+    source=source,
+)
+
 aging_fv = FeatureView(
     name="aging_fv",
     entities=[user],
@@ -35,4 +52,4 @@ aging_fv = FeatureView(
     source=source,
 )
 
-truth_v1 = FeatureService(name="truth_v1", features=[aging_fv, types_fv])
+truth_v1 = FeatureService(name="truth_v1", features=[aging_fv, types_fv, lists_fv])

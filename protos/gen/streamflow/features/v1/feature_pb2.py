@@ -25,17 +25,33 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$streamflow/features/v1/feature.proto\x12\x16streamflow.features.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"f\n\x0cUserFeatures\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x31\n\x08\x66\x65\x61tures\x18\x02 \x03(\x0b\x32\x1f.streamflow.features.v1.Feature\x12\x12\n\nuser_known\x18\x03 \x01(\x08\"\xe5\x02\n\x07\x46\x65\x61ture\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x35\n\x06status\x18\x02 \x01(\x0e\x32%.streamflow.features.v1.FeatureStatus\x12\x33\n\x0f\x65vent_timestamp\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\nbool_value\x18\x04 \x01(\x08H\x00\x12\x15\n\x0bint32_value\x18\x05 \x01(\x05H\x00\x12\x15\n\x0bint64_value\x18\x06 \x01(\x03H\x00\x12\x15\n\x0b\x66loat_value\x18\x07 \x01(\x02H\x00\x12\x16\n\x0c\x64ouble_value\x18\x08 \x01(\x01H\x00\x12\x16\n\x0cstring_value\x18\t \x01(\tH\x00\x12\x15\n\x0b\x62ytes_value\x18\n \x01(\x0cH\x00\x12\x35\n\x0ftimestamp_value\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x00\x42\x07\n\x05value*\xac\x01\n\rFeatureStatus\x12\x1e\n\x1a\x46\x45\x41TURE_STATUS_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x46\x45\x41TURE_STATUS_PRESENT\x10\x01\x12\x1d\n\x19\x46\x45\x41TURE_STATUS_NULL_VALUE\x10\x02\x12\x1c\n\x18\x46\x45\x41TURE_STATUS_NOT_FOUND\x10\x03\x12\"\n\x1e\x46\x45\x41TURE_STATUS_OUTSIDE_MAX_AGE\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$streamflow/features/v1/feature.proto\x12\x16streamflow.features.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"f\n\x0cUserFeatures\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x31\n\x08\x66\x65\x61tures\x18\x02 \x03(\x0b\x32\x1f.streamflow.features.v1.Feature\x12\x12\n\nuser_known\x18\x03 \x01(\x08\"\xeb\x06\n\x07\x46\x65\x61ture\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x35\n\x06status\x18\x02 \x01(\x0e\x32%.streamflow.features.v1.FeatureStatus\x12\x33\n\x0f\x65vent_timestamp\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\nbool_value\x18\x04 \x01(\x08H\x00\x12\x15\n\x0bint32_value\x18\x05 \x01(\x05H\x00\x12\x15\n\x0bint64_value\x18\x06 \x01(\x03H\x00\x12\x15\n\x0b\x66loat_value\x18\x07 \x01(\x02H\x00\x12\x16\n\x0c\x64ouble_value\x18\x08 \x01(\x01H\x00\x12\x16\n\x0cstring_value\x18\t \x01(\tH\x00\x12\x15\n\x0b\x62ytes_value\x18\n \x01(\x0cH\x00\x12\x35\n\x0ftimestamp_value\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x00\x12;\n\x0f\x62ool_list_value\x18\x0c \x01(\x0b\x32 .streamflow.features.v1.BoolListH\x00\x12=\n\x10int32_list_value\x18\r \x01(\x0b\x32!.streamflow.features.v1.Int32ListH\x00\x12=\n\x10int64_list_value\x18\x0e \x01(\x0b\x32!.streamflow.features.v1.Int64ListH\x00\x12=\n\x10\x66loat_list_value\x18\x0f \x01(\x0b\x32!.streamflow.features.v1.FloatListH\x00\x12?\n\x11\x64ouble_list_value\x18\x10 \x01(\x0b\x32\".streamflow.features.v1.DoubleListH\x00\x12?\n\x11string_list_value\x18\x11 \x01(\x0b\x32\".streamflow.features.v1.StringListH\x00\x12=\n\x10\x62ytes_list_value\x18\x12 \x01(\x0b\x32!.streamflow.features.v1.BytesListH\x00\x12I\n\x14timestamp_list_value\x18\x13 \x01(\x0b\x32).streamflow.features.v1.UnixTimestampListH\x00\x42\x07\n\x05value\"\x17\n\x08\x42oolList\x12\x0b\n\x03val\x18\x01 \x03(\x08\"\x18\n\tInt32List\x12\x0b\n\x03val\x18\x01 \x03(\x05\"\x18\n\tInt64List\x12\x0b\n\x03val\x18\x01 \x03(\x03\"\x18\n\tFloatList\x12\x0b\n\x03val\x18\x01 \x03(\x02\"\x19\n\nDoubleList\x12\x0b\n\x03val\x18\x01 \x03(\x01\"\x19\n\nStringList\x12\x0b\n\x03val\x18\x01 \x03(\t\"\x18\n\tBytesList\x12\x0b\n\x03val\x18\x01 \x03(\x0c\" \n\x11UnixTimestampList\x12\x0b\n\x03val\x18\x01 \x03(\x03*\xac\x01\n\rFeatureStatus\x12\x1e\n\x1a\x46\x45\x41TURE_STATUS_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x46\x45\x41TURE_STATUS_PRESENT\x10\x01\x12\x1d\n\x19\x46\x45\x41TURE_STATUS_NULL_VALUE\x10\x02\x12\x1c\n\x18\x46\x45\x41TURE_STATUS_NOT_FOUND\x10\x03\x12\"\n\x1e\x46\x45\x41TURE_STATUS_OUTSIDE_MAX_AGE\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'streamflow.features.v1.feature_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_FEATURESTATUS']._serialized_start=562
-  _globals['_FEATURESTATUS']._serialized_end=734
+  _globals['_FEATURESTATUS']._serialized_start=1297
+  _globals['_FEATURESTATUS']._serialized_end=1469
   _globals['_USERFEATURES']._serialized_start=97
   _globals['_USERFEATURES']._serialized_end=199
   _globals['_FEATURE']._serialized_start=202
-  _globals['_FEATURE']._serialized_end=559
+  _globals['_FEATURE']._serialized_end=1077
+  _globals['_BOOLLIST']._serialized_start=1079
+  _globals['_BOOLLIST']._serialized_end=1102
+  _globals['_INT32LIST']._serialized_start=1104
+  _globals['_INT32LIST']._serialized_end=1128
+  _globals['_INT64LIST']._serialized_start=1130
+  _globals['_INT64LIST']._serialized_end=1154
+  _globals['_FLOATLIST']._serialized_start=1156
+  _globals['_FLOATLIST']._serialized_end=1180
+  _globals['_DOUBLELIST']._serialized_start=1182
+  _globals['_DOUBLELIST']._serialized_end=1207
+  _globals['_STRINGLIST']._serialized_start=1209
+  _globals['_STRINGLIST']._serialized_end=1234
+  _globals['_BYTESLIST']._serialized_start=1236
+  _globals['_BYTESLIST']._serialized_end=1260
+  _globals['_UNIXTIMESTAMPLIST']._serialized_start=1262
+  _globals['_UNIXTIMESTAMPLIST']._serialized_end=1294
 # @@protoc_insertion_point(module_scope)

@@ -641,8 +641,9 @@ class FeatureDescription(_message.Message):
     feature_reference: _builtins.str
     """The Feast feature reference, "feature_view:feature"."""
     dtype: _builtins.str
-    """Feast's name of the feature's type: Bool, Int32, Int64, Float32, Float64, String, Bytes or UnixTimestamp. Each type has one
-    field in Feature's value.
+    """Feast's name of the feature's type: Bool, Int32, Int64, Float32, Float64, String, Bytes or UnixTimestamp. A list of one of
+    them is List(Bool), List(Int32) and so on, which is Array in Feast's definitions. Each type has one field in Feature's
+    value.
     """
     @_builtins.property
     def max_age(self) -> _duration_pb2.Duration:
