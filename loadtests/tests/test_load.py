@@ -183,6 +183,7 @@ async def test_a_rate_that_the_generator_cannot_keep_is_reported_and_fails(load:
     assert "the load generator was late" in (ended.folder / "report.html").read_text()
 
 
+@pytest.mark.slow
 async def test_two_workers_share_the_rate_and_the_users_that_their_master_read(load: Load) -> None:
     port = str(ports.free_port())
     arguments = ("--scenario", "single", "--targets", "gateway-grpc,feast-http", "--rate", "60", "--run-time", "2")

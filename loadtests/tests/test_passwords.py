@@ -130,6 +130,7 @@ def run(
     return run
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -146,6 +147,7 @@ def test_no_job_tells_one(arguments: list[str], run: Callable[..., str]) -> None
             assert _leaks(shown) == [], url
 
 
+@pytest.mark.slow
 def test_no_task_of_the_flow_tells_one(run: Callable[..., str]) -> None:
     tasks: Any = importlib.import_module("streamflow_offline.flow.tasks")
     for variable in ("POSTGRES_URL", "REDIS_URL"):
@@ -158,6 +160,7 @@ def test_no_task_of_the_flow_tells_one(run: Callable[..., str]) -> None:
             assert _leaks(shown) == [], url
 
 
+@pytest.mark.slow
 def test_no_other_command_tells_one(run: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
     def cannot_be_run(*_: object) -> None:
         raise FileNotFoundError(2, "No such file or directory")

@@ -126,7 +126,9 @@ class Load:
 
 
 @pytest.mark.parametrize("direct", [False, True], ids=["balanced", "direct"])
-@pytest.mark.parametrize("policy", [*_POLICIES, "FeatureClient"])
+@pytest.mark.parametrize(
+    "policy", [*(pytest.param(policy, marks=pytest.mark.slow) for policy in _POLICIES), "FeatureClient"]
+)
 async def test_a_rolling_restart_costs_no_call_of_a_python_client(
     feature_server: FakeFeatureServer,
     policy: str,

@@ -23,6 +23,8 @@ from streamflow_offline.materialize import materialize
 from streamflow_offline.months import find_months
 from streamflow_offline.user_keys import UserKeys
 
+pytestmark = pytest.mark.slow
+
 if TYPE_CHECKING:
     from feast.protos.feast.types.Value_pb2 import Value
 

@@ -9,6 +9,8 @@ from churn_model import ScoringError, TrainingSet, evaluate, fitted, score
 from sklearn.pipeline import Pipeline
 from stack_under_test import CANARY, CHECKOUT, Stack
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def training_set(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> TrainingSet:

@@ -11,6 +11,8 @@ from stack_under_test import Stack
 from streamflow_features import FeatureClient, FeatureServingError
 from streamflow_offline.materialize import ViewReport, materialize
 
+pytestmark = pytest.mark.slow
+
 _CALLERS = 4
 _BOUND_S = 60
 _SHIFT = 1_000_000

@@ -45,7 +45,9 @@ def _post(stack: Stack, path: str, body: object) -> None:
         assert reply.status == 200
 
 
-@pytest.mark.parametrize("write", [_feast_materialize, _post_materialize, _post_an_older_row])
+@pytest.mark.parametrize(
+    "write", [pytest.param(_feast_materialize, marks=pytest.mark.slow), _post_materialize, _post_an_older_row]
+)
 def test_older_rows_leave_the_newest(either_stack: Stack, write: Callable[[Stack], None]) -> None:
     before = either_stack.ask(CANARY)
     assert {f"{moment:%F}" for moment in before.event_timestamps.values() if moment} == {"2024-02-29"}

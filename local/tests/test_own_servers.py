@@ -3,9 +3,12 @@
 import json
 from pathlib import Path
 
+import pytest
 import redis
 from stack_under_test import CANARY, Stack, stack_environment
 from streamflow_local import postgres
+
+pytestmark = pytest.mark.slow
 
 
 def test_only_feature_server_and_gateway_are_started(own_servers_stack: Stack) -> None:

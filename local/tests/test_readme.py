@@ -101,6 +101,7 @@ def _run(command: list[str], **environment: str) -> str:
     return result.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("file", "expected", "program"), [(file, out, text) for file, _, text, out in _PROGRAMS])
 def test_a_program_prints_what_its_readme_says(
     own_servers_stack: Stack, example: Path, file: str, expected: str, program: str
@@ -111,6 +112,7 @@ def test_a_program_prints_what_its_readme_says(
         assert output == expected, file
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("file", "expected", "command"), [(file, out, text) for file, _, text, out in _COMMANDS])
 def test_a_command_does_what_its_readme_says(
     own_servers_stack: Stack, example: Path, file: str, expected: str, command: str
@@ -120,6 +122,7 @@ def test_a_command_does_what_its_readme_says(
         assert json.loads(output) == json.loads(expected), file
 
 
+@pytest.mark.slow
 def test_the_answer_in_the_readme_is_the_one_that_up_prints(own_servers_stack: Stack) -> None:
     readme = (CHECKOUT / "README.md").read_text(encoding="utf-8")
     printed = {" ".join(line.split()) for line in own_servers_stack.local("up").stdout.splitlines()}

@@ -30,6 +30,7 @@ apply_definitions(
 """
 
 
+@pytest.mark.slow
 def test_of_two_applies_of_two_versions_registry_and_contract_are_of_one(
     postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
