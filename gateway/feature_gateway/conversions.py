@@ -8,6 +8,7 @@ import base64
 import math
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from operator import countOf
 from typing import Any, TypeVar
 
 from feature_gateway.values import Element
@@ -104,12 +105,13 @@ def to_list(
 
 def all_of(kind: type) -> Callable[[list[Any]], bool]:
     """Return what says whether all elements are of a type."""
-    return lambda elements: {*map(type, elements)} <= {kind}
+    return lambda elements: countOf(map(type, elements), kind) == len(elements)
 
 
 def all_ints(limit: int) -> Callable[[list[Any]], bool]:
     """Return what says whether all elements are integers from -limit to below limit, and there are any."""
-    return lambda elements: {*map(type, elements)} == {int} and -limit <= min(elements) and max(elements) < limit
+    are_ints = all_of(int)
+    return lambda elements: bool(elements) and are_ints(elements) and -limit <= min(elements) and max(elements) < limit
 
 
 def fill_timestamp(message: Any, value: int) -> None:
