@@ -83,6 +83,8 @@ class Servers:
 
     ours: Server
     feasts: Server
+    reads_at_start: dict[str, int]
+    """How many views each had read before its first request."""
     store: FeatureStore
     database: str
     admin_url: str
@@ -111,7 +113,11 @@ def servers(postgres_socket_dir: Path, redis_url: str, tmp_path_factory: pytest.
         ours, feasts = (until.enter_context(_started(whose, folder)) for whose in ("ours", "feasts"))
         for server in (ours, feasts):
             wait_for_port(int(server.url.rpartition(":")[2]), log=server.log, timeout_s=_START_S)
-        yield Servers(ours, feasts, store, database, postgres.url(postgres_socket_dir, "postgres"))
+        at_start = {
+            whose: server.spies().get("_get_unique_entities", 0)
+            for whose, server in (("ours", ours), ("feasts", feasts))
+        }
+        yield Servers(ours, feasts, at_start, store, database, postgres.url(postgres_socket_dir, "postgres"))
 
 
 def _rows(view: Any) -> pd.DataFrame:
@@ -134,6 +140,10 @@ def _started(whose: str, folder: Path) -> Iterator[Server]:
     )
     with running(spec, log=log):
         yield Server(f"http://127.0.0.1:{port}", log)
+
+
+def test_a_server_has_read_before_its_first_request(servers: Servers) -> None:
+    assert servers.reads_at_start == {"ours": len(_VIEWS), "feasts": 0}
 
 
 def test_redis_is_asked_once_for_each_user(servers: Servers, redis_url: str) -> None:

@@ -9,6 +9,7 @@ from feast.cli.cli import cli
 from streamflow_repo.server.online_store import OneReadRedisOnlineStore
 from streamflow_repo.server.registry_refresh import outlast_outages
 from streamflow_repo.server.replies import write_replies_at_once
+from streamflow_repo.server.warm_start import read_at_start
 
 
 def serve() -> None:
@@ -16,6 +17,7 @@ def serve() -> None:
     store = OneReadRedisOnlineStore
     os.environ["FEAST_ONLINE_STORE"] = json.dumps(f"{store.__module__}.{store.__qualname__}")
     write_replies_at_once()
+    read_at_start()
     outlast_outages()
     freeze_before_fork()
     cli()

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 import anyio.to_thread
-from feast import feature_server, feature_server_utils
+from feast import feature_server, feature_server_utils, utils
 from feast.cli.cli import cli
 from redis.asyncio.connection import AbstractConnection
 from streamflow_repo.server.__main__ import main
@@ -57,6 +57,7 @@ if __name__ == "__main__":
     whose = sys.argv.pop(1)
     _counted(AbstractConnection, "pack_command")
     _counted(feature_server_utils, "_timestamp_to_str")
+    _counted(utils, "_get_unique_entities")
     _count_threads()
     _add_route()
     main() if whose == "ours" else cli()
