@@ -109,7 +109,8 @@ def compared(dtype: str, offline: OfflineCell, online: OnlineCell | None) -> Com
 def differences(dtype: str, offline: OfflineCell, online: OnlineCell) -> frozenset[Kind]:
     """Return how two cells of a feature differ; nothing if a model is served what it would be trained on.
 
-    Floats are compared bit by bit, Float32 after rounding to it; NaN equals NaN. A row older than the view's ttl counts
+    Floats are compared bit by bit, Float32 after rounding to it. NaN equals NaN, as does a null in a list of floats,
+    because Feast stores it as NaN. Lists are equal if all of their elements are. A row older than the view's ttl counts
     as no value, as does a served value outside the maximum age.
     """
     if online.wrong_type:
@@ -183,7 +184,16 @@ def _moment(value: Any) -> datetime:
     raise TypeError
 
 
-_CANONICAL: Mapping[str, Callable[[Any], Any]] = {
+def _each(of: Callable[[Any], Any], *, null: Any = None) -> Callable[[Any], tuple[Any, ...]]:
+    def canonical(value: Any) -> tuple[Any, ...]:
+        if not isinstance(value, list | tuple):
+            raise TypeError
+        return tuple(null if element is None else of(element) for element in value)
+
+    return canonical
+
+
+_SCALARS: Mapping[str, Callable[[Any], Any]] = {
     "Bool": _exactly(bool),
     "Int32": _int(2**31),
     "Int64": _int(2**63),
@@ -192,6 +202,11 @@ _CANONICAL: Mapping[str, Callable[[Any], Any]] = {
     "String": _exactly(str),
     "Bytes": _exactly(bytes),
     "UnixTimestamp": _moment,
+}
+_NULL_ELEMENTS = {dtype: _SCALARS[dtype](math.nan) for dtype in ("Float32", "Float64")}
+_CANONICAL = {
+    **_SCALARS,
+    **{f"List({dtype})": _each(of, null=_NULL_ELEMENTS.get(dtype)) for dtype, of in _SCALARS.items()},
 }
 
 
@@ -203,8 +218,9 @@ def _through_float32(trained: bytes) -> bytes | None:
         return None
 
 
-_NARROWED: Mapping[str, Callable[[Any], Any]] = {
+_NARROWED_SCALARS: Mapping[str, Callable[[Any], Any]] = {
     "Float64": _through_float32,
     "UnixTimestamp": lambda trained: trained.replace(microsecond=0),
 }
+_NARROWED = {**_NARROWED_SCALARS, **{f"List({dtype})": _each(of) for dtype, of in _NARROWED_SCALARS.items()}}
 """What a value becomes when it is stored as a narrower type on the way."""

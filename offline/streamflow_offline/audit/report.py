@@ -14,6 +14,7 @@ from streamflow_offline.audit.compare import ComparedCell, Feature, Kind, Offlin
 
 MAX_EXAMPLES = 10
 _SHOWN_EXAMPLES = 3
+_SHOWN_ELEMENTS = 4
 
 
 class Example(NamedTuple):
@@ -183,6 +184,8 @@ def _as_json(value: Any) -> Any:
         return value.isoformat()
     if isinstance(value, bytes):
         return value.hex()
+    if isinstance(value, list | tuple):
+        return [_as_json(element) for element in value]
     if value is None or isinstance(value, bool | int | str) or (isinstance(value, float) and math.isfinite(value)):
         return value
     return str(value)
@@ -207,11 +210,18 @@ def _examples_table(report: AuditReport) -> Table:
     for found in report.features:
         for user_id, kinds, offline, online in found.examples[:_SHOWN_EXAMPLES]:
             cells = (offline, online)
-            values = (repr(offline.value), online.error or repr(online.value))
+            values = (_shown(offline.value), online.error or _shown(online.value))
             times = ["-" if cell.event_timestamp is None else cell.event_timestamp.isoformat() for cell in cells]
             texts = map(escape, (user_id, ", ".join(map(_words, kinds)), *values, *times))
             table.add_row(found.feature.reference, *texts)
     return table
+
+
+def _shown(value: Any) -> str:
+    if not isinstance(value, list | tuple):
+        return repr(value)
+    more = f", … {len(value)} in all" if len(value) > _SHOWN_ELEMENTS else ""
+    return f"[{', '.join(map(repr, value[:_SHOWN_ELEMENTS]))}{more}]"
 
 
 def _words(name: str) -> str:

@@ -1,5 +1,6 @@
 """The columns of a training set, and their types from PostgreSQL's COPY text to Arrow. No value changes on the way."""
 
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
@@ -8,6 +9,7 @@ from psycopg import sql
 from psycopg.postgres import types as postgres_types
 
 from streamflow_offline.errors import JobError
+from streamflow_offline.training_set.lists import parsed_lists
 
 EVENT_TIMESTAMP = "event_timestamp"
 """The column with a row's time, as of which its features are true. Feast expects this name."""
@@ -23,7 +25,7 @@ OUTPUT_ROW = "output_row"
 
 TIMESTAMP = pa.timestamp("us", tz="UTC")
 
-DTYPES = {
+_SCALARS = {
     "Bool": pa.bool_(),
     "Int32": pa.int32(),
     "Int64": pa.int64(),
@@ -33,6 +35,7 @@ DTYPES = {
     "Bytes": pa.binary(),
     "UnixTimestamp": TIMESTAMP,
 }
+DTYPES = {**_SCALARS, **{f"List({of})": pa.list_(arrow) for of, arrow in _SCALARS.items()}}
 """Arrow's type for each dtype of the contract."""
 
 _INTEGERS = {"int2", "int4", "int8"}
@@ -48,6 +51,7 @@ _SOURCES = {
     "Bytes": {"bytea"},
     "UnixTimestamp": _TIMES,
 }
+_PARAMETERS = re.compile(r"\(.*?\)")
 _OF_POSTGRES = {
     "bool": pa.bool_(),
     "int2": pa.int32(),
@@ -78,7 +82,7 @@ class Column:
         """The type that the text of `expression` is parsed as; `finished` makes it the column's type."""
         if self.type == TIMESTAMP:
             return pa.timestamp("us")
-        return pa.string() if pa.types.is_binary(self.type) else self.type
+        return pa.string() if pa.types.is_binary(self.type) or pa.types.is_list(self.type) else self.type
 
     def expression(self, relation: str) -> sql.Composed:
         """Return the SQL whose text Arrow parses. The session's time zone must be UTC."""
@@ -88,22 +92,44 @@ class Column:
             return sql.SQL("{}::timestamp").format(column)
         if pa.types.is_binary(self.type):
             return sql.SQL("encode({}, 'hex')").format(column)
+        if pa.types.is_list(self.type):
+            times = self.type.value_type == TIMESTAMP
+            return sql.SQL("array_to_json({}::timestamp[])" if times else "array_to_json({})").format(column)
         return sql.SQL("{}").format(column)
 
     def finished(self, values: pa.ChunkedArray) -> pa.ChunkedArray:
-        """Convert values of `text_type` to the column's own type."""
+        """Convert values of `text_type` to the column's own type. Raises JobError for a value that it can't hold."""
         if pa.types.is_binary(self.type):
             return pa.chunked_array(
                 [pa.array([None if v is None else bytes.fromhex(v) for v in values.to_pylist()], self.type)]
             )
+        if pa.types.is_list(self.type):
+            try:
+                return parsed_lists(values, self.type.value_type)
+            except (TypeError, ValueError, OverflowError) as error:
+                raise JobError(
+                    f"a value does not fit its column's type: {error} in column {self.name}; "
+                    "correct the value or the definition"
+                ) from error
         # A TIMESTAMP of the session is in UTC.
         return values.cast(self.type) if values.type != self.type else values
 
 
 def postgres_type(oid: int) -> str:
-    """Return PostgreSQL's name of a built-in type, or "unknown"."""
+    """Return PostgreSQL's name of a built-in type, or of an array of one, or "unknown"."""
     info = postgres_types.get(oid)
-    return info.name if info and info.oid == oid else "unknown"
+    if info is None:
+        return "unknown"
+    return info.name if info.oid == oid else f"{info.name}[]"
+
+
+def with_lists(sources: Mapping[str, Collection[str]], array: str) -> dict[str, Collection[str]]:
+    """Return the source types that can hold each dtype, with those of lists; `array` is the source's name of one."""
+    lists = {f"List({dtype})": {array.format(source) for source in held} for dtype, held in sources.items()}
+    return {**sources, **lists}
+
+
+_SOURCES_WITH_LISTS = with_lists(_SOURCES, "{}[]")
 
 
 def feature_column(
@@ -111,14 +137,14 @@ def feature_column(
     *,
     dtype: str,
     source_type: str,
-    allowed: Mapping[str, Collection[str]] = _SOURCES,
+    allowed: Mapping[str, Collection[str]] = _SOURCES_WITH_LISTS,
     where: str = "PostgreSQL",
 ) -> Column:
     """Return the column of a feature of the contract.
 
     `allowed` has the source types that can hold each dtype. Raises JobError for another source type.
     """
-    if source_type.partition("(")[0] not in allowed[dtype]:
+    if _PARAMETERS.sub("", source_type) not in allowed[dtype]:
         raise JobError(
             f"feature {name} is {dtype} in the contract, but its column is {source_type} in {where}; "
             "correct the definition and run `offline apply`, or give its source a column of "

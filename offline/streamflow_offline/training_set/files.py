@@ -15,6 +15,7 @@ import pyarrow.parquet
 
 from streamflow_offline.training_set.chunks import Chunk, Part
 from streamflow_offline.training_set.columns import AS_OF
+from streamflow_offline.training_set.lists import lists_as_json
 from streamflow_offline.training_set.summary import part_summary
 
 
@@ -94,7 +95,7 @@ def read_part(dataset: Path, part: Part, *, features: Sequence[str], label: str 
 
 
 def write_csv(path: Path, dataset: Path, parts: Iterable[PartFile]) -> None:
-    """Write the rows of all parts to one CSV file, durably. Bytes are written as Base64. Raises OSError."""
+    """Write the rows of all parts to one CSV file, durably: Bytes as Base64, and lists as JSON. Raises OSError."""
     with path.open("wb") as file:
         for number, part in enumerate(parts):
             rows = pyarrow.parquet.read_table(dataset / part.path, partitioning=None)
@@ -108,4 +109,6 @@ def _printable(table: pa.Table) -> pa.Table:
         if pa.types.is_binary(field.type):
             encoded = [None if v is None else base64.b64encode(v).decode() for v in table.column(number).to_pylist()]
             table = table.set_column(number, field.name, pa.array(encoded, pa.string()))
+        elif pa.types.is_list(field.type):
+            table = table.set_column(number, field.name, lists_as_json(table.column(number)))
     return table

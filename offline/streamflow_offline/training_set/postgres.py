@@ -18,6 +18,7 @@ _SETTINGS = {
     # Feast reads a source's DATE or TIMESTAMP as UTC.
     "TimeZone": "UTC",
     "DateStyle": "ISO",
+    "bytea_output": "hex",
     "extra_float_digits": "1",
     # Compiling a query and caching its probes cost more than they save: each probe runs once.
     "jit": "off",

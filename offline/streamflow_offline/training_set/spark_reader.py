@@ -20,7 +20,7 @@ from streamflow_repo.settings.spark import offline_store_environment
 from streamflow_offline.errors import JobError
 from streamflow_offline.feast_store import environment_of
 from streamflow_offline.training_set.chunks import Chunk
-from streamflow_offline.training_set.columns import EVENT_TIMESTAMP, OUTPUT_ROW, feature_column
+from streamflow_offline.training_set.columns import EVENT_TIMESTAMP, OUTPUT_ROW, feature_column, with_lists
 from streamflow_offline.training_set.definitions import Definitions, use_offline_store
 from streamflow_offline.training_set.entities import ENTITIES_TABLE, StagedEntities
 from streamflow_offline.training_set.failures import EngineFailedError
@@ -28,8 +28,7 @@ from streamflow_offline.training_set.postgres import copied_rows
 from streamflow_offline.training_set.reader import OUTPUT_ROW_COLUMN, check_rows, entity_columns, entity_rows
 from streamflow_offline.training_set.spark_store import OFFLINE_STORE_TYPE, source_path
 
-# Spark casts a feature of each dtype to this type.
-_SPARK_TYPES = {
+_SPARK_SCALARS = {
     "Bool": "boolean",
     "Int32": "int",
     "Int64": "bigint",
@@ -39,18 +38,23 @@ _SPARK_TYPES = {
     "Bytes": "binary",
     "UnixTimestamp": "timestamp",
 }
+# Spark casts a feature of each dtype to this type.
+_SPARK_TYPES = {**_SPARK_SCALARS, **{f"List({of})": f"array<{spark}>" for of, spark in _SPARK_SCALARS.items()}}
 _INTEGERS = {"tinyint", "smallint", "int", "bigint"}
 _NUMBERS = {*_INTEGERS, "float", "double", "decimal"}
-_SOURCES = {
-    "Bool": {"boolean"},
-    "Int32": _INTEGERS,
-    "Int64": _INTEGERS,
-    "Float32": _NUMBERS,
-    "Float64": _NUMBERS,
-    "String": {"string"},
-    "Bytes": {"binary"},
-    "UnixTimestamp": {"date", "timestamp", "timestamp_ntz"},
-}
+_SOURCES = with_lists(
+    {
+        "Bool": {"boolean"},
+        "Int32": _INTEGERS,
+        "Int64": _INTEGERS,
+        "Float32": _NUMBERS,
+        "Float64": _NUMBERS,
+        "String": {"string"},
+        "Bytes": {"binary"},
+        "UnixTimestamp": {"date", "timestamp", "timestamp_ntz"},
+    },
+    "array<{}>",
+)
 
 
 class SparkReader:

@@ -22,8 +22,8 @@ def part_summary(table: pa.Table, *, features: Sequence[str], label: str | None)
 def feature_summaries(parts: Sequence[Mapping[str, Any]], features: Mapping[str, str]) -> dict[str, dict[str, Any]]:
     """Return the dtype, the share of nulls, and the minimum, mean and maximum of each feature.
 
-    The mean of a Bool is the share of true. A String has no mean. Bytes have none of the three. Values that are not
-    finite are left out of all three.
+    The mean of a Bool is the share of true. A String has no mean. Bytes and lists have none of the three. Values that
+    are not finite are left out of all three.
     """
     summaries = {}
     for name, dtype in features.items():
@@ -68,7 +68,7 @@ def _values(column: pa.ChunkedArray) -> dict[str, Any]:
         result["not_finite"] = len(values) - len(finite)
         values = finite
     result["counted"] = len(values)
-    if not len(values) or pa.types.is_binary(values.type):
+    if not len(values) or pa.types.is_binary(values.type) or pa.types.is_list(values.type):
         return result
     extremes = pc.min_max(values).as_py()
     result |= {name: _json(extremes[name]) for name in ("min", "max")}
