@@ -45,6 +45,18 @@ CODES: Mapping[ErrorReason.ValueType, StatusCode] = {
     ErrorReason.ERROR_REASON_SHUTTING_DOWN: StatusCode.UNAVAILABLE,
     ErrorReason.ERROR_REASON_CREDENTIALS_INVALID: StatusCode.UNAUTHENTICATED,
     ErrorReason.ERROR_REASON_PERMISSION_DENIED: StatusCode.PERMISSION_DENIED,
+    ErrorReason.ERROR_REASON_ENTITY_KEY_MISSING: StatusCode.INVALID_ARGUMENT,
+    ErrorReason.ERROR_REASON_ENTITY_KEY_UNKNOWN: StatusCode.INVALID_ARGUMENT,
+    ErrorReason.ERROR_REASON_ENTITY_KEY_INVALID: StatusCode.INVALID_ARGUMENT,
+    ErrorReason.ERROR_REASON_REQUEST_DATA_MISSING: StatusCode.INVALID_ARGUMENT,
+    ErrorReason.ERROR_REASON_REQUEST_DATA_UNKNOWN: StatusCode.INVALID_ARGUMENT,
+    ErrorReason.ERROR_REASON_REQUEST_DATA_INVALID: StatusCode.INVALID_ARGUMENT,
+    ErrorReason.ERROR_REASON_ROWS_EMPTY: StatusCode.INVALID_ARGUMENT,
+    ErrorReason.ERROR_REASON_ROWS_TOO_MANY: StatusCode.INVALID_ARGUMENT,
+    ErrorReason.ERROR_REASON_COLUMNS_RAGGED: StatusCode.INVALID_ARGUMENT,
+    ErrorReason.ERROR_REASON_USER_ENTITY_MISSING: StatusCode.FAILED_PRECONDITION,
+    ErrorReason.ERROR_REASON_TRANSFORMATION_FAILED: StatusCode.INVALID_ARGUMENT,
+    ErrorReason.ERROR_REASON_FEATURE_NAME_CLASH: StatusCode.INVALID_ARGUMENT,
 }
 """The gRPC code of each reason that the API knows."""
 
@@ -101,12 +113,12 @@ class GatewayError(Exception):
         return HTTP_STATUSES[self.code]
 
 
-class OneUserError(GatewayError):
-    """An error of one user alone: the other users of the same read or batch are answered."""
+class OneRowError(GatewayError):
+    """An error of one row alone: the other rows of the same read or batch are answered."""
 
 
-class WrongValueError(OneUserError):
-    """The feature server has a value of this user that is not of its contract's type."""
+class WrongValueError(OneRowError):
+    """The feature server has a value in this row that is not of its contract's type."""
 
     def __init__(self, message: str) -> None:
         """Create an error with the reason UPSTREAM_MISMATCH; the message must be without the value."""
@@ -134,13 +146,13 @@ class UpstreamUnavailableError(_OneReasonError):
     _REASON = ErrorReason.ERROR_REASON_UPSTREAM_UNAVAILABLE
 
 
-class RejectedUpstreamError(_OneReasonError, OneUserError):
-    """The feature server can't read what was asked for this user."""
+class RejectedUpstreamError(_OneReasonError, OneRowError):
+    """The feature server can't read what was asked for this row."""
 
     _REASON = ErrorReason.ERROR_REASON_REJECTED_UPSTREAM
 
 
-class FeaturesTooOldError(_OneReasonError, OneUserError):
+class FeaturesTooOldError(_OneReasonError, OneRowError):
     """Features are older than their maximum age, and the request's policy is to fail."""
 
     _REASON = ErrorReason.ERROR_REASON_FEATURES_TOO_OLD

@@ -1,4 +1,4 @@
-"""The gateway's Prometheus metrics. Labels are bounded: methods, codes, feature views, statuses; never a user."""
+"""The gateway's Prometheus metrics. Labels are bounded: methods, codes, feature views, statuses; never a key."""
 
 from collections.abc import Callable, Iterable, Sequence
 
@@ -8,7 +8,7 @@ from prometheus_client import Metric as Family
 from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
-from feature_gateway.contract.model import FeatureSet
+from feature_gateway.contract.feature_set import FeatureSet
 from feature_gateway.observer import Observer
 from feature_gateway.values import FeatureStatus
 
@@ -18,7 +18,7 @@ CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 # Callers have a budget of 20 ms: it is a bound, so that the share of calls within it is exact, and the bounds lie
 # closest around it. Nothing that reads takes less than 0.5 ms; 2.5 s is above the default deadline of 1 s.
 _SECONDS = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
-_USERS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+_ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 # So few that counting them holds up the event loop for no more than some milliseconds.
 _MAX_KINDS_OF_ROW = 256
 
@@ -50,25 +50,25 @@ class Metrics(Observer):
         )
         self._stale = Counter(
             "gateway_stale_answers_total",
-            "Users answered from memory because the feature servers were not available.",
+            "Rows answered from memory because the feature servers were not available.",
             registry=registry,
         )
         self._queue = Histogram(
             "gateway_queue_duration_seconds",
-            "How long a user waited for a read to start; 0 when a feature server was free.",
+            "How long a row waited for a read to start; 0 when a feature server was free.",
             buckets=_SECONDS,
             registry=registry,
         )
-        self._queued = Gauge("gateway_queued_calls", "Users who wait for a read to start.", registry=registry)
-        self._read_users = Histogram(
+        self._queued = Gauge("gateway_queued_calls", "Rows that wait for a read to start.", registry=registry)
+        self._read_rows = Histogram(
             "gateway_read_users",
-            "Distinct users of a read.",
-            buckets=_USERS,
+            "Distinct rows of a read.",
+            buckets=_ROWS,
             registry=registry,
         )
         self._shared = Counter(
             "gateway_deduplicated_users_total",
-            "Users not read because the same read had them already.",
+            "Rows not read because the same read had them already.",
             registry=registry,
         )
         reads = Histogram(
@@ -156,7 +156,7 @@ class Metrics(Observer):
         """Count a refusal."""
         self._refused.inc()
 
-    def user_answered(self, feature_set: FeatureSet, statuses: tuple[FeatureStatus, ...]) -> None:
+    def row_answered(self, feature_set: FeatureSet, statuses: tuple[FeatureStatus, ...]) -> None:
         """Count the statuses by feature view."""
         kind = feature_set, statuses
         self._rows[kind] = self._rows.get(kind, 0) + 1
@@ -167,13 +167,13 @@ class Metrics(Observer):
         """Count an answer from memory."""
         self._stale.inc()
 
-    def read_started(self, *, users: int, queue_s: Sequence[float]) -> None:
-        """Count a read's users, and its calls' time in the queue."""
+    def read_started(self, *, rows: int, queue_s: Sequence[float]) -> None:
+        """Count a read's rows, and its calls' time in the queue."""
         for waited_s in queue_s:
             self._queue.observe(waited_s)
-        self._read_users.observe(users)
-        if len(queue_s) > users:
-            self._shared.inc(len(queue_s) - users)
+        self._read_rows.observe(rows)
+        if len(queue_s) > rows:
+            self._shared.inc(len(queue_s) - rows)
 
     def read_ended(self, elapsed_s: float, *, answered: bool) -> None:
         """Count a read's time."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from grpc import StatusCode
 
-from feature_gateway.contract.model import FeatureSet
+from feature_gateway.contract.feature_set import FeatureSet
 from feature_gateway.values import FeatureStatus
 
 
@@ -20,14 +20,14 @@ class Observer:
     def call_refused(self) -> None:
         """A call was refused because too many wait, or because its deadline can't be met."""
 
-    def user_answered(self, feature_set: FeatureSet, statuses: tuple[FeatureStatus, ...]) -> None:
-        """One user's features were answered; the statuses are in the order of the feature set."""
+    def row_answered(self, feature_set: FeatureSet, statuses: tuple[FeatureStatus, ...]) -> None:
+        """One row was answered; the statuses are in the order of the feature set."""
 
     def stale_answered(self) -> None:
-        """One user was answered with a remembered row."""
+        """One row was answered from memory."""
 
-    def read_started(self, *, users: int, queue_s: Sequence[float]) -> None:
-        """A read of distinct users left the queue; `queue_s` has each of its calls' time there."""
+    def read_started(self, *, rows: int, queue_s: Sequence[float]) -> None:
+        """A read of distinct rows left the queue; `queue_s` has each of its calls' time there."""
 
     def read_ended(self, elapsed_s: float, *, answered: bool) -> None:
         """The feature servers answered a read or failed it, retries and hedging included."""

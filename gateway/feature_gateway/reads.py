@@ -4,9 +4,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from feature_gateway.contract.model import FeatureSet
-from feature_gateway.errors import OneUserError, WrongValueError
-from feature_gateway.values import UserRow
+from feature_gateway.contract.columns import RowKey
+from feature_gateway.contract.feature_set import FeatureSet
+from feature_gateway.errors import OneRowError, WrongValueError
+from feature_gateway.values import Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,9 +20,9 @@ class ReadReport:
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """A user's row, and how it was read."""
+    """A row, and how it was read."""
 
-    row: UserRow
+    row: Row
     queue_s: float
     upstream_s: float
     batch_size: int
@@ -31,17 +32,17 @@ class Served:
     """How long ago a remembered row was read, in seconds; the other numbers are then zero. None for a row just read."""
 
 
-RowsRead = Sequence[UserRow | WrongValueError]
-"""One row a user, in the order asked, or the error of a user with a value that is not of its type."""
+RowsRead = Sequence[Row | WrongValueError]
+"""One row a key, in the order asked, or the error of a row with a value that is not of its type."""
 
 
 class Slot(Protocol):
     """Room for one read, in use until it is freed, whatever becomes of the read's callers."""
 
     async def read_rows(
-        self, feature_set: FeatureSet, user_ids: Sequence[str], *, authorization: str, timeout_s: float
+        self, feature_set: FeatureSet, keys: Sequence[RowKey], *, authorization: str, timeout_s: float
     ) -> tuple[RowsRead, ReadReport]:
-        """Return one row a user, in order, and how they were read; raise GatewayError."""
+        """Return one row a key, in order, and how they were read; raise GatewayError."""
         ...
 
     def free(self) -> None:
@@ -66,15 +67,15 @@ class SlotSource(Protocol):
         ...
 
 
-class UserReader(Protocol):
-    """What users' rows are asked of, call by call."""
+class RowReader(Protocol):
+    """What rows are asked of, call by call."""
 
-    async def user_row(self, feature_set: FeatureSet, user_id: str, *, authorization: str, timeout_s: float) -> Served:
-        """Return one user's row; raise GatewayError."""
+    async def row(self, feature_set: FeatureSet, key: RowKey, *, authorization: str, timeout_s: float) -> Served:
+        """Return the row of a key; raise GatewayError."""
         ...
 
-    async def user_rows(
-        self, feature_set: FeatureSet, user_ids: Sequence[str], *, authorization: str, timeout_s: float
-    ) -> Sequence[Served | OneUserError]:
-        """Return the rows of many users, in order, or the error of one user; raise GatewayError."""
+    async def rows(
+        self, feature_set: FeatureSet, keys: Sequence[RowKey], *, authorization: str, timeout_s: float
+    ) -> Sequence[Served | OneRowError]:
+        """Return the rows of many keys, in order, or the error of one row; raise GatewayError."""
         ...

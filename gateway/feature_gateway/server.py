@@ -13,7 +13,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 
 from feature_gateway.coalescing.coalescer import Coalescer
-from feature_gateway.contract.file import ContractError
+from feature_gateway.contract.content import ContractError
 from feature_gateway.contract.reload import ContractHolder, keep_current
 from feature_gateway.errors import StartError
 from feature_gateway.grpc_api.health import Health
@@ -29,7 +29,7 @@ from feature_gateway.metrics import Metrics
 from feature_gateway.observer import Observer
 from feature_gateway.readiness.canary import Canary, CanaryRead
 from feature_gateway.readiness.readiness import Readiness, follow
-from feature_gateway.reads import UserReader
+from feature_gateway.reads import RowReader
 from feature_gateway.settings import Settings
 from feature_gateway.upstream.feature_server import FeatureServer, make_session
 from feature_gateway.upstream.pool import ReplicaPool
@@ -73,7 +73,8 @@ async def running_gateway(settings: Settings, *, controls: Controls | None = Non
     async with AsyncExitStack() as stack:
         canary_read = CanaryRead(
             feature_service=settings.default_feature_service,
-            user_id=settings.canary_user_id,
+            user_entity=settings.user_entity,
+            key_text=settings.canary_user_id,
             authorization=settings.canary_authorization,
             timeout_s=settings.readiness_timeout_s,
         )
@@ -179,7 +180,7 @@ async def _pool(
     session = await stack.enter_async_context(make_session())
     pool = ReplicaPool(
         (),
-        connect=lambda url: FeatureServer(url, join_key=contracts.current.join_key, session=session),
+        connect=lambda url: FeatureServer(url, session=session),
         hedge=settings.hedge,
         reads_per_replica=settings.reads_per_feature_server,
         first_read=lambda server: canary_read.read(server, contracts.current),
@@ -200,7 +201,7 @@ async def _pool(
 def _coalescer(pool: ReplicaPool, settings: Settings, observer: Observer, stack: AsyncExitStack) -> Coalescer:
     coalescer = Coalescer(
         pool,
-        max_read_users=settings.max_read_users,
+        max_read_rows=settings.max_read_users,
         max_queued=settings.max_queued_calls,
         observer=observer,
     )
@@ -208,12 +209,13 @@ def _coalescer(pool: ReplicaPool, settings: Settings, observer: Observer, stack:
     return coalescer
 
 
-def _lookup(contracts: ContractHolder, reader: UserReader, settings: Settings, observer: Observer) -> Lookup:
+def _lookup(contracts: ContractHolder, reader: RowReader, settings: Settings, observer: Observer) -> Lookup:
     return Lookup(
         contracts=contracts,
         reader=reader,
         observer=observer,
         default_feature_service=settings.default_feature_service,
+        user_entity=settings.user_entity,
         default_timeout_s=settings.default_timeout_s,
         max_timeout_s=settings.max_timeout_s,
         deadline_margin_s=settings.deadline_margin_s,
@@ -222,7 +224,7 @@ def _lookup(contracts: ContractHolder, reader: UserReader, settings: Settings, o
     )
 
 
-def _reader(coalescer: Coalescer, pool: ReplicaPool, settings: Settings) -> UserReader:
+def _reader(coalescer: Coalescer, pool: ReplicaPool, settings: Settings) -> RowReader:
     # If no row is remembered, the coalescer itself: a call then pays nothing for it.
     if settings.stale_if_down_s == 0:
         return coalescer

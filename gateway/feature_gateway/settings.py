@@ -63,8 +63,11 @@ class Settings:
     contract_path: Path = _setting("GATEWAY_CONTRACT_PATH", Path("feature_repo/contract.json"), Path)
     """The contract written by `offline apply`; read at the start and whenever it changes."""
 
-    default_feature_service: str = _setting("GATEWAY_DEFAULT_FEATURE_SERVICE", "churn_v1", texts.text_of)
-    """The feature service of a request that selects nothing."""
+    user_entity: str = _setting("GATEWAY_USER_ENTITY", "user", texts.text_of)
+    """The entity that GetUserFeatures and the other methods for users are for."""
+
+    default_feature_service: str = _setting("GATEWAY_DEFAULT_FEATURE_SERVICE", "", str)
+    """The feature service of a request that selects nothing; empty for the only one that needs a user id alone."""
 
     default_timeout_s: float = _setting("GATEWAY_DEFAULT_TIMEOUT_S", 1.0, texts.seconds_of)
     """The time that a call without a deadline gets."""
@@ -130,7 +133,7 @@ class Settings:
     """How long after the start readiness needs every feature server to answer by the contract; after that, one."""
 
     canary_user_id: str = _setting("GATEWAY_CANARY_USER_ID", "3413-BMNZE", texts.text_of)
-    """The user of the canary reads, who may be unknown."""
+    """What canary reads give for join keys, of a row that may be unknown; a number's key gets 0 instead of a text."""
 
     canary_authorization: str = _setting("GATEWAY_CANARY_AUTHORIZATION", "", texts.authorization_of, secret=True)
     """The Authorization header of the canary read; empty for none. From the environment or from the file."""

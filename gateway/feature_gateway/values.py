@@ -1,4 +1,4 @@
-"""One user's features: values, statuses, event timestamps."""
+"""One row of features: values, statuses, event timestamps."""
 
 from dataclasses import dataclass
 from enum import IntEnum
@@ -23,8 +23,8 @@ class FeatureStatus(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class UserRow:
-    """One user's features, in the order of the feature set that was read."""
+class Row:
+    """The features of one key, in the order of the feature set that was read."""
 
     values: tuple[FeatureValue, ...]
     """None where the status is NULL_VALUE or NOT_FOUND."""
@@ -32,16 +32,16 @@ class UserRow:
     statuses: tuple[FeatureStatus, ...]
 
     event_timestamps_ns: tuple[int | None, ...]
-    """Nanoseconds since 1970, UTC; None where the status is NOT_FOUND."""
+    """Nanoseconds since 1970, UTC; None where the status is NOT_FOUND, or if the time is not known."""
 
-    user_known: bool
-    """Whether any view that was read holds a row of the user."""
+    known: bool
+    """Whether any view that was read has a row of the key."""
 
-    def in_order(self, positions: tuple[int, ...]) -> "UserRow":
+    def in_order(self, positions: tuple[int, ...]) -> "Row":
         """Return the row with its features in the order of their positions."""
-        return UserRow(
+        return Row(
             tuple(self.values[position] for position in positions),
             tuple(self.statuses[position] for position in positions),
             tuple(self.event_timestamps_ns[position] for position in positions),
-            self.user_known,
+            self.known,
         )

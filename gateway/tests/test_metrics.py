@@ -285,7 +285,7 @@ def test_rows_of_more_kinds_than_are_gathered_are_counted_all_the_same(
     feature_set = load_contract(contract_path).services["scores_v1"]
     for first in FeatureStatus:
         for second in FeatureStatus:
-            metrics.user_answered(feature_set, (first, second))
+            metrics.row_answered(feature_set, (first, second))
     text = metrics.exposition().decode()
     for view in ("profile_fv", "usage_fv"):
         for status in FeatureStatus:
@@ -296,7 +296,7 @@ def test_the_readme_has_every_metric_and_no_other(contract_path: Path) -> None:
     metrics = Metrics(CollectorRegistry(), methods=("GetUserFeatures",))
     metrics.call_ended("GetUserFeatures", grpc.StatusCode.OK, 0.001)
     feature_set = load_contract(contract_path).services["scores_v1"]
-    metrics.user_answered(feature_set, (FeatureStatus.PRESENT,) * 2)
+    metrics.row_answered(feature_set, (FeatureStatus.PRESENT,) * 2)
     text = metrics.exposition().decode()
     labels: dict[str, set[str]] = {}
     for family in text_string_to_metric_families(text):

@@ -73,6 +73,7 @@ def gateway(config: StackConfig) -> ProcessSpec:
                 f"http://127.0.0.1:{port}" for port in config.feature_servers().values()
             ),
             "GATEWAY_CONTRACT_PATH": str(CONTRACT_PATH),
+            "GATEWAY_DEFAULT_FEATURE_SERVICE": "churn_v1",
         },
         port=config.gateway_grpc_port,
     )

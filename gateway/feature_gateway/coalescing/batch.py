@@ -5,7 +5,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from feature_gateway.contract.model import FeatureSet
+from feature_gateway.contract.columns import RowKey
+from feature_gateway.contract.feature_set import FeatureSet
 from feature_gateway.errors import WrongValueError
 from feature_gateway.reads import ReadReport, RowsRead, Served, Slot
 
@@ -19,9 +20,9 @@ class Group(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class Waiter:
-    """One call for one user. Times are the event loop's, in seconds."""
+    """One call for one row. Times are the event loop's, in seconds."""
 
-    user_id: str
+    key: RowKey
     deadline: float
     arrived: float
     future: asyncio.Future[Served]
@@ -42,7 +43,7 @@ class Batch:
     """A read in flight, and the calls that wait for it."""
 
     group: Group
-    waiters: dict[str, list[Waiter]]
+    waiters: dict[RowKey, list[Waiter]]
     slot: Slot
     started: float
     task: asyncio.Task[None] | None = field(default=None)
@@ -57,7 +58,7 @@ class Batch:
     def add(self, waiter: Waiter) -> None:
         """Let a call wait for this read."""
         waiter.batch = self
-        self.waiters.setdefault(waiter.user_id, []).append(waiter)
+        self.waiters.setdefault(waiter.key, []).append(waiter)
         self.waiting += 1
 
     @property
@@ -65,20 +66,20 @@ class Batch:
         """How long each of its calls had waited when it left."""
         return [self.started - waiter.arrived for waiters in self.waiters.values() for waiter in waiters]
 
-    def hand_out(self, user_ids: Sequence[str], read: Rows) -> None:
-        """Answer the calls for the users that a read was for."""
-        for user_id, row in zip(user_ids, read.rows, strict=True):
+    def hand_out(self, keys: Sequence[RowKey], read: Rows) -> None:
+        """Answer the calls for the rows that a read was for."""
+        for key, row in zip(keys, read.rows, strict=True):
             if isinstance(row, WrongValueError):
-                self.fail([user_id], row)
+                self.fail([key], row)
                 continue
-            for waiter in self.waiters[user_id]:
+            for waiter in self.waiters[key]:
                 if not waiter.future.done():
                     queue_s = self.started - waiter.arrived
-                    waiter.future.set_result(Served(row, queue_s, read.upstream_s, len(user_ids), read.report))
+                    waiter.future.set_result(Served(row, queue_s, read.upstream_s, len(keys), read.report))
 
-    def fail(self, user_ids: Iterable[str], error: BaseException) -> None:
-        """End the calls for some of its users with an error."""
-        for user_id in user_ids:
-            for waiter in self.waiters[user_id]:
+    def fail(self, keys: Iterable[RowKey], error: BaseException) -> None:
+        """End the calls for some of its rows with an error."""
+        for key in keys:
+            for waiter in self.waiters[key]:
                 if not waiter.future.done():
                     waiter.future.set_exception(error)

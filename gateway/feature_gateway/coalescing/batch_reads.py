@@ -1,4 +1,4 @@
-"""The reads of one batch: all of its users, or halves of them until a rejected user is alone; times are in seconds."""
+"""The reads of one batch: all of its rows, or halves of them until a rejected row is alone; times are in seconds."""
 
 import asyncio
 from collections import deque
@@ -6,6 +6,7 @@ from collections.abc import Callable
 from statistics import median
 
 from feature_gateway.coalescing.batch import Batch, Group, Rows
+from feature_gateway.contract.columns import RowKey
 from feature_gateway.errors import DeadlineExceededError, GatewayError, RejectedUpstreamError
 from feature_gateway.observer import Observer
 
@@ -33,18 +34,18 @@ class BatchReads:
         """How long a read goes on at least, though nobody waits for it any more."""
         return max(_LEAST_PATIENCE_S, _PATIENCE_SERVICE_TIMES * self.service_time_s)
 
-    async def read(self, batch: Batch, user_ids: list[str]) -> Rows:
-        """Return the rows of some users of a batch; raise what the reader raises, or that all of them are late."""
+    async def read(self, batch: Batch, keys: list[RowKey]) -> Rows:
+        """Return some rows of a batch; raise what the reader raises, or that all of them are late."""
         loop = asyncio.get_running_loop()
         started = loop.time()
-        left_s = max(waiter.deadline for user_id in user_ids for waiter in batch.waiters[user_id]) - started
+        left_s = max(waiter.deadline for key in keys for waiter in batch.waiters[key]) - started
         if left_s <= 0:
             raise DeadlineExceededError("The deadline passed before the feature server was asked.")
         timeout_s = max(left_s, self.patience_s)
         batch.read_started, batch.read_ends = started, started + timeout_s
         try:
             rows, report = await batch.slot.read_rows(
-                batch.group.feature_set, user_ids, authorization=batch.group.authorization, timeout_s=timeout_s
+                batch.group.feature_set, keys, authorization=batch.group.authorization, timeout_s=timeout_s
             )
         except GatewayError:
             self._observer.read_ended(loop.time() - started, answered=False)
@@ -55,13 +56,13 @@ class BatchReads:
         self._answered(batch.group)
         return Rows(rows, upstream_s, report)
 
-    async def isolate(self, batch: Batch, user_ids: list[str], error: RejectedUpstreamError) -> None:
-        """Read the users of a rejected read again, in halves, until the bad user id is alone."""
-        if len(user_ids) == 1:
-            batch.fail(user_ids, error)
+    async def isolate(self, batch: Batch, keys: list[RowKey], error: RejectedUpstreamError) -> None:
+        """Read the rows of a rejected read again, in halves, until the bad row is alone."""
+        if len(keys) == 1:
+            batch.fail(keys, error)
             return
-        middle = len(user_ids) // 2
-        for half in (user_ids[:middle], user_ids[middle:]):
+        middle = len(keys) // 2
+        for half in (keys[:middle], keys[middle:]):
             if not batch.waiting:
                 return
             try:

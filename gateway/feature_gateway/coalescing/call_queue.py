@@ -1,6 +1,6 @@
 """Calls that wait for a read: grouped by what may share one, and groups take turns.
 
-Deficit round robin, in users: while several groups are there, a turn is a read of at most `_TURN_USERS` users. A group
+Deficit round robin, in rows: while several groups are there, a turn is a read of at most `_TURN_ROWS` rows. A group
 whose calls have all left keeps its place until its next turn, because its callers are likely to call again by then.
 Groups that were never answered share one turn, so a caller with new credentials in each call takes one turn, not many.
 All is O(1) in calls and groups.
@@ -13,7 +13,7 @@ from feature_gateway.coalescing.bag import Bag
 from feature_gateway.coalescing.batch import Batch, Group, Waiter
 from feature_gateway.reads import Slot
 
-_TURN_USERS = 16
+_TURN_ROWS = 16
 _MAX_KNOWN = 1024
 _MAX_NEWCOMERS = 256
 # With every second of their turns by chance, a call may leave long ahead of its place by age.
@@ -26,9 +26,9 @@ _NEWCOMERS_TURN = None
 class CallQueue:
     """Keeps waiting calls by group, each group's in the order of arrival; its length is in calls."""
 
-    def __init__(self, *, max_read_users: int, max_calls: int) -> None:
-        """Create an empty queue; `max_read_users` is in distinct users of a read."""
-        self._max_read_users = max_read_users
+    def __init__(self, *, max_read_rows: int, max_calls: int) -> None:
+        """Create an empty queue; `max_read_rows` is in distinct rows of a read."""
+        self._max_read_rows = max_read_rows
         self._max_calls = max_calls
         self._length = 0
         self._turns: OrderedDict[Group | None, _Calls] = OrderedDict()
@@ -62,7 +62,7 @@ class CallQueue:
         else:
             calls = self._newcomers.get(group)
             turns = min(len(self._newcomers) - (calls is not None), _NEWCOMERS_AHEAD)
-        turns += len(calls or ()) // self._most_users(alone=not others)
+        turns += len(calls or ()) // self._most_rows(alone=not others)
         return turns * (others + 1) + others
 
     def add(self, group: Group, waiters: Sequence[Waiter]) -> None:
@@ -111,10 +111,10 @@ class CallQueue:
         if calls is None:
             calls = self._turns[group]
         batch, before = Batch(group, {}, slot, now), len(calls)
-        most = self._most_users(alone=len(self._turns) == 1 and len(self._newcomers) <= 1)
+        most = self._most_rows(alone=len(self._turns) == 1 and len(self._newcomers) <= 1)
         while calls:
             waiter = next(iter(calls))
-            if len(batch.waiters) >= most and waiter.user_id not in batch.waiters:
+            if len(batch.waiters) >= most and waiter.key not in batch.waiters:
                 break
             del calls[waiter]
             self._newcomers_calls.discard(waiter)
@@ -156,8 +156,8 @@ class CallQueue:
             return True
         return hash(group) in self._known and group not in self._newcomers and len(self._turns) < _MAX_KNOWN
 
-    def _most_users(self, *, alone: bool) -> int:
-        return self._max_read_users if alone else min(_TURN_USERS, self._max_read_users)
+    def _most_rows(self, *, alone: bool) -> int:
+        return self._max_read_rows if alone else min(_TURN_ROWS, self._max_read_rows)
 
     def _left(self, group: Group, calls: _Calls, count: int) -> None:
         self._length -= count

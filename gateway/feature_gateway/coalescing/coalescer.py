@@ -2,7 +2,7 @@
 
 A call that finds a slot free goes at once, alone: at low load nothing waits, and there is no timer. While all slots are
 busy, calls for the same feature set with the same authorization gather, and leave together when a slot frees, up to a
-maximum batch, equal user ids asked once. Within a group first come is first served; groups take turns.
+maximum batch, equal keys asked once. Within a group first come is first served; groups take turns.
 
 A slot is free when its server is, not when the callers have left: a read that nobody waits for goes on until it is
 answered or has had its patience.
@@ -18,11 +18,12 @@ from streamflow.features.v1.error_reason_pb2 import ErrorReason
 from feature_gateway.coalescing.batch import Batch, Group, Waiter
 from feature_gateway.coalescing.batch_reads import BatchReads
 from feature_gateway.coalescing.call_queue import CallQueue
-from feature_gateway.contract.model import FeatureSet
+from feature_gateway.contract.columns import RowKey
+from feature_gateway.contract.feature_set import FeatureSet
 from feature_gateway.errors import (
     DeadlineExceededError,
     GatewayError,
-    OneUserError,
+    OneRowError,
     RejectedUpstreamError,
     UpstreamUnavailableError,
 )
@@ -44,19 +45,19 @@ class _Ask:
 
 
 class Coalescer:
-    """Merges calls for single users into reads of many; belongs to one event loop."""
+    """Merges calls for single rows into reads of many; belongs to one event loop."""
 
     def __init__(
-        self, source: SlotSource, *, max_read_users: int, max_queued: int, observer: Observer | None = None
+        self, source: SlotSource, *, max_read_rows: int, max_queued: int, observer: Observer | None = None
     ) -> None:
         """Create a coalescer that reads in the slots of `source`.
 
-        `max_read_users` is in distinct users, `max_queued` in calls that wait for a slot.
+        `max_read_rows` is in distinct rows, `max_queued` in calls that wait for a slot.
         """
         self._source = source
-        self._part_users = max(1, min(max_read_users // 2, max_queued))
+        self._part_rows = max(1, min(max_read_rows // 2, max_queued))
         self._observer = observer or Observer()
-        self._queue = CallQueue(max_read_users=max_read_users, max_calls=max_queued)
+        self._queue = CallQueue(max_read_rows=max_read_rows, max_calls=max_queued)
         self._reads = BatchReads(self._observer, answered=self._queue.answered)
         self._reading: set[Batch] = set()
         """Batches that hold a slot."""
@@ -75,38 +76,38 @@ class Coalescer:
         """How many reads are in flight."""
         return len(self._reading)
 
-    async def user_row(self, feature_set: FeatureSet, user_id: str, *, authorization: str, timeout_s: float) -> Served:
-        """Return one user's row.
+    async def row(self, feature_set: FeatureSet, key: RowKey, *, authorization: str, timeout_s: float) -> Served:
+        """Return the row of a key.
 
         Raises DeadlineExceededError after `timeout_s`, and what the reader raises. Raises GatewayError (OVERLOADED) at
         once if the queue is full, or if recent reads say that the deadline can't be met.
         """
-        ask = self._ask(Group(feature_set, authorization), (user_id,), timeout_s)
+        ask = self._ask(Group(feature_set, authorization), (key,), timeout_s)
         try:
             return await ask.waiters[0].future
         finally:
             self._leave(ask)
 
-    async def user_rows(
-        self, feature_set: FeatureSet, user_ids: Sequence[str], *, authorization: str, timeout_s: float
-    ) -> list[Served | OneUserError]:
-        """Return the rows of many users, in order, or the error of one user.
+    async def rows(
+        self, feature_set: FeatureSet, keys: Sequence[RowKey], *, authorization: str, timeout_s: float
+    ) -> list[Served | OneRowError]:
+        """Return the rows of many keys, in order, or the error of one row.
 
-        They are read in parts, one after another, each at most half of the largest read, so that calls for single users
-        find room in the same reads and wait for at most one part. Otherwise raises as `user_row` does.
+        They are read in parts, one after another, each at most half of the largest read, so that calls for single rows
+        find room in the same reads and wait for at most one part. Otherwise raises as `row` does.
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout_s
         group = Group(feature_set, authorization)
-        served: list[Served | OneUserError] = []
-        for start in range(0, len(user_ids), self._part_users):
-            ask = self._ask(group, user_ids[start : start + self._part_users], deadline - loop.time())
+        served: list[Served | OneRowError] = []
+        for start in range(0, len(keys), self._part_rows):
+            ask = self._ask(group, keys[start : start + self._part_rows], deadline - loop.time())
             try:
                 answers = await asyncio.gather(*(waiter.future for waiter in ask.waiters), return_exceptions=True)
             finally:
                 self._leave(ask)
             for answer in answers:
-                if isinstance(answer, BaseException) and not isinstance(answer, OneUserError):
+                if isinstance(answer, BaseException) and not isinstance(answer, OneRowError):
                     raise answer
                 served.append(answer)
         return served
@@ -122,17 +123,17 @@ class Coalescer:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _ask(self, group: Group, user_ids: Sequence[str], timeout_s: float) -> _Ask:
+    def _ask(self, group: Group, keys: Sequence[RowKey], timeout_s: float) -> _Ask:
         """Queue calls that may leave together, and let leave what can; the caller must `_leave`."""
         if self._closed:
             raise _ending()
         # While calls wait, no slot is free.
         slot = None if self._queue else self._source.take_slot()
         if slot is None:
-            self._refuse_overload(group, len(user_ids), timeout_s)
+            self._refuse_overload(group, len(keys), timeout_s)
         loop = asyncio.get_running_loop()
         now = loop.time()
-        waiters = [Waiter(user_id, now + timeout_s, now, loop.create_future()) for user_id in user_ids]
+        waiters = [Waiter(key, now + timeout_s, now, loop.create_future()) for key in keys]
         ask = _Ask(group, waiters, loop.call_at(now + timeout_s, self._expire, group, waiters))
         self._queue.add(group, waiters)
         if slot is not None:
@@ -198,18 +199,18 @@ class Coalescer:
         batch.task = asyncio.create_task(self._run(batch))
         # Not a `finally` in the task: a task that is cancelled ahead of its first step never reaches it.
         batch.task.add_done_callback(lambda task: self._finish(batch, task))
-        self._observer.read_started(users=len(batch.waiters), queue_s=batch.queue_times_s)
+        self._observer.read_started(rows=len(batch.waiters), queue_s=batch.queue_times_s)
 
     async def _run(self, batch: Batch) -> None:
         """Read and hand out; what is raised is for the calls that are left."""
-        user_ids = list(batch.waiters)
+        keys = list(batch.waiters)
         try:
-            rows = await self._reads.read(batch, user_ids)
+            rows = await self._reads.read(batch, keys)
         except RejectedUpstreamError as error:
-            await self._reads.isolate(batch, user_ids, error)
+            await self._reads.isolate(batch, keys, error)
             return
         await self._free_slot(batch)
-        batch.hand_out(user_ids, rows)
+        batch.hand_out(keys, rows)
 
     async def _free_slot(self, batch: Batch) -> None:
         """Send the next read ahead of handing out this read's rows: making replies takes as long as a read."""

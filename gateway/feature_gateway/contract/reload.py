@@ -5,7 +5,8 @@ import logging
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from feature_gateway.contract.file import ContractError, load_contract
+from feature_gateway.contract.content import ContractError
+from feature_gateway.contract.file import load_contract
 from feature_gateway.contract.model import Contract
 from feature_gateway.errors import as_gateway_error
 
@@ -24,7 +25,10 @@ class ContractHolder:
     """Holds the contract in service; a call takes `current` once, and keeps it to its end."""
 
     def __init__(self, path: Path, *, default_feature_service: str) -> None:
-        """Create a holder; raise ContractError if the file can't be used or lacks the default feature service."""
+        """Create a holder; raise ContractError if the file can't be used or lacks the default feature service.
+
+        An empty `default_feature_service` is in any contract.
+        """
         self._path = path
         self._default_feature_service = default_feature_service
         self._stamp = _stamp(path)
@@ -69,7 +73,7 @@ class ContractHolder:
         before = self._current
         try:
             # Off the event loop: the file may be large, and its file system slow.
-            contract = await asyncio.to_thread(self._load_next)
+            contract = await asyncio.to_thread(self._load)
         except ContractError as error:
             self.refused += 1
             _log.error("contract refused, %s stays in service: %s", before.hash, error)  # the message has the cause
@@ -98,19 +102,12 @@ class ContractHolder:
         self.accepted += 1
         _log.info("contract accepted: %s instead of %s", contract.hash, before)
 
-    def _load_next(self) -> Contract:
-        contract, join_key = self._load(), self._current.join_key
-        if contract.join_key != join_key:
-            raise ContractError(
-                f"{self._path} has the join key {contract.join_key!r} instead of {join_key!r}; that needs a restart"
-            )
-        return contract
-
     def _load(self) -> Contract:
         contract = load_contract(self._path)
-        if self._default_feature_service not in contract.services:
+        default = self._default_feature_service
+        if default and default not in contract.services:
             raise ContractError(
-                f"GATEWAY_DEFAULT_FEATURE_SERVICE is {self._default_feature_service!r}; "
+                f"GATEWAY_DEFAULT_FEATURE_SERVICE is {default!r}; "
                 f"the contract has {', '.join(sorted(contract.services))}"
             )
         return contract

@@ -10,7 +10,7 @@ from google.rpc import code_pb2
 from streamflow.features.v1 import feature_pb2, user_feature_service_pb2
 from streamflow.features.v1.error_reason_pb2 import ErrorReason
 
-from feature_gateway.contract.model import FeatureSet
+from feature_gateway.contract.feature_set import FeatureSet
 from feature_gateway.dtypes import DTYPES
 from feature_gateway.errors import GatewayError
 from feature_gateway.lookup.freshness import StalenessPolicy
@@ -143,7 +143,7 @@ def _fill_user_features(message: feature_pb2.UserFeatures, answer: UserFeatures)
     # Most users differ only in values, and parsing a frame costs a fraction of setting each field.
     message.MergeFromString(_frame(answer.feature_set, row.statuses, row.event_timestamps_ns))
     message.user_id = answer.user_id
-    message.user_known = row.user_known
+    message.user_known = row.known
     for entry, (field, fill), value in zip(message.features, _fields(answer.feature_set), row.values, strict=True):
         if value is None:
             continue

@@ -120,7 +120,7 @@ class UserFeatureServicer(UserFeatureServiceServicer):
         del context
         contract = self._lookup.contract
         response = user_feature_service_pb2.GetFeatureServiceResponse(
-            join_key=contract.join_key, contract_hash=contract.hash
+            join_key=self._lookup.user_join_key, contract_hash=contract.hash
         )
         fill_feature_service(response.feature_service, request.name, contract.feature_set_of_service(request.name))
         return response
@@ -132,7 +132,7 @@ class UserFeatureServicer(UserFeatureServiceServicer):
         del request, context
         contract = self._lookup.contract
         response = user_feature_service_pb2.ListFeatureServicesResponse(
-            join_key=contract.join_key, contract_hash=contract.hash
+            join_key=self._lookup.user_join_key, contract_hash=contract.hash
         )
         for name, feature_set in sorted(contract.services.items()):
             fill_feature_service(response.feature_services.add(), name, feature_set)

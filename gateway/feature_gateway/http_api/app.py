@@ -79,7 +79,7 @@ def _body(answer: UserFeatures) -> dict[str, Any]:
     stale_age_s = answer.served.stale_age_s
     return {
         "user_id": answer.user_id,
-        "user_known": row.user_known,
+        "user_known": row.known,
         "features": {
             feature.name: None if value is None else DTYPES[feature.dtype].to_json(value)
             for feature, value in zip(features, row.values, strict=True)

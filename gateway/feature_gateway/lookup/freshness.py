@@ -4,9 +4,10 @@ from dataclasses import replace
 from enum import Enum
 
 from feature_gateway.clipping import listed
-from feature_gateway.contract.model import FeatureSet
+from feature_gateway.contract.feature_set import FeatureSet
+from feature_gateway.contract.views import ContractFeature
 from feature_gateway.errors import FeaturesTooOldError
-from feature_gateway.values import FeatureStatus, UserRow
+from feature_gateway.values import FeatureStatus, Row
 
 _NS_PER_S = 1_000_000_000
 
@@ -24,15 +25,18 @@ class StalenessPolicy(Enum):
     """The call fails, and names the features and their ages."""
 
 
-def judged(
-    row: UserRow, feature_set: FeatureSet, *, now_ns: int, max_age_s: float | None, policy: StalenessPolicy
-) -> UserRow:
-    """Return a row with the policy applied to values that are too old.
+def judged(read: Row, feature_set: FeatureSet, *, now_ns: int, max_age_s: float | None, policy: StalenessPolicy) -> Row:
+    """Return the features of a row that was read, with the policy applied to values that are too old.
 
     `max_age_s` applies to all features; None applies each view's own maximum age. A value of exactly that age is
-    not too old. Raises FeaturesTooOldError under the policy FAIL.
+    not too old. An on-demand feature is too old if a row that it is computed from is. Raises FeaturesTooOldError under
+    the policy FAIL.
     """
-    ages_s = _ages_of_old(row, feature_set, now_ns, max_age_s)
+    positions = feature_set.read_positions
+    row = read if positions is None else read.in_order(positions)
+    if max_age_s is None and not feature_set.read_set.any_max_age:
+        return row
+    ages_s = _ages_of_old(read, row, feature_set, now_ns=now_ns, max_age_s=max_age_s)
     if not ages_s:
         return row
     if policy is StalenessPolicy.FAIL:
@@ -50,18 +54,26 @@ def judged(
     return replace(row, values=values, statuses=statuses)
 
 
-def _ages_of_old(row: UserRow, feature_set: FeatureSet, now_ns: int, max_age_s: float | None) -> dict[int, float]:
+def _ages_of_old(
+    read: Row, row: Row, feature_set: FeatureSet, *, now_ns: int, max_age_s: float | None
+) -> dict[int, float]:
     """Return the age in seconds of each value that is too old, by its position."""
-    if max_age_s is None and not feature_set.any_max_age:
-        return {}
-    ages_s = {}
-    for position, (feature, status, stamp_ns) in enumerate(
-        zip(feature_set.features, row.statuses, row.event_timestamps_ns, strict=True)
-    ):
+
+    def age_s(feature: ContractFeature, stamp_ns: int | None) -> float:
+        """Return the age, or -1 if it is not too old."""
         limit_s = feature.max_age_s if max_age_s is None else max_age_s
-        if limit_s is None or status is not FeatureStatus.PRESENT or stamp_ns is None:
-            continue
+        if limit_s is None or stamp_ns is None:
+            return -1.0
         age_s = (now_ns - stamp_ns) / _NS_PER_S
-        if age_s > limit_s:
-            ages_s[position] = age_s
-    return ages_s
+        return age_s if age_s > limit_s else -1.0
+
+    ages_s = [age_s(*pair) for pair in zip(feature_set.features, row.event_timestamps_ns, strict=True)]
+    for position, sources in feature_set.sources_in_row:
+        read_features = feature_set.read_set.read_features
+        of_sources = (age_s(read_features[source], read.event_timestamps_ns[source]) for source in sources)
+        ages_s[position] = max(of_sources, default=-1.0)
+    return {
+        position: age
+        for position, (age, status) in enumerate(zip(ages_s, row.statuses, strict=True))
+        if age >= 0 and status is FeatureStatus.PRESENT
+    }

@@ -12,8 +12,9 @@ from hashlib import blake2b
 from itertools import count
 from weakref import WeakKeyDictionary
 
-from feature_gateway.contract.model import FeatureSet
-from feature_gateway.values import FeatureStatus, UserRow
+from feature_gateway.contract.columns import RowKey
+from feature_gateway.contract.feature_set import FeatureSet
+from feature_gateway.values import FeatureStatus, Row
 
 # At least two, so that old rows become fewer; few, so that no call pays for all that aged during a long outage.
 _MAX_FORGOTTEN_AT_ONCE = 2
@@ -23,16 +24,16 @@ _DIGEST_BYTES = 32
 
 @dataclass(frozen=True, slots=True)
 class RememberedRow:
-    """A user's row, and how long ago it was read."""
+    """A row, and how long ago it was read."""
 
-    row: UserRow
+    row: Row
     age_s: float
 
 
 class LastKnown:
     """A bounded store of rows; the row read longest ago makes room.
 
-    A row is kept for the feature set, the Authorization header and the user that it was read for, and returned for no
+    A row is kept for the feature set, the Authorization header and the key that it was read for, and returned for no
     other. Feature sets are told apart by identity, so those of a new contract are others, whatever their features. Of a
     header only a digest is kept. In keys a number stands for it: once the number is dropped, no row of it is returned.
     """
@@ -53,7 +54,7 @@ class LastKnown:
     def __len__(self) -> int:
         return len(self._rows)
 
-    def remember(self, feature_set: FeatureSet, user_id: str, row: UserRow, *, authorization: str) -> None:
+    def remember(self, feature_set: FeatureSet, key: RowKey, row: Row, *, authorization: str) -> None:
         """Keep a row that has just been read; it replaces the earlier row of the same key."""
         now_s = self._now_s()
         digest = _digest(authorization)
@@ -62,19 +63,19 @@ class LastKnown:
         if len(self._headers) > self._max_rows:
             # Each header that was read with later has a row that is newer than all rows of this one.
             self._headers.popitem(last=False)
-        key = self._key(feature_set, header, user_id)
-        self._rows[key] = now_s, _packed(row)
-        self._rows.move_to_end(key)
+        kept_as = self._key(feature_set, header, key)
+        self._rows[kept_as] = now_s, _packed(row)
+        self._rows.move_to_end(kept_as)
         for _ in range(_MAX_FORGOTTEN_AT_ONCE):
             oldest, (read_s, _) = next(iter(self._rows.items()))
             if len(self._rows) <= self._max_rows and now_s - read_s <= self._max_age_s:
                 break
             del self._rows[oldest]
 
-    def recall(self, feature_set: FeatureSet, user_id: str, *, authorization: str) -> RememberedRow | None:
+    def recall(self, feature_set: FeatureSet, key: RowKey, *, authorization: str) -> RememberedRow | None:
         """Return the row that was read last for this key; None if there is none or it is too old."""
         header = self._headers.get(_digest(authorization))
-        known = self._rows.get(self._key(feature_set, header, user_id)) if header else None
+        known = self._rows.get(self._key(feature_set, header, key)) if header else None
         if known is None:
             return None
         read_s, packed = known
@@ -85,12 +86,12 @@ class LastKnown:
         """Return no row again that was read with this header until now; the rows make room as others do."""
         self._headers.pop(_digest(authorization), None)
 
-    def _key(self, feature_set: FeatureSet, header: bytes, user_id: str) -> bytes:
+    def _key(self, feature_set: FeatureSet, header: bytes, key: RowKey) -> bytes:
         number = self._numbers.get(feature_set)
         if number is None:
             number = self._numbers[feature_set] = self._new_number()
-        # Only the user id has a variable length, so different parts never make equal keys.
-        return number + header + _bytes(user_id)
+        # Only the last part has a variable length, and is the literal of its values, so different keys are never equal.
+        return number + header + repr(key).encode()
 
     def _new_number(self) -> bytes:
         return next(self._next_number).to_bytes(_NUMBER_BYTES, "big")
@@ -104,10 +105,10 @@ def _bytes(text: str) -> bytes:
     return text.encode(errors="surrogatepass")
 
 
-def _packed(row: UserRow) -> bytes:
-    return marshal.dumps((row.values, bytes(row.statuses), row.event_timestamps_ns, row.user_known))
+def _packed(row: Row) -> bytes:
+    return marshal.dumps((row.values, bytes(row.statuses), row.event_timestamps_ns, row.known))
 
 
-def _unpacked(packed: bytes) -> UserRow:
-    values, statuses, stamps_ns, user_known = marshal.loads(packed)  # noqa: S302  # the process's own bytes
-    return UserRow(values, tuple(map(FeatureStatus, statuses)), stamps_ns, user_known)
+def _unpacked(packed: bytes) -> Row:
+    values, statuses, stamps_ns, known = marshal.loads(packed)  # noqa: S302  # the process's own bytes
+    return Row(values, tuple(map(FeatureStatus, statuses)), stamps_ns, known)

@@ -1,20 +1,25 @@
-"""Answers queries about users: checks them, reads in time, and judges freshness."""
+"""Answers queries: checks them, reads in time, and judges freshness."""
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from streamflow.features.v1.error_reason_pb2 import ErrorReason
 
-from feature_gateway.contract.model import Contract, FeatureSet
+from feature_gateway.contract.columns import RowKey
+from feature_gateway.contract.feature_set import FeatureSet
+from feature_gateway.contract.model import Contract
 from feature_gateway.contract.reload import ContractHolder
-from feature_gateway.errors import DeadlineExceededError, GatewayError, OneUserError
-from feature_gateway.lookup.freshness import judged
-from feature_gateway.lookup.query import Query, UserFailure, UserFeatures
+from feature_gateway.errors import DeadlineExceededError, GatewayError, OneRowError
+from feature_gateway.lookup.freshness import StalenessPolicy, judged
+from feature_gateway.lookup.keys import keys_of
+from feature_gateway.lookup.query import Query, RowFailure, UserFailure, UserFeatures
+from feature_gateway.lookup.users import Users
 from feature_gateway.observer import Observer
-from feature_gateway.reads import Served, UserReader
+from feature_gateway.reads import RowReader, Served
+from feature_gateway.values import Row
 
-_USER_ID_FIELD = "user_id"
 _USER_IDS_FIELD = "user_ids"
 
 
@@ -25,9 +30,10 @@ class Lookup:
         self,
         *,
         contracts: ContractHolder,
-        reader: UserReader,
+        reader: RowReader,
         observer: Observer,
         default_feature_service: str,
+        user_entity: str,
         default_timeout_s: float,
         max_timeout_s: float,
         deadline_margin_s: float,
@@ -37,26 +43,67 @@ class Lookup:
     ) -> None:
         """Create a lookup that reads from `reader`.
 
-        `default_timeout_s` is the time of a call without a deadline, `max_timeout_s` the most of any call; of a
-        deadline `deadline_margin_s` is kept for the reply's way back. `max_user_id_bytes` is in bytes of UTF-8,
-        `max_batch_users` in users of a batch. `now_ns` is the clock that ages are judged by: nanoseconds since 1970,
-        UTC.
+        An empty `default_feature_service` is the only one of `user_entity`. `default_timeout_s` is the time of a call
+        without a deadline, `max_timeout_s` the most of any call; of a deadline `deadline_margin_s` is kept for the
+        reply's way back. `max_user_id_bytes` is in bytes of UTF-8 and bounds each text of a key, `max_batch_users` is
+        in rows of a call. `now_ns` is the clock that ages are judged by: nanoseconds since 1970, UTC.
         """
         self._contracts = contracts
         self._reader = reader
         self._observer = observer
+        self._users = Users(entity=user_entity, max_id_bytes=max_user_id_bytes)
+        self._user_entity = user_entity
         self._default_feature_service = default_feature_service
+        self._default: tuple[Contract, FeatureSet | None] | None = None
         self._default_timeout_s = default_timeout_s
         self._max_timeout_s = max_timeout_s
         self._deadline_margin_s = deadline_margin_s
-        self._max_user_id_bytes = max_user_id_bytes
-        self._max_batch_users = max_batch_users
+        self._max_key_bytes = max_user_id_bytes
+        self._max_rows = max_batch_users
         self._now_ns = now_ns
 
     @property
     def contract(self) -> Contract:
         """The contract in service; one call takes it once, and is answered by it to its end."""
         return self._contracts.current
+
+    @property
+    def user_join_key(self) -> str:
+        """The join key that a user id is a value of; empty if the contract has no such entity."""
+        column = self.contract.entities.get(self._user_entity)
+        return column.name if column else ""
+
+    async def rows(
+        self,
+        feature_set: FeatureSet,
+        columns: Mapping[str, Sequence[Any]],
+        *,
+        authorization: str,
+        remaining_s: float | None,
+    ) -> list[Row | RowFailure]:
+        """Return the rows of some keys in the order asked, or why a row can't be read.
+
+        `feature_set` is one of `contract`, and the rows have its order. `columns` has, by name, Python values of all of
+        its columns: bool, int, float, str, or a list of these. Values are judged by the views' own maximum ages. Equal
+        rows are read once.
+
+        `remaining_s` is the time left of the caller's deadline, None for no deadline. Raises GatewayError for what is
+        not one row's fault, and ahead of any I/O for columns that are missing, unknown, ragged, empty or too long, and
+        for a value that its column does not take.
+        """
+        keys = keys_of(
+            columns,
+            feature_set,
+            max_rows=self._max_rows,
+            max_key_bytes=self._max_key_bytes,
+            request_names=self.contract.request_names,
+        )
+        served = await self._read(feature_set, list(dict.fromkeys(keys)), authorization, self._budget_s(remaining_s))
+        answers: dict[RowKey, Row | RowFailure] = {
+            key: RowFailure(one) if isinstance(one, OneRowError) else self._judged(feature_set, one)
+            for key, one in served.items()
+        }
+        return [answers[key] for key in keys]
 
     async def user_features(self, user_id: str, query: Query, *, remaining_s: float | None) -> UserFeatures:
         """Return the selected features of a user, who may be unknown.
@@ -66,10 +113,14 @@ class Lookup:
         """
         started = asyncio.get_running_loop().time()
         contract = self.contract
-        feature_set = self._checked(contract, query)
-        self._check_user_id(contract, user_id)
-        served = await self._reader.user_row(
-            feature_set.read_set, user_id, authorization=query.authorization, timeout_s=self._budget_s(remaining_s)
+        column = self._users.column(contract)
+        feature_set = self._selected(contract, query)
+        request = self._users.request_values(column, feature_set, query.request_data)
+        served = await self._reader.row(
+            feature_set.read_set,
+            self._users.key(column, user_id, request),
+            authorization=query.authorization,
+            timeout_s=self._budget_s(remaining_s),
         )
         return self._answer(contract, user_id, query, feature_set, served=served, started=started)
 
@@ -82,28 +133,46 @@ class Lookup:
         """
         started = asyncio.get_running_loop().time()
         contract = self.contract
-        feature_set = self._checked(contract, query)
+        column = self._users.column(contract)
+        feature_set = self._selected(contract, query)
+        request = self._users.request_values(column, feature_set, query.request_data)
         self._check_count(user_ids)
-        failures = {user_id: failure for user_id in user_ids if (failure := self._failure(contract, user_id))}
-        asked = list(dict.fromkeys(user_id for user_id in user_ids if user_id not in failures))
-        answers: dict[str, UserFeatures | UserFailure] = dict(failures)
-        if asked:
-            rows = await self._reader.user_rows(
-                feature_set.read_set, asked, authorization=query.authorization, timeout_s=self._budget_s(remaining_s)
+        answers: dict[str, UserFeatures | UserFailure] = {}
+        keys: dict[str, RowKey] = {}
+        for user_id in dict.fromkeys(user_ids):
+            try:
+                keys[user_id] = self._users.key(column, user_id, request)
+            except GatewayError as error:
+                answers[user_id] = UserFailure(user_id, error)
+        if keys:
+            served = await self._read(
+                feature_set, list(keys.values()), query.authorization, self._budget_s(remaining_s)
             )
-            for user_id, served in zip(asked, rows, strict=True):
+            for user_id, key in keys.items():
+                one = served[key]
                 try:
-                    if isinstance(served, GatewayError):
-                        raise served
-                    answers[user_id] = self._answer(
-                        contract, user_id, query, feature_set, served=served, started=started
-                    )
-                except OneUserError as error:
+                    if isinstance(one, OneRowError):
+                        raise one
+                    answers[user_id] = self._answer(contract, user_id, query, feature_set, served=one, started=started)
+                except OneRowError as error:
                     answers[user_id] = UserFailure(user_id, error)
         return [answers[user_id] for user_id in user_ids]
 
-    def _checked(self, contract: Contract, query: Query) -> FeatureSet:
-        """Return what a query selects; raise GatewayError for a fault in anything but the user id."""
+    async def _read(
+        self, feature_set: FeatureSet, keys: list[RowKey], authorization: str, timeout_s: float
+    ) -> dict[RowKey, Served | OneRowError]:
+        read_set = feature_set.read_set
+        if len(keys) > 1:
+            rows = await self._reader.rows(read_set, keys, authorization=authorization, timeout_s=timeout_s)
+            return dict(zip(keys, rows, strict=True))
+        try:
+            row = await self._reader.row(read_set, keys[0], authorization=authorization, timeout_s=timeout_s)
+        except OneRowError as error:
+            return {keys[0]: error}
+        return {keys[0]: row}
+
+    def _selected(self, contract: Contract, query: Query) -> FeatureSet:
+        """Return what a query selects; raise GatewayError for a fault in its contract or its selection."""
         if query.contract_hash and query.contract_hash != contract.hash:
             raise GatewayError(
                 ErrorReason.ERROR_REASON_CONTRACT_MISMATCH,
@@ -115,7 +184,19 @@ class Lookup:
             return contract.feature_set_of_references(selection.references)
         if selection.feature_service is not None:
             return contract.feature_set_of_service(selection.feature_service)
-        return contract.feature_set_of_service(self._default_feature_service)
+        if self._default is None or self._default[0] is not contract:
+            found = contract.default_feature_set(
+                feature_service=self._default_feature_service, user_entity=self._user_entity
+            )
+            self._default = contract, found
+        default = self._default[1]
+        if default is None:
+            raise GatewayError(
+                ErrorReason.ERROR_REASON_FEATURE_SERVICE_EMPTY,
+                "The request selects nothing, and the gateway has no default feature service; name one.",
+                field="feature_service",
+            )
+        return default
 
     def _check_count(self, user_ids: Sequence[str]) -> None:
         if not user_ids:
@@ -124,42 +205,13 @@ class Lookup:
                 "user_ids is empty; give the ids of the users.",
                 field=_USER_IDS_FIELD,
             )
-        limit = self._max_batch_users
+        limit = self._max_rows
         if len(user_ids) > limit:
             raise GatewayError(
                 ErrorReason.ERROR_REASON_USER_IDS_TOO_MANY,
                 f"There are {len(user_ids)} user ids, and a batch takes {limit}; send several batches.",
                 field=_USER_IDS_FIELD,
                 metadata={"max_users": str(limit)},
-            )
-
-    def _failure(self, contract: Contract, user_id: str) -> UserFailure | None:
-        try:
-            self._check_user_id(contract, user_id)
-        except GatewayError as error:
-            return UserFailure(user_id, error)
-        return None
-
-    def _check_user_id(self, contract: Contract, user_id: str) -> None:
-        if not user_id:
-            raise GatewayError(
-                ErrorReason.ERROR_REASON_USER_ID_EMPTY, "user_id is empty; give the id of a user.", field=_USER_ID_FIELD
-            )
-        limit = self._max_user_id_bytes
-        if len(user_id.encode(errors="surrogatepass")) > limit:
-            raise GatewayError(
-                ErrorReason.ERROR_REASON_USER_ID_TOO_LONG,
-                f"user_id is longer than {limit} bytes.",
-                field=_USER_ID_FIELD,
-                metadata={"max_bytes": str(limit)},
-            )
-        pattern = contract.user_id_pattern
-        if pattern is not None and not pattern.fullmatch(user_id):
-            raise GatewayError(
-                ErrorReason.ERROR_REASON_USER_ID_MALFORMED,
-                f"user_id {user_id!r} is not of the form {pattern.pattern}.",
-                field=_USER_ID_FIELD,
-                metadata={"pattern": pattern.pattern},
             )
 
     def _budget_s(self, remaining_s: float | None) -> float:
@@ -169,6 +221,20 @@ class Lookup:
         if budget_s <= 0:
             raise DeadlineExceededError("The deadline had passed before the features could be asked for.")
         return min(budget_s, self._max_timeout_s)
+
+    def _judged(
+        self,
+        feature_set: FeatureSet,
+        served: Served,
+        *,
+        max_age_s: float | None = None,
+        policy: StalenessPolicy = StalenessPolicy.FLAG,
+    ) -> Row:
+        row = judged(served.row, feature_set, now_ns=self._now_ns(), max_age_s=max_age_s, policy=policy)
+        self._observer.row_answered(feature_set, row.statuses)
+        if served.stale_age_s is not None:
+            self._observer.stale_answered()
+        return row
 
     def _answer(
         self,
@@ -180,11 +246,6 @@ class Lookup:
         served: Served,
         started: float,
     ) -> UserFeatures:
-        positions = feature_set.read_positions
-        row = served.row if positions is None else served.row.in_order(positions)
-        row = judged(row, feature_set, now_ns=self._now_ns(), max_age_s=query.max_age_s, policy=query.staleness_policy)
-        self._observer.user_answered(feature_set, row.statuses)
-        if served.stale_age_s is not None:
-            self._observer.stale_answered()
+        row = self._judged(feature_set, served, max_age_s=query.max_age_s, policy=query.staleness_policy)
         gateway_s = asyncio.get_running_loop().time() - started
         return UserFeatures(user_id, feature_set, row, contract.hash, served, gateway_s)

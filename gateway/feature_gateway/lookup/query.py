@@ -1,13 +1,14 @@
 """What is asked about users, and what the answers are."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from feature_gateway.contract.model import FeatureSet
-from feature_gateway.errors import GatewayError
+from feature_gateway.contract.feature_set import FeatureSet
+from feature_gateway.errors import GatewayError, OneRowError
 from feature_gateway.lookup.freshness import StalenessPolicy
 from feature_gateway.reads import Served
-from feature_gateway.values import UserRow
+from feature_gateway.values import Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,9 @@ class Query:
     authorization: str = ""
     """The caller's Authorization header; empty for none."""
 
+    request_data: Mapping[str, Any] | None = None
+    """Python values by name, which on-demand features are computed from."""
+
 
 @dataclass(frozen=True, slots=True)
 class UserFeatures:
@@ -42,12 +46,19 @@ class UserFeatures:
 
     user_id: str
     feature_set: FeatureSet
-    row: UserRow
+    row: Row
     contract_hash: str
     served: Served
 
     gateway_s: float
     """From the query until the features were ready."""
+
+
+@dataclass(frozen=True, slots=True)
+class RowFailure:
+    """Why one of several rows could not be read."""
+
+    error: OneRowError
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,16 +3,17 @@
 import asyncio
 from collections.abc import Callable, Sequence
 
-from feature_gateway.contract.model import FeatureSet
+from feature_gateway.contract.columns import RowKey
+from feature_gateway.contract.feature_set import FeatureSet
 from feature_gateway.errors import (
     CredentialsRefusedError,
     DeadlineExceededError,
     GatewayError,
-    OneUserError,
+    OneRowError,
     UpstreamUnavailableError,
 )
 from feature_gateway.lookup.last_known import LastKnown
-from feature_gateway.reads import ReadReport, Served, UserReader
+from feature_gateway.reads import ReadReport, RowReader, Served
 
 _NOT_READ = ReadReport()
 
@@ -26,7 +27,7 @@ class StaleIfDown:
     all of their rows.
     """
 
-    def __init__(self, reader: UserReader, last_known: LastKnown, *, silent: Callable[[float], bool]) -> None:
+    def __init__(self, reader: RowReader, last_known: LastKnown, *, silent: Callable[[float], bool]) -> None:
         """Create a reader that remembers what `reader` reads in `last_known`.
 
         `silent` returns whether no feature server has answered in the last seconds, although it had the time.
@@ -35,40 +36,38 @@ class StaleIfDown:
         self._last_known = last_known
         self._silent = silent
 
-    async def user_row(self, feature_set: FeatureSet, user_id: str, *, authorization: str, timeout_s: float) -> Served:
-        """Return one user's row, read or remembered; raise what the reader raises."""
+    async def row(self, feature_set: FeatureSet, key: RowKey, *, authorization: str, timeout_s: float) -> Served:
+        """Return the row of a key, read or remembered; raise what the reader raises."""
         started_s = asyncio.get_running_loop().time()
         try:
-            served = await self._reader.user_row(feature_set, user_id, authorization=authorization, timeout_s=timeout_s)
+            served = await self._reader.row(feature_set, key, authorization=authorization, timeout_s=timeout_s)
         except GatewayError as error:
-            (remembered,) = self._instead_of(
-                error, _waited_s(started_s, timeout_s), feature_set, [user_id], authorization
-            )
+            (remembered,) = self._instead_of(error, _waited_s(started_s, timeout_s), feature_set, [key], authorization)
             return remembered
-        self._last_known.remember(feature_set, user_id, served.row, authorization=authorization)
+        self._last_known.remember(feature_set, key, served.row, authorization=authorization)
         return served
 
-    async def user_rows(
-        self, feature_set: FeatureSet, user_ids: Sequence[str], *, authorization: str, timeout_s: float
-    ) -> Sequence[Served | OneUserError]:
-        """Return the rows of many users, in order, all of them read or, if all are known, all remembered.
+    async def rows(
+        self, feature_set: FeatureSet, keys: Sequence[RowKey], *, authorization: str, timeout_s: float
+    ) -> Sequence[Served | OneRowError]:
+        """Return the rows of many keys, in order, all of them read or, if all are known, all remembered.
 
         Raises what the reader raises.
         """
         started_s = asyncio.get_running_loop().time()
         try:
-            rows = await self._reader.user_rows(feature_set, user_ids, authorization=authorization, timeout_s=timeout_s)
+            rows = await self._reader.rows(feature_set, keys, authorization=authorization, timeout_s=timeout_s)
         except GatewayError as error:
-            return self._instead_of(error, _waited_s(started_s, timeout_s), feature_set, user_ids, authorization)
-        for user_id, served in zip(user_ids, rows, strict=True):
+            return self._instead_of(error, _waited_s(started_s, timeout_s), feature_set, keys, authorization)
+        for key, served in zip(keys, rows, strict=True):
             if isinstance(served, Served):
-                self._last_known.remember(feature_set, user_id, served.row, authorization=authorization)
+                self._last_known.remember(feature_set, key, served.row, authorization=authorization)
         return rows
 
     def _instead_of(
-        self, error: GatewayError, waited_s: float, feature_set: FeatureSet, user_ids: Sequence[str], authorization: str
+        self, error: GatewayError, waited_s: float, feature_set: FeatureSet, keys: Sequence[RowKey], authorization: str
     ) -> list[Served]:
-        """Return the remembered rows of all users; raise the error if it is no outage or a user is not known."""
+        """Return the remembered rows of all keys; raise the error if it is no outage or a row is not remembered."""
         if isinstance(error, CredentialsRefusedError):
             self._last_known.forget(authorization=authorization)
         if not (
@@ -77,8 +76,8 @@ class StaleIfDown:
         ):
             raise error
         served = []
-        for user_id in user_ids:
-            known = self._last_known.recall(feature_set, user_id, authorization=authorization)
+        for key in keys:
+            known = self._last_known.recall(feature_set, key, authorization=authorization)
             if known is None:
                 raise error
             served.append(Served(known.row, 0.0, 0.0, 0, _NOT_READ, stale_age_s=known.age_s))

@@ -1,4 +1,4 @@
-"""Reads for the canary user, through the feature servers to the online store.
+"""Reads for a canary key, through the feature servers to the online store.
 
 They go past the queue of calls, so that load alone, which may fill it, does not fail them.
 """
@@ -8,7 +8,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from feature_gateway.contract.model import Contract, FeatureSet
+from feature_gateway.contract.columns import RowKey
+from feature_gateway.contract.feature_set import FeatureSet
+from feature_gateway.contract.model import Contract
+from feature_gateway.readiness.canary_sets import canary_key, canary_set, trial_sets
 from feature_gateway.upstream.pool import ReplicaPool
 
 
@@ -16,25 +19,37 @@ class Source(Protocol):
     """What a canary read reads from: one feature server, or the best of several."""
 
     def read_rows(
-        self, feature_set: FeatureSet, user_ids: Sequence[str], *, authorization: str, timeout_s: float
+        self, feature_set: FeatureSet, keys: Sequence[RowKey], *, authorization: str, timeout_s: float
     ) -> Awaitable[object]:
-        """Read the user's rows; raise GatewayError."""
+        """Read the rows of some keys; raise GatewayError."""
         ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class CanaryRead:
-    """A read of the default feature service for the canary user; that nothing is known of the user is an answer."""
+    """A read of one row, which need not exist."""
 
     feature_service: str
-    user_id: str
+    """The default feature service; empty for the only one of the user entity."""
+
+    user_entity: str
+
+    key_text: str
+    """The value of join keys that are texts."""
+
     authorization: str = field(repr=False)
     timeout_s: float
 
     async def read(self, source: Source, contract: Contract) -> None:
         """Read as a call would; raise GatewayError."""
-        feature_set = contract.feature_set_of_service(self.feature_service)
-        await source.read_rows(feature_set, (self.user_id,), authorization=self.authorization, timeout_s=self.timeout_s)
+        feature_set = canary_set(contract, feature_service=self.feature_service, user_entity=self.user_entity)
+        if feature_set is not None:
+            await self.read_set(source.read_rows, feature_set)
+
+    async def read_set(self, read_rows: Callable[..., Awaitable[object]], feature_set: FeatureSet) -> None:
+        """Read a row of a feature set; raise GatewayError."""
+        key = canary_key(feature_set.columns, self.key_text)
+        await read_rows(feature_set, (key,), authorization=self.authorization, timeout_s=self.timeout_s)
 
 
 class Canary:
@@ -72,8 +87,5 @@ class Canary:
 
         Each server has a registry of its own, so one may know what another does not know yet.
         """
-        canary = self._canary_read
-        for feature_set in contract.services.values():
-            await self._pool.read_from_each(
-                feature_set, (canary.user_id,), authorization=canary.authorization, timeout_s=canary.timeout_s
-            )
+        for feature_set in trial_sets(contract):
+            await self._canary_read.read_set(self._pool.read_from_each, feature_set)

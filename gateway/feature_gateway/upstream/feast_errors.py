@@ -6,12 +6,13 @@ a test compares them with a live server.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from http import HTTPStatus
 
 import orjson
 from streamflow.features.v1.error_reason_pb2 import ErrorReason
 
+from feature_gateway.contract.columns import RowKey
 from feature_gateway.errors import (
     CredentialsRefusedError,
     GatewayError,
@@ -37,7 +38,7 @@ def failure_of(status: int, body: bytes) -> GatewayError:
     """Return the error that an answer other than 200 means.
 
     The gateway has checked the request against the contract, so an unknown view or feature means other definitions
-    there: UPSTREAM_MISMATCH. RejectedUpstreamError is for one user's id alone. What is not recognised is the
+    there: UPSTREAM_MISMATCH. RejectedUpstreamError is for one row's key alone. What is not recognised is the
     server's own fault: UpstreamUnavailableError.
     """
     text = _text(body)
@@ -64,21 +65,30 @@ def failure_of(status: int, body: bytes) -> GatewayError:
             "The feature server does not know what the contract has: apply the definitions and restart it.",
         )
     if _REJECTED.search(text):
-        return RejectedUpstreamError("The feature server can't read the features of this user id.")
+        return RejectedUpstreamError("The feature server can't read the features of this key.")
     return UpstreamUnavailableError("The feature server could not read its online store.")
 
 
-def without_values(body: bytes, user_ids: Iterable[str]) -> bytes:
-    """Return the text of an unsuccessful answer without what may be a user's: ids, numbers, and what is in quotes.
+def without_values(body: bytes, keys: Iterable[RowKey]) -> bytes:
+    """Return the text of an unsuccessful answer without what may be a caller's: keys, numbers, and what is in quotes.
 
     Feast's texts quote the values that they are about. A text of Redis is without them, and keeps its numbers.
     """
     text = _text(body)
-    for user_id in sorted(filter(None, user_ids), key=len, reverse=True):
-        text = text.replace(user_id, "?")
+    for value in sorted({text for key in keys for text in _texts(key)}, key=len, reverse=True):
+        text = text.replace(value, "?")
     if not _OF_THE_STORE.match(text):
         text = _MAYBE_A_VALUE.sub("?", text)
     return text.encode(errors="replace")
+
+
+def _texts(value: object) -> Iterator[str]:
+    """Yield the texts of a key, and of lists in it; numbers are left out anyway."""
+    if isinstance(value, tuple):
+        for part in value:
+            yield from _texts(part)
+    elif isinstance(value, str) and value:
+        yield value
 
 
 def _text(body: bytes) -> str:

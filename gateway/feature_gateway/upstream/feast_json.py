@@ -1,8 +1,7 @@
 """Converts Feast's column JSON into typed rows with true statuses; pure.
 
 `feast serve` answers with one column a feature, aligned by position to `metadata.feature_names`, whose order varies
-from process to process. Feast 0.67 on Redis calls every value PRESENT (its `_populate_response_from_feature_data`), so
-its statuses are not read: a view has no row of a user if each of its columns has a null at the epoch.
+from process to process. Its statuses are not read: `judging` finds them.
 """
 
 from collections.abc import Sequence
@@ -14,43 +13,51 @@ from typing import Any
 import orjson
 from streamflow.features.v1.error_reason_pb2 import ErrorReason
 
-from feature_gateway.contract.model import ContractFeature, FeatureSet
+from feature_gateway.contract.columns import RowKey
+from feature_gateway.contract.feature_set import FeatureSet
+from feature_gateway.contract.views import ContractFeature
 from feature_gateway.dtypes import DTYPES
 from feature_gateway.errors import GatewayError, WrongValueError
 from feature_gateway.reads import RowsRead
-from feature_gateway.values import FeatureStatus, FeatureValue, UserRow
+from feature_gateway.upstream.judging import row_of
+from feature_gateway.values import FeatureValue
 
 _NS_PER_S = 1_000_000_000
 
 
-def request_body(feature_set: FeatureSet, join_key: str, user_ids: Sequence[str]) -> bytes:
+def request_body(feature_set: FeatureSet, keys: Sequence[RowKey]) -> bytes:
     """Return the body of a POST to /get-online-features.
 
-    It lists the features: if it named the feature service, Feast would parse it again for each request. Full names
-    keep two views' features of one name apart.
+    It lists the features where it can: if it named the feature service, Feast would parse it again for each request.
+    Full names keep two views' features of one name apart.
     """
-    return orjson.dumps(
-        {"features": feature_set.references, "entities": {join_key: user_ids}, "full_feature_names": True}
+    names = (column.name for column in feature_set.columns)
+    asked = (
+        {"features": feature_set.references}
+        if feature_set.feature_service is None
+        else {"feature_service": feature_set.feature_service}
     )
+    entities = dict(zip(names, zip(*keys, strict=True), strict=True))
+    return orjson.dumps({**asked, "entities": entities, "full_feature_names": feature_set.full_names})
 
 
-def parse_rows(body: bytes, feature_set: FeatureSet, user_count: int) -> RowsRead:
-    """Return one row a user, in the order asked, features in the order of the feature set.
+def parse_rows(body: bytes, feature_set: FeatureSet, row_count: int) -> RowsRead:
+    """Return one row a key, in the order asked, features in the order in which the feature set is read.
 
-    A user with a value that is not of its contract's type gets a WrongValueError instead of a row; if no other user
-    was asked for, the error is raised. Raises GatewayError (UPSTREAM_MISMATCH) if the body does not answer the request:
-    a feature is missing, or a column is too short or too long. No error's text has a value: several users share a read.
+    A row with a value that is not of its contract's type is a WrongValueError instead; if no other row was asked for,
+    the error is raised. Raises GatewayError (UPSTREAM_MISMATCH) if the body does not answer the request: a feature is
+    missing, or a column is too short or too long. No error's text has a value: several callers share a read.
     """
     wrong: dict[int, WrongValueError] = {}
     columns = [
-        _column(result, feature, user_count, wrong)
-        for feature, result in zip(feature_set.features, _results(body, feature_set), strict=True)
+        _column(result, feature, row_count, wrong)
+        for feature, result in zip(feature_set.read_features, _results(body, feature_set), strict=True)
     ]
-    if user_count == 1 and wrong:
+    if row_count == 1 and wrong:
         raise wrong[0]
-    values_by_user = zip(*(values for values, _ in columns), strict=True)
-    stamps_by_user = zip(*(stamps for _, stamps in columns), strict=True)
-    rows = [_row(values, stamps, feature_set) for values, stamps in zip(values_by_user, stamps_by_user, strict=True)]
+    values_by_row = zip(*(values for values, _ in columns), strict=True)
+    stamps_by_row = zip(*(stamps for _, stamps in columns), strict=True)
+    rows = [row_of(values, stamps, feature_set) for values, stamps in zip(values_by_row, stamps_by_row, strict=True)]
     return [wrong.get(position, row) for position, row in enumerate(rows)] if wrong else rows
 
 
@@ -63,24 +70,24 @@ def _results(body: bytes, feature_set: FeatureSet) -> list[Any]:
             ErrorReason.ERROR_REASON_UPSTREAM_MISMATCH,
             f"The feature server's answer does not have the form of Feast's ({type(error).__name__}).",
         ) from None
-    missing = [feature.reference for feature in feature_set.features if feature.full_name not in by_name]
+    missing = [name for name in feature_set.reply_names if name not in by_name]
     if missing:
         raise GatewayError(
             ErrorReason.ERROR_REASON_UPSTREAM_MISMATCH,
             f"The feature server's answer does not hold the features asked for ({missing[0]} is missing).",
         )
-    return [by_name[feature.full_name] for feature in feature_set.features]
+    return [by_name[name] for name in feature_set.reply_names]
 
 
 def _column(
-    result: Any, feature: ContractFeature, user_count: int, wrong: dict[int, WrongValueError]
+    result: Any, feature: ContractFeature, row_count: int, wrong: dict[int, WrongValueError]
 ) -> tuple[list[FeatureValue], list[int]]:
-    """Return one feature's values and event timestamps; note in `wrong` the users for whom there are none."""
+    """Return one feature's values and event timestamps; note in `wrong` the rows for which there are none."""
     parts = (result.get("values"), result.get("event_timestamps")) if isinstance(result, dict) else (None, None)
-    if not all(isinstance(part, list) and len(part) == user_count for part in parts):
+    if not all(isinstance(part, list) and len(part) == row_count for part in parts):
         raise GatewayError(
             ErrorReason.ERROR_REASON_UPSTREAM_MISMATCH,
-            f"The feature server did not answer with one value of {feature.reference} each for {user_count} users.",
+            f"The feature server did not answer with one value of {feature.reference} each for {row_count} rows.",
         )
     values: list[Any]
     stamps: list[Any]
@@ -96,7 +103,7 @@ def _column(
 def _one(
     position: int, value: Any, stamp: Any, feature: ContractFeature, wrong: dict[int, WrongValueError]
 ) -> tuple[FeatureValue, int]:
-    """Return one user's value and event timestamp; note it in `wrong` if one of them can't be read."""
+    """Return one row's value and event timestamp; note it in `wrong` if one of them can't be read."""
     what = f"value of {feature.reference} is not {feature.dtype} (got {_type_name(value)})"
     try:
         (typed,) = _typed([value], feature.dtype)
@@ -131,24 +138,7 @@ def _stamps_ns(stamps: list[str]) -> list[int]:
     return [_timestamp_ns(stamp) for stamp in stamps]
 
 
-def _row(values: tuple[FeatureValue, ...], stamps_ns: tuple[int, ...], feature_set: FeatureSet) -> UserRow:
-    if None not in values:
-        return UserRow(values, (FeatureStatus.PRESENT,) * len(values), stamps_ns, user_known=True)
-    statuses = [FeatureStatus.NULL_VALUE if value is None else FeatureStatus.PRESENT for value in values]
-    stamps: list[int | None] = [*stamps_ns]
-    user_known = False
-    for positions in feature_set.positions_by_view:
-        # Never written: nothing but nulls at the epoch.
-        if all(values[position] is None and stamps_ns[position] == 0 for position in positions):
-            for position in positions:
-                statuses[position] = FeatureStatus.NOT_FOUND
-                stamps[position] = None
-        else:
-            user_known = True
-    return UserRow(values, tuple(statuses), tuple(stamps), user_known)
-
-
-# A month's snapshot gives all users the same timestamps, so few texts are in use at a time.
+# A month's snapshot gives all rows the same timestamps, so few texts are in use at a time.
 @lru_cache(maxsize=4096)
 def _timestamp_ns(text: str) -> int:
     seconds, _, fraction = text.removesuffix("Z").partition(".")

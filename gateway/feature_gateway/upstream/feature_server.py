@@ -7,7 +7,8 @@ from http import HTTPStatus
 
 import aiohttp
 
-from feature_gateway.contract.model import FeatureSet
+from feature_gateway.contract.columns import RowKey
+from feature_gateway.contract.feature_set import FeatureSet
 from feature_gateway.errors import DeadlineExceededError, UpstreamUnavailableError
 from feature_gateway.reads import RowsRead
 from feature_gateway.upstream.feast_errors import failure_of, without_values
@@ -29,25 +30,24 @@ class UnsuccessfulAnswerError(Exception):
 
 
 class FeatureServer:
-    """Reads users' rows from one `feast serve`."""
+    """Reads rows from one `feast serve`."""
 
-    def __init__(self, url: str, *, join_key: str, session: aiohttp.ClientSession) -> None:
+    def __init__(self, url: str, *, session: aiohttp.ClientSession) -> None:
         """Create a client of the server at a base URL, which uses the session's connections."""
         self.url = url
         self._read_url = f"{url}/get-online-features"
         self._health_url = f"{url}/health"
-        self._join_key = join_key
         self._session = session
 
     async def read_rows(
-        self, feature_set: FeatureSet, user_ids: Sequence[str], *, authorization: str, timeout_s: float
+        self, feature_set: FeatureSet, keys: Sequence[RowKey], *, authorization: str, timeout_s: float
     ) -> RowsRead:
-        """Return one row a user, in order.
+        """Return one row a key, in order.
 
         `authorization` is sent on as the Authorization header unless it is empty. Raises DeadlineExceededError after
         `timeout_s`, ServerUnreachableError, and what an unsuccessful answer means.
         """
-        body = request_body(feature_set, self._join_key, user_ids)
+        body = request_body(feature_set, keys)
         headers = {"Authorization": authorization} if authorization else {}
         try:
             async with asyncio.timeout(timeout_s):
@@ -58,9 +58,9 @@ class FeatureServer:
             raise ServerUnreachableError("The feature server can't be reached.") from error
         if status != HTTPStatus.OK:
             _log.debug("feature server %s answered %s: %r", self.url, status, answer)
-            shown = without_values(answer, user_ids)[:_MAX_SHOWN_BYTES]
+            shown = without_values(answer, keys)[:_MAX_SHOWN_BYTES]
             raise failure_of(status, answer) from UnsuccessfulAnswerError(f"answered {status}: {shown!r}")
-        return parse_rows(answer, feature_set, len(user_ids))
+        return parse_rows(answer, feature_set, len(keys))
 
     async def alive(self, *, timeout_s: float) -> bool:
         """Return whether the process answers, whether or not its stores do."""

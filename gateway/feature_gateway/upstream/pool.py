@@ -9,7 +9,8 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from feature_gateway.contract.model import FeatureSet
+from feature_gateway.contract.columns import RowKey
+from feature_gateway.contract.feature_set import FeatureSet
 from feature_gateway.errors import UpstreamUnavailableError
 from feature_gateway.observer import Observer
 from feature_gateway.reads import ReadReport, RowsRead
@@ -32,7 +33,7 @@ class _Read:
     """What is asked of whichever replica; the deadline is the event loop's, in seconds."""
 
     feature_set: FeatureSet
-    user_ids: Sequence[str]
+    keys: Sequence[RowKey]
     authorization: str
     deadline: float
 
@@ -122,25 +123,25 @@ class ReplicaPool:
         await asyncio.gather(*(replica.close() for replica in self._replicas))
 
     async def read_rows(
-        self, feature_set: FeatureSet, user_ids: Sequence[str], *, authorization: str, timeout_s: float
+        self, feature_set: FeatureSet, keys: Sequence[RowKey], *, authorization: str, timeout_s: float
     ) -> tuple[RowsRead, ReadReport]:
-        """Return one row a user, in order, and how they were read.
+        """Return one row a key, in order, and how they were read.
 
         Raises DeadlineExceededError after `timeout_s`, UpstreamUnavailableError when no server answers, and what an
         unsuccessful answer means.
         """
-        return await self._read(None, feature_set, user_ids, authorization, timeout_s)
+        return await self._read(None, feature_set, keys, authorization, timeout_s)
 
     async def _read(
         self,
         slot: ReplicaSlot | None,
         feature_set: FeatureSet,
-        user_ids: Sequence[str],
+        keys: Sequence[RowKey],
         authorization: str,
         timeout_s: float,
     ) -> tuple[RowsRead, ReadReport]:
         """Read from a slot's replica; from the best one without a slot. A read that is tried again moves its slot."""
-        read = _Read(feature_set, user_ids, authorization, asyncio.get_running_loop().time() + timeout_s)
+        read = _Read(feature_set, keys, authorization, asyncio.get_running_loop().time() + timeout_s)
         self._retry_budget.earn()
         self._hedge_budget.earn()
         # A slot that was taken while there was no replica stays without one: its read would count nowhere.
@@ -160,7 +161,7 @@ class ReplicaPool:
             return await self._read_from(second, read), ReadReport(retried=True)
 
     async def read_from_each(
-        self, feature_set: FeatureSet, user_ids: Sequence[str], *, authorization: str, timeout_s: float
+        self, feature_set: FeatureSet, keys: Sequence[RowKey], *, authorization: str, timeout_s: float
     ) -> None:
         """Read the same from every replica that is not ejected, one after another.
 
@@ -171,7 +172,7 @@ class ReplicaPool:
         if not in_service:
             raise UpstreamUnavailableError("No feature server is known that is not ejected.")
         for replica in in_service:
-            await replica.read_rows(feature_set, user_ids, authorization=authorization, timeout_s=timeout_s)
+            await replica.read_rows(feature_set, keys, authorization=authorization, timeout_s=timeout_s)
 
     def _new_replica(self, url: str) -> Replica:
         return Replica(
@@ -205,7 +206,7 @@ class ReplicaPool:
 
     async def _read_from(self, replica: Replica, read: _Read) -> RowsRead:
         return await replica.read_rows(
-            read.feature_set, read.user_ids, authorization=read.authorization, timeout_s=read.left_s
+            read.feature_set, read.keys, authorization=read.authorization, timeout_s=read.left_s
         )
 
     async def _read_hedged(self, first: Replica, read: _Read) -> tuple[RowsRead, bool]:

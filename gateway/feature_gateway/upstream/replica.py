@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
-from feature_gateway.contract.model import FeatureSet
+from feature_gateway.contract.columns import RowKey
+from feature_gateway.contract.feature_set import FeatureSet
 from feature_gateway.errors import (
     CredentialsRefusedError,
     DeadlineExceededError,
@@ -82,16 +83,16 @@ class Replica:
         return self.probe is not None
 
     async def read_rows(
-        self, feature_set: FeatureSet, user_ids: Sequence[str], *, authorization: str, timeout_s: float
+        self, feature_set: FeatureSet, keys: Sequence[RowKey], *, authorization: str, timeout_s: float
     ) -> RowsRead:
-        """Return one row a user, in order; raise what FeatureServer raises."""
+        """Return one row a key, in order; raise what FeatureServer raises."""
         was_ejected = self.ejected
         loop = asyncio.get_running_loop()
         started = loop.time()
         self.in_flight += 1
         self.latest_read_s = started
         try:
-            rows = await self.server.read_rows(feature_set, user_ids, authorization=authorization, timeout_s=timeout_s)
+            rows = await self.server.read_rows(feature_set, keys, authorization=authorization, timeout_s=timeout_s)
         except GatewayError as error:
             self._note_failure(error, timeout_s)
             raise

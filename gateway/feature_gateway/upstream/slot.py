@@ -2,13 +2,14 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 
-from feature_gateway.contract.model import FeatureSet
+from feature_gateway.contract.columns import RowKey
+from feature_gateway.contract.feature_set import FeatureSet
 from feature_gateway.errors import DeadlineExceededError, GatewayError, UpstreamUnavailableError
 from feature_gateway.reads import ReadReport, RowsRead
 from feature_gateway.upstream.replica import Replica
 
-Read = Callable[["ReplicaSlot", FeatureSet, Sequence[str], str, float], Awaitable[tuple[RowsRead, ReadReport]]]
-"""Reads in a slot: the users' features, the Authorization header, the time in seconds."""
+Read = Callable[["ReplicaSlot", FeatureSet, Sequence[RowKey], str, float], Awaitable[tuple[RowsRead, ReadReport]]]
+"""Reads in a slot: the features, the keys, the Authorization header, the time in seconds."""
 
 
 class ReplicaSlot:
@@ -28,11 +29,11 @@ class ReplicaSlot:
         self._move(replica)
 
     async def read_rows(
-        self, feature_set: FeatureSet, user_ids: Sequence[str], *, authorization: str, timeout_s: float
+        self, feature_set: FeatureSet, keys: Sequence[RowKey], *, authorization: str, timeout_s: float
     ) -> tuple[RowsRead, ReadReport]:
-        """Return one row a user, in order, and how they were read; raise GatewayError."""
+        """Return one row a key, in order, and how they were read; raise GatewayError."""
         try:
-            rows_and_report = await self._read(self, feature_set, user_ids, authorization, timeout_s)
+            rows_and_report = await self._read(self, feature_set, keys, authorization, timeout_s)
         except GatewayError as error:
             if not isinstance(error, DeadlineExceededError | UpstreamUnavailableError):
                 self._answered()

@@ -8,7 +8,9 @@ from typing import Any
 
 from feature_gateway.coalescing.batch import Batch, Group
 from feature_gateway.coalescing.coalescer import Coalescer
-from feature_gateway.contract.model import ContractFeature, FeatureSet
+from feature_gateway.contract.columns import RowKey
+from feature_gateway.contract.feature_set import FeatureSet
+from feature_gateway.contract.views import ContractFeature
 from feature_gateway.errors import (
     CredentialsRefusedError,
     DeadlineExceededError,
@@ -20,7 +22,7 @@ from feature_gateway.reads import Served, Slot
 from feature_gateway.upstream.feature_server import FeatureServer, ServerUnreachableError
 from feature_gateway.upstream.pool import ReplicaPool
 from feature_gateway.upstream.slot import ReplicaSlot
-from feature_gateway.values import FeatureStatus, UserRow
+from feature_gateway.values import FeatureStatus, Row
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -28,9 +30,9 @@ from own_time import OwnTimeLoop
 from streamflow.features.v1.error_reason_pb2 import ErrorReason
 
 _MAX_QUEUED = 12
-_MAX_READ_USERS = 4
+_MAX_READ_ROWS = 4
 _URLS = ("a", "b", "c")
-_BAD_USER = "bad"
+_BAD_NAME = "bad"
 _FAILURES: dict[str, type[Exception] | type[asyncio.CancelledError]] = {
     "unavailable": UpstreamUnavailableError,
     "unreachable": ServerUnreachableError,
@@ -47,7 +49,7 @@ class _Read:
     """A read under way on a server, ended by a rule or by its time."""
 
     server: "_Server"
-    user_ids: list[str]
+    names: list[str]
     answer: "asyncio.Future[None]"
 
 
@@ -60,14 +62,15 @@ class _Server(FeatureServer):
     live: list[_Read] = field(default_factory=list)
 
     async def read_rows(
-        self, feature_set: FeatureSet, user_ids: Sequence[str], *, authorization: str, timeout_s: float
-    ) -> list[UserRow]:
+        self, feature_set: FeatureSet, keys: Sequence[RowKey], *, authorization: str, timeout_s: float
+    ) -> list[Row]:
         # A slot is free when its server is: each read under way has one.
         for replica in self.machine.pool._replicas:
             assert replica.server is not self or len(self.live) < replica.slots_taken
-        assert len(user_ids) <= _MAX_READ_USERS
-        assert len(set(user_ids)) == len(user_ids)
-        read = _Read(self, list(user_ids), asyncio.get_running_loop().create_future())
+        assert len(keys) <= _MAX_READ_ROWS
+        assert len(set(keys)) == len(keys)
+        names = [str(name) for (name,) in keys]
+        read = _Read(self, names, asyncio.get_running_loop().create_future())
         self.live.append(read)
         try:
             async with asyncio.timeout(timeout_s):
@@ -76,24 +79,24 @@ class _Server(FeatureServer):
             raise DeadlineExceededError("late") from error
         finally:
             self.live.remove(read)
-        if _BAD_USER in user_ids:
+        if _BAD_NAME in names:
             raise RejectedUpstreamError("bad")
-        return [_row(user_id, feature_set, authorization) for user_id in user_ids]
+        return [_row(name, feature_set, authorization) for name in names]
 
     async def alive(self, *, timeout_s: float) -> bool:
         del timeout_s
         return True
 
 
-def _row(user_id: str, feature_set: FeatureSet, authorization: str) -> UserRow:
-    return UserRow((f"{user_id}/{feature_set.features[0].name}/{authorization}",), (FeatureStatus.PRESENT,), (1,), True)
+def _row(name: str, feature_set: FeatureSet, authorization: str) -> Row:
+    return Row((f"{name}/{feature_set.features[0].name}/{authorization}",), (FeatureStatus.PRESENT,), (1,), True)
 
 
 @dataclass(eq=False)
 class _Call:
     """What the model knows of a call: for whom it asked, until when, and what it was told."""
 
-    users: list[str]
+    names: list[str]
     feature_set: FeatureSet
     authorization: str
     deadline: float
@@ -125,7 +128,7 @@ class Histories(RuleBasedStateMachine):
 
     async def _build(self) -> None:
         self.pool = ReplicaPool(_URLS[:2], connect=self._connect, hedge=False)
-        self.coalescer = Coalescer(self.pool, max_read_users=_MAX_READ_USERS, max_queued=_MAX_QUEUED)
+        self.coalescer = Coalescer(self.pool, max_read_rows=_MAX_READ_ROWS, max_queued=_MAX_QUEUED)
         queue = self.coalescer._queue
         take_batch = queue.take_batch
 
@@ -155,35 +158,37 @@ class Histories(RuleBasedStateMachine):
         return self.servers[url]
 
     def _new_sets(self) -> list[FeatureSet]:
-        return [FeatureSet((ContractFeature(f"{name}{self.reloads}", "v", name, "String", None),)) for name in "fg"]
+        return [FeatureSet((ContractFeature(f"{name}{self.reloads}", "v", name, "String", None),), ()) for name in "fg"]
 
     @property
     def live(self) -> list[_Read]:
         return [read for server in self.all_servers for read in server.live if not read.answer.done()]
 
     @rule(
-        users=st.lists(st.sampled_from(["1", "2", "3", "4", "5", _BAD_USER]), min_size=1, max_size=6, unique=True),
+        names=st.lists(st.sampled_from(["1", "2", "3", "4", "5", _BAD_NAME]), min_size=1, max_size=6, unique=True),
         which=st.integers(0, 1),
         authorization=st.sampled_from(["p", "q", "new"]),
         timeout_s=st.sampled_from([0.01, 0.3, 600.0]),
         turns=st.integers(0, 4),
     )
-    def arrive(self, users: list[str], which: int, authorization: str, timeout_s: float, turns: int) -> None:
+    def arrive(self, names: list[str], which: int, authorization: str, timeout_s: float, turns: int) -> None:
         if authorization == "new":
             self.newcomers += 1
             authorization = f"new-{self.newcomers}"
-        self.run(self._arrive(users, self.feature_sets[which], authorization, timeout_s, turns))
+        self.run(self._arrive(names, self.feature_sets[which], authorization, timeout_s, turns))
 
     async def _arrive(
-        self, users: list[str], feature_set: FeatureSet, authorization: str, timeout_s: float, turns: int
+        self, names: list[str], feature_set: FeatureSet, authorization: str, timeout_s: float, turns: int
     ) -> None:
         asked: Any
-        if len(users) == 1:
-            asked = self.coalescer.user_row(feature_set, users[0], authorization=authorization, timeout_s=timeout_s)
+        if len(names) == 1:
+            asked = self.coalescer.row(feature_set, (names[0],), authorization=authorization, timeout_s=timeout_s)
         else:
-            asked = self.coalescer.user_rows(feature_set, users, authorization=authorization, timeout_s=timeout_s)
+            asked = self.coalescer.rows(
+                feature_set, [(name,) for name in names], authorization=authorization, timeout_s=timeout_s
+            )
         task = asyncio.create_task(asked)
-        self.calls.append(_Call(users, feature_set, authorization, self.loop.time() + timeout_s, task))
+        self.calls.append(_Call(names, feature_set, authorization, self.loop.time() + timeout_s, task))
         await self._turns(turns)
 
     @staticmethod
@@ -272,16 +277,16 @@ class Histories(RuleBasedStateMachine):
         if error is not None:
             assert isinstance(error, GatewayError | ZeroDivisionError), repr(error)
             if isinstance(error, RejectedUpstreamError):
-                assert call.users == [_BAD_USER]
+                assert call.names == [_BAD_NAME]
             return
         answers = call.task.result()
-        for user, answer in zip(call.users, [answers] if len(call.users) == 1 else answers, strict=True):
+        for name, answer in zip(call.names, [answers] if len(call.names) == 1 else answers, strict=True):
             if isinstance(answer, Served):
-                assert user != _BAD_USER
-                assert answer.row == _row(user, call.feature_set, call.authorization)
+                assert name != _BAD_NAME
+                assert answer.row == _row(name, call.feature_set, call.authorization)
             else:
                 assert isinstance(answer, RejectedUpstreamError)
-                assert user == _BAD_USER
+                assert name == _BAD_NAME
 
     def teardown(self) -> None:
         try:

@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 import pytest
 from feature_gateway.coalescing.batch import Group
 from feature_gateway.coalescing.coalescer import Coalescer
-from feature_gateway.contract.model import ContractFeature, FeatureSet
+from feature_gateway.contract.columns import RowKey
+from feature_gateway.contract.feature_set import FeatureSet
+from feature_gateway.contract.views import ContractFeature
 from feature_gateway.errors import DeadlineExceededError, GatewayError, RejectedUpstreamError, UpstreamUnavailableError
 from feature_gateway.reads import ReadReport, Served
-from feature_gateway.values import FeatureStatus, UserRow
+from feature_gateway.values import FeatureStatus, Row
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from own_time import run_in_own_time
@@ -21,7 +23,7 @@ _BOUND_S = 20
 
 
 def _set(name: str) -> FeatureSet:
-    return FeatureSet((ContractFeature(name, "v", name, "String", None),))
+    return FeatureSet((ContractFeature(name, "v", name, "String", None),), ())
 
 
 _A, _B = _set("a"), _set("b")
@@ -31,8 +33,8 @@ def _is_overload(error: GatewayError) -> bool:
     return error.reason == ErrorReason.ERROR_REASON_OVERLOADED
 
 
-def _row(user_id: str, authorization: str, feature_set: FeatureSet) -> UserRow:
-    return UserRow((f"{user_id}/{authorization}/{feature_set.features[0].name}",), (FeatureStatus.PRESENT,), (1,), True)
+def _row(name: str, authorization: str, feature_set: FeatureSet) -> Row:
+    return Row((f"{name}/{authorization}/{feature_set.features[0].name}",), (FeatureStatus.PRESENT,), (1,), True)
 
 
 @dataclass
@@ -40,7 +42,7 @@ class Read:
     """A read under way, ended by the test."""
 
     feature_set: FeatureSet
-    user_ids: list[str]
+    names: list[str]
     authorization: str
     timeout_s: float
     done: "asyncio.Future[None]"
@@ -57,7 +59,7 @@ class Read:
 
 @dataclass
 class Reader:
-    """An upstream whose reads end when the test says so; users in `poison` are rejected."""
+    """An upstream whose reads end when the test says so; names in `poison` are rejected."""
 
     poison: frozenset[str] = frozenset()
     automatic: bool = False
@@ -66,9 +68,10 @@ class Reader:
     most_under_way: int = 0
 
     async def read_rows(
-        self, feature_set: FeatureSet, user_ids: Sequence[str], *, authorization: str, timeout_s: float
-    ) -> tuple[list[UserRow], ReadReport]:
-        read = Read(feature_set, list(user_ids), authorization, timeout_s, asyncio.get_running_loop().create_future())
+        self, feature_set: FeatureSet, keys: Sequence[RowKey], *, authorization: str, timeout_s: float
+    ) -> tuple[list[Row], ReadReport]:
+        names = [str(name) for (name,) in keys]
+        read = Read(feature_set, names, authorization, timeout_s, asyncio.get_running_loop().create_future())
         self.reads.append(read)
         self.under_way += 1
         self.most_under_way = max(self.most_under_way, self.under_way)
@@ -82,26 +85,24 @@ class Reader:
             raise
         finally:
             self.under_way -= 1
-        if self.poison & set(user_ids):
+        if self.poison & set(names):
             raise RejectedUpstreamError("poison")
-        return [_row(user_id, authorization, feature_set) for user_id in user_ids], ReadReport()
+        return [_row(name, authorization, feature_set) for name in names], ReadReport()
 
 
-def _coalescer(reader: Reader, *, slots: int = 1, max_read_users: int = 4, max_queued: int = 100) -> Coalescer:
-    return Coalescer(FixedSlots(reader, slots), max_read_users=max_read_users, max_queued=max_queued)
+def _coalescer(reader: Reader, *, slots: int = 1, max_read_rows: int = 4, max_queued: int = 100) -> Coalescer:
+    return Coalescer(FixedSlots(reader, slots), max_read_rows=max_read_rows, max_queued=max_queued)
 
 
 def _call(
     coalescer: Coalescer,
-    user_id: str,
+    name: str,
     *,
     feature_set: FeatureSet = _A,
     authorization: str = "p",
     timeout_s: float = _BOUND_S,
 ) -> "asyncio.Task[Served]":
-    return asyncio.create_task(
-        coalescer.user_row(feature_set, user_id, authorization=authorization, timeout_s=timeout_s)
-    )
+    return asyncio.create_task(coalescer.row(feature_set, (name,), authorization=authorization, timeout_s=timeout_s))
 
 
 async def _settle() -> None:
@@ -115,7 +116,7 @@ async def test_a_call_that_finds_a_slot_free_goes_at_once_and_alone() -> None:
     coalescer = _coalescer(reader, slots=2)
     first, second = _call(coalescer, "1"), _call(coalescer, "2")
     await _settle()
-    assert [read.user_ids for read in reader.reads] == [["1"], ["2"]]
+    assert [read.names for read in reader.reads] == [["1"], ["2"]]
     for read in reader.reads:
         read.succeed()
     assert (await first).row.values == ("1/p/a",)
@@ -125,7 +126,7 @@ async def test_a_call_that_finds_a_slot_free_goes_at_once_and_alone() -> None:
 async def test_calls_that_find_all_slots_busy_leave_together_when_one_frees() -> None:
     reader = Reader()
     coalescer = _coalescer(reader)
-    calls = [_call(coalescer, user_id) for user_id in "12345678"]
+    calls = [_call(coalescer, name) for name in "12345678"]
     await _settle()
     assert (coalescer.queued, coalescer.in_flight) == (7, 1)
     reader.reads[0].succeed()
@@ -134,22 +135,22 @@ async def test_calls_that_find_all_slots_busy_leave_together_when_one_frees() ->
     await _settle()
     reader.reads[2].succeed()
     served = await asyncio.gather(*calls)
-    assert [read.user_ids for read in reader.reads] == [["1"], ["2", "3", "4", "5"], ["6", "7", "8"]]
-    assert [one.row.values[0] for one in served] == [f"{user_id}/p/a" for user_id in "12345678"]
+    assert [read.names for read in reader.reads] == [["1"], ["2", "3", "4", "5"], ["6", "7", "8"]]
+    assert [one.row.values[0] for one in served] == [f"{name}/p/a" for name in "12345678"]
     assert [one.batch_size for one in served] == [1, 4, 4, 4, 4, 3, 3, 3]
     assert (coalescer.queued, coalescer.in_flight) == (0, 0)
 
 
-async def test_equal_users_are_asked_for_once() -> None:
+async def test_equal_keys_are_asked_for_once() -> None:
     reader = Reader()
     coalescer = _coalescer(reader)
-    calls = [_call(coalescer, user_id) for user_id in ("0", "1", "1", "2", "1")]
+    calls = [_call(coalescer, name) for name in ("0", "1", "1", "2", "1")]
     await _settle()
     reader.reads[0].succeed()
     await _settle()
     reader.reads[1].succeed()
     await asyncio.gather(*calls)
-    assert [read.user_ids for read in reader.reads] == [["0"], ["1", "2"]]
+    assert [read.names for read in reader.reads] == [["0"], ["1", "2"]]
 
 
 async def test_sets_and_authorizations_are_never_mixed_and_leave_in_order_of_arrival() -> None:
@@ -165,7 +166,7 @@ async def test_sets_and_authorizations_are_never_mixed_and_leave_in_order_of_arr
         await _settle()
         reader.reads[position].succeed()
     await asyncio.gather(*calls)
-    assert [(read.user_ids, read.feature_set, read.authorization) for read in reader.reads[1:]] == [
+    assert [(read.names, read.feature_set, read.authorization) for read in reader.reads[1:]] == [
         (["1", "5"], _A, "p"),
         (["2", "4"], _A, "q"),
         (["3"], _B, "p"),
@@ -174,35 +175,35 @@ async def test_sets_and_authorizations_are_never_mixed_and_leave_in_order_of_arr
 
 async def test_a_group_that_does_not_fit_goes_on_behind_older_calls_of_others() -> None:
     reader = Reader()
-    coalescer = _coalescer(reader, max_read_users=2)
+    coalescer = _coalescer(reader, max_read_rows=2)
     calls = [_call(coalescer, "0")]
-    calls += [_call(coalescer, user_id) for user_id in "12"]
+    calls += [_call(coalescer, name) for name in "12"]
     calls += [_call(coalescer, "b", feature_set=_B)]
-    calls += [_call(coalescer, user_id) for user_id in "34"]
+    calls += [_call(coalescer, name) for name in "34"]
     for position in range(4):
         await _settle()
         reader.reads[position].succeed()
     await asyncio.gather(*calls)
-    assert [read.user_ids for read in reader.reads] == [["0"], ["1", "2"], ["b"], ["3", "4"]]
+    assert [read.names for read in reader.reads] == [["0"], ["1", "2"], ["b"], ["3", "4"]]
 
 
-async def test_a_callers_bad_user_fails_that_caller_alone() -> None:
+async def test_a_callers_bad_key_fails_that_caller_alone() -> None:
     reader = Reader(poison=frozenset({"bad"}), automatic=True)
-    coalescer = _coalescer(reader, max_read_users=8)
-    calls = {user_id: _call(coalescer, user_id) for user_id in ("0", "1", "2", "bad", "3", "4")}
+    coalescer = _coalescer(reader, max_read_rows=8)
+    calls = {name: _call(coalescer, name) for name in ("0", "1", "2", "bad", "3", "4")}
     results = await asyncio.gather(*calls.values(), return_exceptions=True)
-    for user_id, result in zip(calls, results, strict=True):
-        if user_id == "bad":
+    for name, result in zip(calls, results, strict=True):
+        if name == "bad":
             assert isinstance(result, RejectedUpstreamError)
         else:
             assert isinstance(result, Served)
-            assert result.row.values == (f"{user_id}/p/a",)
+            assert result.row.values == (f"{name}/p/a",)
 
 
 async def test_another_failure_is_everyones_and_not_split() -> None:
     reader = Reader()
     coalescer = _coalescer(reader)
-    calls = [_call(coalescer, user_id) for user_id in "0123"]
+    calls = [_call(coalescer, name) for name in "0123"]
     await _settle()
     reader.reads[0].fail(UpstreamUnavailableError("gone"))
     await _settle()
@@ -215,14 +216,14 @@ async def test_another_failure_is_everyones_and_not_split() -> None:
 async def test_a_caller_that_gives_up_leaves_and_its_work_is_not_sent() -> None:
     reader = Reader()
     coalescer = _coalescer(reader)
-    calls = [_call(coalescer, user_id) for user_id in "012"]
+    calls = [_call(coalescer, name) for name in "012"]
     await _settle()
     calls[1].cancel()
     await _settle()
     assert coalescer.queued == 1
     reader.reads[0].succeed()
     await _settle()
-    assert reader.reads[1].user_ids == ["2"]
+    assert reader.reads[1].names == ["2"]
     reader.reads[1].succeed()
     assert (await calls[2]).row.values == ("2/p/a",)
 
@@ -238,7 +239,7 @@ async def test_a_read_that_nobody_waits_for_keeps_its_slot_until_its_server_is_f
     assert (len(reader.reads), coalescer.in_flight, coalescer.queued) == (1, 1, 1)
     reader.reads[0].succeed()
     await _settle()
-    assert reader.reads[1].user_ids == ["1"]
+    assert reader.reads[1].names == ["1"]
     reader.reads[1].succeed()
     assert (await calls[1]).row.values == ("1/p/a",)
 
@@ -270,7 +271,7 @@ def test_a_read_that_is_never_answered_is_given_up_soon_after_its_callers(timeou
 def test_callers_that_leave_at_once_start_no_more_reads_than_the_server_answers() -> None:
     async def history() -> tuple[int, int]:
         reader = TimedReader(0.005)
-        coalescer = Coalescer(FixedSlots(reader), max_read_users=4, max_queued=100)
+        coalescer = Coalescer(FixedSlots(reader), max_read_rows=4, max_queued=100)
         loop = asyncio.get_running_loop()
         while loop.time() < 1:
             for hasty in (_call(coalescer, "1"), _call(coalescer, "2", timeout_s=0.0001)):
@@ -346,7 +347,7 @@ async def test_a_deadline_that_passes_under_way_ends_that_call_alone() -> None:
     reader.reads[0].succeed()
     await busy
     await _settle()
-    assert reader.reads[1].user_ids == ["1", "2"]
+    assert reader.reads[1].names == ["1", "2"]
     # The read has the time of the most patient.
     assert reader.reads[1].timeout_s > 1
     with pytest.raises(DeadlineExceededError):
@@ -358,10 +359,10 @@ async def test_a_deadline_that_passes_under_way_ends_that_call_alone() -> None:
 async def test_a_full_queue_refuses_at_once_and_says_when_to_try_again() -> None:
     reader = Reader()
     coalescer = _coalescer(reader, max_queued=2)
-    calls = [_call(coalescer, user_id) for user_id in "012"]
+    calls = [_call(coalescer, name) for name in "012"]
     await _settle()
     with pytest.raises(GatewayError, check=_is_overload) as raised:
-        await coalescer.user_row(_A, "3", authorization="p", timeout_s=_BOUND_S)
+        await coalescer.row(_A, ("3",), authorization="p", timeout_s=_BOUND_S)
     assert raised.value.retry_after_s is not None
     assert raised.value.retry_after_s > 0
     reader.reads[0].succeed()
@@ -378,7 +379,7 @@ async def test_a_deadline_that_recent_reads_say_cannot_be_met_is_refused_at_once
     busy = _call(coalescer, "busy")
     await _settle()
     with pytest.raises(GatewayError, check=_is_overload):
-        await coalescer.user_row(_A, "late", authorization="p", timeout_s=0.01)
+        await coalescer.row(_A, ("late",), authorization="p", timeout_s=0.01)
     reader.reads[-1].succeed()
     await busy
     # With a slot free there is nothing to refuse for, however slow reads were.
@@ -390,18 +391,18 @@ async def test_a_deadline_that_recent_reads_say_cannot_be_met_is_refused_at_once
 
 async def test_a_call_is_not_refused_for_a_read_that_it_has_room_in() -> None:
     reader = Reader()
-    coalescer = _coalescer(reader, max_read_users=2)
+    coalescer = _coalescer(reader, max_read_rows=2)
     for number in range(10):
         await _slow_read(coalescer, reader, number)
     # Enough for the read under way and one more.
     timeout_s = 2.5 * coalescer._reads.service_time_s
-    calls = [_call(coalescer, user_id, timeout_s=timeout_s) for user_id in "012"]
+    calls = [_call(coalescer, name, timeout_s=timeout_s) for name in "012"]
     await _settle()
     assert coalescer.queued == 2
     with pytest.raises(GatewayError, check=_is_overload):
-        await coalescer.user_row(_A, "3", authorization="p", timeout_s=timeout_s)
+        await coalescer.row(_A, ("3",), authorization="p", timeout_s=timeout_s)
     with pytest.raises(GatewayError, check=_is_overload):
-        await coalescer.user_row(_B, "3", authorization="p", timeout_s=timeout_s)
+        await coalescer.row(_B, ("3",), authorization="p", timeout_s=timeout_s)
     for call in calls:
         call.cancel()
     await asyncio.gather(*calls, return_exceptions=True)
@@ -452,19 +453,19 @@ _steps = st.lists(
 
 
 @settings(max_examples=300)
-@given(steps=_steps, slots=st.integers(1, 3), max_read_users=st.integers(1, 4), max_queued=st.integers(1, 6))
+@given(steps=_steps, slots=st.integers(1, 3), max_read_rows=st.integers(1, 4), max_queued=st.integers(1, 6))
 def test_whatever_happens_every_caller_gets_one_answer_and_its_own(
-    steps: list[tuple[object, ...]], slots: int, max_read_users: int, max_queued: int
+    steps: list[tuple[object, ...]], slots: int, max_read_rows: int, max_queued: int
 ) -> None:
-    asyncio.run(_any_history(steps, slots, max_read_users, max_queued))
+    asyncio.run(_any_history(steps, slots, max_read_rows, max_queued))
 
 
 _Calls = list[tuple[str, str, FeatureSet, "asyncio.Task[Served]"]]
 
 
-async def _any_history(steps: list[tuple[object, ...]], slots: int, max_read_users: int, max_queued: int) -> None:
+async def _any_history(steps: list[tuple[object, ...]], slots: int, max_read_rows: int, max_queued: int) -> None:
     reader = Reader(poison=frozenset({"bad"}))
-    coalescer = _coalescer(reader, slots=slots, max_read_users=max_read_users, max_queued=max_queued)
+    coalescer = _coalescer(reader, slots=slots, max_read_rows=max_read_rows, max_queued=max_queued)
     calls: _Calls = []
     for step in steps:
         await _take(step, coalescer, reader, calls)
@@ -477,21 +478,21 @@ async def _any_history(steps: list[tuple[object, ...]], slots: int, max_read_use
             await _settle()
     cancels = any(step[0] == "cancel" for step in steps)
     failures = any(step[0] == "fail" for step in steps)
-    for user_id, authorization, feature_set, task in calls:
-        _check_answer(task, user_id, authorization, feature_set, cancels=cancels, failures=failures)
+    for name, authorization, feature_set, task in calls:
+        _check_answer(task, name, authorization, feature_set, cancels=cancels, failures=failures)
     await _settle()
     assert (coalescer.queued, coalescer.in_flight, reader.under_way) == (0, 0, 0)
     assert reader.most_under_way <= slots
     for read in reader.reads:
-        assert len(read.user_ids) == len(set(read.user_ids)) <= max_read_users
+        assert len(read.names) == len(set(read.names)) <= max_read_rows
 
 
 async def _take(step: tuple[object, ...], coalescer: Coalescer, reader: Reader, calls: _Calls) -> None:
     match step:
-        case ("call", str(user_id), str(authorization), int(which)):
+        case ("call", str(name), str(authorization), int(which)):
             feature_set = (_A, _B)[which]
-            task = _call(coalescer, user_id, feature_set=feature_set, authorization=authorization)
-            calls.append((user_id, authorization, feature_set, task))
+            task = _call(coalescer, name, feature_set=feature_set, authorization=authorization)
+            calls.append((name, authorization, feature_set, task))
         case ("cancel", int(position)) if calls:
             calls[position % len(calls)][3].cancel()
         case ("succeed", int(position)) if reader.reads:
@@ -504,7 +505,7 @@ async def _take(step: tuple[object, ...], coalescer: Coalescer, reader: Reader, 
 
 def _check_answer(
     task: "asyncio.Task[Served]",
-    user_id: str,
+    name: str,
     authorization: str,
     feature_set: FeatureSet,
     *,
@@ -516,12 +517,12 @@ def _check_answer(
         return
     error = task.exception()
     if error is None:
-        assert user_id != "bad"
-        assert task.result().row == _row(user_id, authorization, feature_set)
+        assert name != "bad"
+        assert task.result().row == _row(name, authorization, feature_set)
         return
     assert isinstance(error, GatewayError)
     if isinstance(error, RejectedUpstreamError):
-        assert user_id == "bad"
+        assert name == "bad"
     elif isinstance(error, UpstreamUnavailableError):
         assert failures
     else:

@@ -10,21 +10,22 @@ from feature_gateway.coalescing.bag import Bag
 from feature_gateway.coalescing.batch import Group, Waiter
 from feature_gateway.coalescing.call_queue import CallQueue
 from feature_gateway.coalescing.coalescer import Coalescer
-from feature_gateway.contract.model import ContractFeature, FeatureSet
+from feature_gateway.contract.feature_set import FeatureSet
+from feature_gateway.contract.views import ContractFeature
 from feature_gateway.errors import GatewayError
 from own_time import run_in_own_time
 from slot_fakes import FixedSlot, FixedSlots, TimedReader
 
-_SET = FeatureSet((ContractFeature("f", "v", "f", "String", None),))
+_SET = FeatureSet((ContractFeature("f", "v", "f", "String", None),), ())
 _DEADLINE_S = 0.05
 _MEASURED_S = 2.0
 _FEW, _MANY = 16, 64
 
 
-async def _answered(read_s: float, user_s: float, others: Callable[[], str] | None) -> int:
+async def _answered(read_s: float, row_s: float, others: Callable[[], str] | None) -> int:
     """Return how many calls of a few callers are answered while many others call with what authorization they have."""
     loop = asyncio.get_running_loop()
-    coalescer = Coalescer(FixedSlots(TimedReader(read_s, user_s)), max_read_users=64, max_queued=4096)
+    coalescer = Coalescer(FixedSlots(TimedReader(read_s, row_s)), max_read_rows=64, max_queued=4096)
     answers = 0
 
     async def call_on(name: str, authorization: Callable[[], str]) -> None:
@@ -33,7 +34,7 @@ async def _answered(read_s: float, user_s: float, others: Callable[[], str] | No
             if loop.time() >= _MEASURED_S:
                 return
             try:
-                await coalescer.user_row(_SET, f"{name}-{number}", authorization=authorization(), timeout_s=_DEADLINE_S)
+                await coalescer.row(_SET, (f"{name}-{number}",), authorization=authorization(), timeout_s=_DEADLINE_S)
             except GatewayError as error:
                 await asyncio.sleep(error.retry_after_s or 0.001)
             else:
@@ -45,33 +46,33 @@ async def _answered(read_s: float, user_s: float, others: Callable[[], str] | No
     return answers
 
 
-# Reads of 16 callers alone take 5.8 ms for each 16 calls; most of it for each read, or most of it for each user.
-@pytest.mark.parametrize(("read_s", "user_s"), [(0.0025, 0.00005), (0.0018, 0.00014), (0.001, 0.0002)])
+# Reads of 16 callers alone take 5.8 ms for each 16 calls; most of it for each read, or most of it for each row.
+@pytest.mark.parametrize(("read_s", "row_s"), [(0.0025, 0.00005), (0.0018, 0.00014), (0.001, 0.0002)])
 @pytest.mark.parametrize(("which", "least_share"), [("one principal", 0.6), ("a new one in each call", 0.25)])
-def test_few_callers_get_their_share_beside_many(which: str, least_share: float, read_s: float, user_s: float) -> None:
+def test_few_callers_get_their_share_beside_many(which: str, least_share: float, read_s: float, row_s: float) -> None:
     names = count()
     others = (lambda: "many") if which == "one principal" else (lambda: f"new-{next(names)}")
-    alone = run_in_own_time(_answered(read_s, user_s, None))
-    beside = run_in_own_time(_answered(read_s, user_s, others))
+    alone = run_in_own_time(_answered(read_s, row_s, None))
+    beside = run_in_own_time(_answered(read_s, row_s, others))
     assert beside >= least_share * alone
 
 
 def test_a_new_caller_gets_in_beside_patient_callers_that_are_new_in_each_call() -> None:
     async def history() -> float:
         loop = asyncio.get_running_loop()
-        coalescer = Coalescer(FixedSlots(TimedReader(0.002)), max_read_users=64, max_queued=4096)
+        coalescer = Coalescer(FixedSlots(TimedReader(0.002)), max_read_rows=64, max_queued=4096)
         names = count()
         ended = asyncio.Event()
 
         async def flood() -> None:
             while not ended.is_set():
-                await coalescer.user_row(_SET, "user", authorization=f"new-{next(names)}", timeout_s=600)
+                await coalescer.row(_SET, ("row",), authorization=f"new-{next(names)}", timeout_s=600)
 
-        async def come(user_id: str) -> None:
+        async def come(name: str) -> None:
             # All would wait for 128 ms by age, and each gives up long before.
             while not ended.is_set():
                 try:
-                    await coalescer.user_row(_SET, user_id, authorization="few", timeout_s=_DEADLINE_S)
+                    await coalescer.row(_SET, (name,), authorization="few", timeout_s=_DEADLINE_S)
                 except GatewayError as error:
                     await asyncio.sleep(error.retry_after_s or 0.001)
                 else:
@@ -92,11 +93,11 @@ def test_a_new_caller_gets_in_beside_patient_callers_that_are_new_in_each_call()
 
 def _waiters(count_: int) -> list[Waiter]:
     loop = asyncio.get_running_loop()
-    return [Waiter(str(number), 0.0, 0.0, loop.create_future()) for number in range(count_)]
+    return [Waiter((str(number),), 0.0, 0.0, loop.create_future()) for number in range(count_)]
 
 
 def _queue_of(groups: int, *, known: bool) -> CallQueue:
-    queue = CallQueue(max_read_users=64, max_calls=10_000)
+    queue = CallQueue(max_read_rows=64, max_calls=10_000)
     for number in range(groups):
         group = Group(_SET, str(number))
         if known:
@@ -132,7 +133,7 @@ async def test_finding_the_next_batch_takes_as_long_among_many_groups_as_among_f
 
 async def test_leaving_the_queue_takes_as_long_from_the_back_of_many_as_of_few() -> None:
     def leaving_s(calls: int) -> float:
-        queue, group, waiters = CallQueue(max_read_users=64, max_calls=10_000), Group(_SET, "p"), _waiters(calls)
+        queue, group, waiters = CallQueue(max_read_rows=64, max_calls=10_000), Group(_SET, "p"), _waiters(calls)
         queue.answered(group)
         queue.add(group, waiters)
         back = iter(reversed(waiters))

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from feature_gateway.contract.file import ContractError, load_contract
+from feature_gateway.contract.content import ContractError
+from feature_gateway.contract.file import load_contract
 from gateway_fakes import contract_content, with_hash
 
 
@@ -33,15 +34,15 @@ def _set(value: Any, *path: str | int) -> Callable[[dict[str, Any]], None]:
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
-        (_set(2, "version"), "version 2, and this gateway reads version 1"),
-        (_set("Int64", "entity", "dtype"), "the join key is Int64"),
-        (_set("[", "entity", "pattern"), "has not the form of a contract"),
+        (_set(3, "version"), "version 3, and this gateway reads version 2"),
+        (_set("Float64", "entities", 0, "dtype"), "the join key of user is Float64; it can be String, Int32, Int64"),
+        (_set("[", "entities", 0, "pattern"), "has not the form of a contract"),
         (_set("Array(Int64)", "feature_views", 0, "features", 0, "dtype"), "profile_fv:months_active is Array"),
         (_set("gone", "feature_services", 0, "features", 0, "name"), "churn_v1 has profile_fv:gone, which no view has"),
         (_set([], "feature_services", 0, "features"), "churn_v1 has no features"),
         (_set("soon", "feature_views", 0, "max_age_s"), "has not the form of a contract"),
         (_remove("feature_services"), "KeyError: 'feature_services'"),
-        (_remove("entity"), "KeyError: 'entity'"),
+        (_remove("entities"), "KeyError: 'entities'"),
         (_remove("feature_views", 0, "max_age_s"), "KeyError: 'max_age_s'"),
     ],
 )
@@ -74,5 +75,5 @@ def test_an_edited_contract_is_refused(contract_path: Path) -> None:
 
 
 def test_a_missing_contract_says_what_writes_it(tmp_path: Path) -> None:
-    with pytest.raises(ContractError, match="`offline apply` writes it"):
+    with pytest.raises(ContractError, match="`offline apply` and `feast-contract export` write it"):
         load_contract(tmp_path / "contract.json")

@@ -46,17 +46,13 @@ def _one_feature_less(content: dict[str, Any]) -> None:
     content["feature_services"][0]["features"].pop()
 
 
-def _other_join_key(content: dict[str, Any]) -> None:
-    content["entity"]["join_key"] = "customer_id"
-
-
 def _no_default_service(content: dict[str, Any]) -> None:
     content["feature_services"].pop(0)
 
 
 def _one_feature_more(content: dict[str, Any]) -> None:
     content["feature_services"][0]["features"].append(
-        {"view": "usage_fv", "name": "watch_hours", "dtype": "Float64", "max_age_s": 86400.0}
+        {"view": "usage_fv", "as": "usage_fv", "name": "watch_hours", "dtype": "Float64", "max_age_s": 86400.0}
     )
 
 
@@ -130,11 +126,6 @@ async def test_a_file_that_has_not_changed_is_not_read(
             lambda path: _put(path, _no_default_service),
             "GATEWAY_DEFAULT_FEATURE_SERVICE is 'churn_v1'; the contract has scores_v1",
             id="no default feature service",
-        ),
-        pytest.param(
-            lambda path: _put(path, _other_join_key),
-            "the join key 'customer_id' instead of 'user_id'; that needs a restart",
-            id="another join key",
         ),
     ],
 )

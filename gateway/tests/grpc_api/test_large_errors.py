@@ -11,7 +11,15 @@ from feature_gateway.clipping import listed
 from feature_gateway.errors import GatewayError
 from feature_gateway.grpc_api.interceptors import rich_status
 from feature_gateway.settings import Settings
-from gateway_fakes import FakeFeatureServer, contract_content, error_details, feast_answer, serving, with_hash
+from gateway_fakes import (
+    FakeFeatureServer,
+    contract_content,
+    error_details,
+    feast_answer,
+    service_entry,
+    serving,
+    with_hash,
+)
 from streamflow.features.v1.error_reason_pb2 import ErrorReason
 from streamflow.features.v1.user_feature_service_pb2 import FeatureReferences, GetUserFeaturesRequest, StalenessPolicy
 
@@ -28,9 +36,9 @@ def wide(settings: Settings, feature_server: FakeFeatureServer) -> Settings:
     """Settings whose contract has a view of 120 features and a service of all of them."""
     content = contract_content()
     features: list[dict[str, Any]] = [{"name": name, "dtype": "Int64"} for name in _FEATURES]
-    content["feature_views"].append({"name": "wide_fv", "max_age_s": None, "features": features})
+    content["feature_views"].append({"name": "wide_fv", "entities": ["user"], "max_age_s": None, "features": features})
     content["feature_services"].append(
-        {"name": "wide_v1", "features": [{"view": "wide_fv", "max_age_s": None, **feature} for feature in features]}
+        service_entry("wide_v1", [("wide_fv", name, "Int64", None) for name in _FEATURES])
     )
     settings.contract_path.write_text(json.dumps(with_hash(content)))
 

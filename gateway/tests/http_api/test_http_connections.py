@@ -163,7 +163,7 @@ async def test_a_path_forges_no_line_of_the_log(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     content: dict[str, Any] = contract_content()
-    content["entity"]["pattern"] = None
+    content["entities"][0]["pattern"] = None
     settings.contract_path.write_text(json.dumps(with_hash(content)))
 
     async def fail(*_: object, **__: object) -> None:

@@ -1,10 +1,11 @@
 """Values that are too old are flagged, left out, or fail the call; the clock is the test's."""
 
 import pytest
-from feature_gateway.contract.model import ContractFeature, FeatureSet
+from feature_gateway.contract.feature_set import FeatureSet
+from feature_gateway.contract.views import ContractFeature
 from feature_gateway.errors import FeaturesTooOldError
 from feature_gateway.lookup.freshness import StalenessPolicy, judged
-from feature_gateway.values import FeatureStatus, UserRow
+from feature_gateway.values import FeatureStatus, Row
 
 _S = 1_000_000_000
 _NOW_NS = 1_000_000 * _S
@@ -14,7 +15,8 @@ _SET = FeatureSet(
         ContractFeature("ageless", "w", "ageless", "Int64", None),
         ContractFeature("absent", "x", "absent", "Int64", 100.0),
         ContractFeature("nothing", "y", "nothing", "Int64", 100.0),
-    )
+    ),
+    (),
 )
 _P, _N, _F, _O = (
     FeatureStatus.PRESENT,
@@ -24,12 +26,12 @@ _P, _N, _F, _O = (
 )
 
 
-def _row(age_s: float) -> UserRow:
+def _row(age_s: float) -> Row:
     stamp = _NOW_NS - int(age_s * _S)
-    return UserRow((1, 2, None, None), (_P, _P, _F, _N), (stamp, stamp, None, stamp), True)
+    return Row((1, 2, None, None), (_P, _P, _F, _N), (stamp, stamp, None, stamp), True)
 
 
-def _judged(age_s: float, policy: StalenessPolicy, *, max_age_s: float | None = None) -> UserRow:
+def _judged(age_s: float, policy: StalenessPolicy, *, max_age_s: float | None = None) -> Row:
     return judged(_row(age_s), _SET, now_ns=_NOW_NS, max_age_s=max_age_s, policy=policy)
 
 

@@ -3,16 +3,17 @@
 from collections import OrderedDict
 
 import pytest
-from feature_gateway.contract.model import ContractFeature, FeatureSet
+from feature_gateway.contract.feature_set import FeatureSet
+from feature_gateway.contract.views import ContractFeature
 from feature_gateway.lookup.last_known import LastKnown, RememberedRow
-from feature_gateway.values import FeatureStatus, FeatureValue, UserRow
+from feature_gateway.values import FeatureStatus, FeatureValue, Row
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 _MAX_AGE_S = 60.0
 _FEATURES = (ContractFeature("months_active", "profile_fv", "months_active", "Int64", None),)
 # Alike in everything but their identity, as those of two contracts may be.
-_SETS = (FeatureSet(_FEATURES), FeatureSet(_FEATURES))
+_SETS = (FeatureSet(_FEATURES, ()), FeatureSet(_FEATURES, ()))
 
 
 class Clock:
@@ -27,8 +28,8 @@ def clock() -> Clock:
     return Clock()
 
 
-def _row(value: int) -> UserRow:
-    return UserRow((value,), (FeatureStatus.PRESENT,), (1,), user_known=True)
+def _row(value: int) -> Row:
+    return Row((value,), (FeatureStatus.PRESENT,), (1,), known=True)
 
 
 def _store(clock: Clock, *, max_rows: int = 10) -> LastKnown:
@@ -37,34 +38,34 @@ def _store(clock: Clock, *, max_rows: int = 10) -> LastKnown:
 
 def test_a_row_is_given_with_its_age_up_to_the_maximum_age_and_not_beyond(clock: Clock) -> None:
     store = _store(clock)
-    store.remember(_SETS[0], "a", _row(1), authorization="p")
+    store.remember(_SETS[0], ("a",), _row(1), authorization="p")
     clock.now_s += 60
-    assert store.recall(_SETS[0], "a", authorization="p") == RememberedRow(_row(1), 60.0)
+    assert store.recall(_SETS[0], ("a",), authorization="p") == RememberedRow(_row(1), 60.0)
     clock.now_s += 0.001
-    assert store.recall(_SETS[0], "a", authorization="p") is None
+    assert store.recall(_SETS[0], ("a",), authorization="p") is None
 
 
 def test_a_row_read_again_takes_the_place_of_the_one_before(clock: Clock) -> None:
     store = _store(clock)
-    store.remember(_SETS[0], "a", _row(1), authorization="p")
+    store.remember(_SETS[0], ("a",), _row(1), authorization="p")
     clock.now_s += 50
-    store.remember(_SETS[0], "a", _row(2), authorization="p")
+    store.remember(_SETS[0], ("a",), _row(2), authorization="p")
     clock.now_s += 50
-    assert store.recall(_SETS[0], "a", authorization="p") == RememberedRow(_row(2), 50.0)
+    assert store.recall(_SETS[0], ("a",), authorization="p") == RememberedRow(_row(2), 50.0)
     assert len(store) == 1
 
 
 def test_the_row_read_longest_ago_makes_room(clock: Clock) -> None:
     store = _store(clock, max_rows=2)
-    for value, user_id in enumerate(("a", "b", "a", "c")):
-        store.remember(_SETS[0], user_id, _row(value), authorization="p")
-    assert store.recall(_SETS[0], "b", authorization="p") is None
-    assert store.recall(_SETS[0], "a", authorization="p") == RememberedRow(_row(2), 0.0)
-    assert store.recall(_SETS[0], "c", authorization="p") == RememberedRow(_row(3), 0.0)
+    for value, name in enumerate(("a", "b", "a", "c")):
+        store.remember(_SETS[0], (name,), _row(value), authorization="p")
+    assert store.recall(_SETS[0], ("b",), authorization="p") is None
+    assert store.recall(_SETS[0], ("a",), authorization="p") == RememberedRow(_row(2), 0.0)
+    assert store.recall(_SETS[0], ("c",), authorization="p") == RememberedRow(_row(3), 0.0)
 
 
 @pytest.mark.parametrize(
-    ("feature_set", "user_id", "authorization"),
+    ("feature_set", "name", "authorization"),
     [
         pytest.param(_SETS[1], "a", "p", id="another contract's"),
         pytest.param(_SETS[0], "b", "p", id="another user's"),
@@ -75,50 +76,50 @@ def test_the_row_read_longest_ago_makes_room(clock: Clock) -> None:
     ],
 )
 def test_a_row_is_given_for_just_what_it_was_read_for(
-    clock: Clock, feature_set: FeatureSet, user_id: str, authorization: str
+    clock: Clock, feature_set: FeatureSet, name: str, authorization: str
 ) -> None:
     store = _store(clock)
-    store.remember(_SETS[0], "a", _row(1), authorization="p")
-    assert store.recall(feature_set, user_id, authorization=authorization) is None
+    store.remember(_SETS[0], ("a",), _row(1), authorization="p")
+    assert store.recall(feature_set, (name,), authorization=authorization) is None
 
 
 def test_rows_too_old_are_let_go_of_as_others_come(clock: Clock) -> None:
     store = _store(clock, max_rows=100)
     for number in range(100):
-        store.remember(_SETS[0], str(number), _row(number), authorization="p")
+        store.remember(_SETS[0], (str(number),), _row(number), authorization="p")
     clock.now_s += 61
     for number in range(100):
-        store.remember(_SETS[0], f"new {number}", _row(number), authorization="p")
+        store.remember(_SETS[0], (f"new {number}",), _row(number), authorization="p")
     assert len(store) == 100
     clock.now_s += 61
     for _ in range(100):
-        store.remember(_SETS[0], "one", _row(1), authorization="p")
+        store.remember(_SETS[0], ("one",), _row(1), authorization="p")
     assert len(store) == 1
 
 
 def test_a_row_that_is_forgotten_is_given_no_more(clock: Clock) -> None:
     store = _store(clock)
-    store.remember(_SETS[0], "a", _row(1), authorization="p")
+    store.remember(_SETS[0], ("a",), _row(1), authorization="p")
     store.forget(authorization="q")
-    assert store.recall(_SETS[0], "a", authorization="p") is not None
+    assert store.recall(_SETS[0], ("a",), authorization="p") is not None
     store.forget(authorization="p")
-    assert store.recall(_SETS[0], "a", authorization="p") is None
+    assert store.recall(_SETS[0], ("a",), authorization="p") is None
 
 
 def test_all_that_was_read_with_a_header_is_forgotten_at_once_and_what_is_read_later_is_not(clock: Clock) -> None:
     store = _store(clock)
     for authorization in ("p", "q"):
         for feature_set in _SETS:
-            for user_id in ("a", "b"):
-                store.remember(feature_set, user_id, _row(1), authorization=authorization)
+            for name in ("a", "b"):
+                store.remember(feature_set, (name,), _row(1), authorization=authorization)
     store.forget(authorization="p")
-    store.remember(_SETS[0], "b", _row(2), authorization="p")
+    store.remember(_SETS[0], ("b",), _row(2), authorization="p")
     known = {
-        (authorization, number, user_id): row.row.values[0]
+        (authorization, number, name): row.row.values[0]
         for authorization in ("p", "q")
         for number, feature_set in enumerate(_SETS)
-        for user_id in ("a", "b")
-        if (row := store.recall(feature_set, user_id, authorization=authorization))
+        for name in ("a", "b")
+        if (row := store.recall(feature_set, (name,), authorization=authorization))
     }
     assert known == {("p", 0, "b"): 2, ("q", 0, "a"): 1, ("q", 0, "b"): 1, ("q", 1, "a"): 1, ("q", 1, "b"): 1}
 
@@ -129,19 +130,19 @@ _VALUES = st.one_of(
 _FEATURE = st.tuples(_VALUES, st.sampled_from(FeatureStatus), st.none() | st.integers(0, 2**63))
 
 
-@given(features=st.lists(_FEATURE, max_size=20), user_known=st.booleans(), authorization=st.text(), user_id=st.text())
+@given(features=st.lists(_FEATURE, max_size=20), known=st.booleans(), authorization=st.text(), name=st.text())
 def test_a_row_is_given_as_it_was_read(
     features: list[tuple[FeatureValue, FeatureStatus, int | None]],
     authorization: str,
-    user_id: str,
+    name: str,
     *,
-    user_known: bool,
+    known: bool,
 ) -> None:
     values, statuses, stamps_ns = zip(*features, strict=True) if features else ((), (), ())
-    row = UserRow(values, statuses, stamps_ns, user_known)
+    row = Row(values, statuses, stamps_ns, known)
     store = _store(Clock())
-    store.remember(_SETS[0], user_id, row, authorization=authorization)
-    remembered = store.recall(_SETS[0], user_id, authorization=authorization)
+    store.remember(_SETS[0], (name,), row, authorization=authorization)
+    remembered = store.recall(_SETS[0], (name,), authorization=authorization)
     assert remembered is not None
     # By their texts: NaN is not equal to itself, and True is equal to 1.
     assert repr(remembered.row) == repr(row)
@@ -161,10 +162,10 @@ def test_whatever_is_read_when_the_newest_rows_within_the_age_are_given_and_no_o
 ) -> None:
     clock = Clock()
     store = _store(clock, max_rows=max_rows)
-    newest: OrderedDict[_Key | int, tuple[float, UserRow]] = OrderedDict()
+    newest: OrderedDict[_Key | int, tuple[float, Row]] = OrderedDict()
     for value, (action, key, pause_s) in enumerate(steps):
         clock.now_s += pause_s
-        feature_set, user_id, authorization = key
+        feature_set, name, authorization = key
         if action == "forget":
             store.forget(authorization=authorization)
             # In their places, but out of reach.
@@ -174,15 +175,15 @@ def test_whatever_is_read_when_the_newest_rows_within_the_age_are_given_and_no_o
             )
         else:
             newest.pop(key, None)
-            store.remember(feature_set, user_id, _row(value), authorization=authorization)
+            store.remember(feature_set, (name,), _row(value), authorization=authorization)
             newest[key] = clock.now_s, _row(value)
         if len(newest) > max_rows:
             newest.popitem(last=False)
         assert len(store) <= max_rows
         for feature_set in _SETS:
-            for user_id in "abcd":
+            for name in "abcd":
                 for authorization in ("", "p", "q"):
-                    read_s, row = newest.get((feature_set, user_id, authorization), (0.0, _row(-1)))
+                    read_s, row = newest.get((feature_set, name, authorization), (0.0, _row(-1)))
                     age_s = clock.now_s - read_s
                     expected = RememberedRow(row, age_s) if age_s <= _MAX_AGE_S else None
-                    assert store.recall(feature_set, user_id, authorization=authorization) == expected
+                    assert store.recall(feature_set, (name,), authorization=authorization) == expected

@@ -11,14 +11,15 @@ import aiohttp
 import grpc
 import pytest
 from aiohttp import web
-from feature_gateway.contract.model import ContractFeature, FeatureSet
-from feature_gateway.errors import DeadlineExceededError, GatewayError, OneUserError, UpstreamUnavailableError
+from feature_gateway.contract.feature_set import FeatureSet
+from feature_gateway.contract.views import ContractFeature
+from feature_gateway.errors import DeadlineExceededError, GatewayError, OneRowError, UpstreamUnavailableError
 from feature_gateway.lookup.last_known import LastKnown
 from feature_gateway.lookup.stale_if_down import StaleIfDown
 from feature_gateway.reads import Served
 from feature_gateway.server import Controls, running_gateway
 from feature_gateway.settings import Settings
-from feature_gateway.values import FeatureStatus, UserRow
+from feature_gateway.values import FeatureStatus, Row
 from gateway_fakes import (
     Answer,
     FakeFeatureServer,
@@ -232,22 +233,22 @@ async def test_time_that_runs_out_sooner_than_a_server_answers_is_no_outage(
 async def test_time_that_runs_out_is_an_outage_only_while_no_server_answers(
     error: GatewayError, *, silent: bool
 ) -> None:
-    feature_set = FeatureSet((ContractFeature("f", "v", "f", "String", None),))
-    row = UserRow(("a",), (FeatureStatus.PRESENT,), (1,), user_known=True)
+    feature_set = FeatureSet((ContractFeature("f", "v", "f", "String", None),), ())
+    row = Row(("a",), (FeatureStatus.PRESENT,), (1,), known=True)
 
     class Failing:
-        async def user_row(self, *_: Any, **_fields: Any) -> Served:
+        async def row(self, *_: Any, **_fields: Any) -> Served:
             raise error
 
-        async def user_rows(self, *_: Any, **_fields: Any) -> list[Served | OneUserError]:
+        async def rows(self, *_: Any, **_fields: Any) -> list[Served | OneRowError]:
             raise error
 
     last_known = LastKnown(max_age_s=60, max_rows=10, now_s=time.monotonic)
-    last_known.remember(feature_set, "u", row, authorization="p")
+    last_known.remember(feature_set, ("u",), row, authorization="p")
     reader = StaleIfDown(Failing(), last_known, silent=lambda _: silent)
     for read in (
-        reader.user_row(feature_set, "u", authorization="p", timeout_s=1),
-        reader.user_rows(feature_set, ["u"], authorization="p", timeout_s=1),
+        reader.row(feature_set, ("u",), authorization="p", timeout_s=1),
+        reader.rows(feature_set, [("u",)], authorization="p", timeout_s=1),
     ):
         if silent or isinstance(error, UpstreamUnavailableError):
             assert await read

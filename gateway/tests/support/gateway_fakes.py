@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,29 +43,41 @@ def contract_content() -> dict[str, Any]:
         ("usage_fv", 86400.0, usage),
     ]
     return {
-        "version": 1,
+        "version": 2,
         "project": "test",
-        "entity": {"name": "user", "join_key": "user_id", "dtype": "String", "pattern": "^[0-9]{4}-[A-Z]{5}$"},
+        "entities": [{"name": "user", "join_key": "user_id", "dtype": "String", "pattern": "^[0-9]{4}-[A-Z]{5}$"}],
         "feature_views": [
-            {"name": view, "max_age_s": age, "features": [{"name": n, "dtype": d} for n, d in features]}
+            {
+                "name": view,
+                "entities": ["user"],
+                "max_age_s": age,
+                "features": [{"name": n, "dtype": d} for n, d in features],
+            }
             for view, age, features in views
         ],
+        "on_demand_feature_views": [],
         "feature_services": [
-            {
-                "name": "churn_v1",
-                "features": [
-                    {"view": "profile_fv", "name": name, "dtype": dtype, "max_age_s": None}
-                    for name, dtype in profile[:4]
-                ],
-            },
-            {
-                "name": "scores_v1",
-                "features": [
-                    {"view": "profile_fv", "name": "score", "dtype": "Float32", "max_age_s": None},
-                    {"view": "usage_fv", "name": "score", "dtype": "Float64", "max_age_s": 86400.0},
-                ],
-            },
+            service_entry("churn_v1", [("profile_fv", name, dtype, None) for name, dtype in profile[:4]]),
+            service_entry(
+                "scores_v1",
+                [("profile_fv", "score", "Float32", None), ("usage_fv", "score", "Float64", 86400.0)],
+            ),
         ],
+        "left_out": [],
+    }
+
+
+def service_entry(name: str, features: Sequence[tuple[str, str, str, float | None]], **changes: Any) -> dict[str, Any]:
+    """A feature service of a contract: views, names, types and maximum ages; of the entity user unless changed."""
+    return {
+        "name": name,
+        "by_name": False,
+        "join_keys": [{"name": "user_id", "entity": "user"}],
+        "features": [
+            {"view": view, "as": view, "name": feature, "dtype": dtype, "max_age_s": max_age_s}
+            for view, feature, dtype, max_age_s in features
+        ],
+        **changes,
     }
 
 
@@ -106,7 +118,7 @@ def feast_answer(
 class FakeFeatureServer:
     """Answers like `feast serve`, or as a test tells it to, and remembers what it was asked.
 
-    The canary reads are told apart by their user id, so that only the tests about them need think of them.
+    The canary reads are told apart by their keys, so that only the tests about them need think of them.
     """
 
     url: str = ""
@@ -119,7 +131,7 @@ class FakeFeatureServer:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         body = orjson.loads(await request.read())
-        if body["entities"]["user_id"] == [CANARY_USER_ID]:
+        if all(column in ([CANARY_USER_ID], [0]) for column in body["entities"].values()):
             answer = self.canary_answer
         else:
             answer = self.answer
@@ -161,6 +173,7 @@ def gateway_settings(feature_server: FakeFeatureServer, contract_path: Path) -> 
         contract_path=contract_path,
         feature_server_urls=(feature_server.url,),
         canary_user_id=CANARY_USER_ID,
+        default_feature_service="churn_v1",
         drain_pause_s=0.0,
     )
 

@@ -55,6 +55,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "GATEWAY_MAX_STREAM_BYTES": str(settings.max_stream_bytes),
         "GATEWAY_MAX_STREAMS_BYTES": str(settings.max_streams_bytes),
         "GATEWAY_CANARY_USER_ID": settings.canary_user_id,
+        "GATEWAY_DEFAULT_FEATURE_SERVICE": settings.default_feature_service,
         "GATEWAY_DRAIN_PAUSE_S": str(settings.drain_pause_s),
         "GATEWAY_DRAIN_NOTICE_S": str(settings.drain_notice_s),
         "GATEWAY_SHUTDOWN_GRACE_S": str(settings.shutdown_grace_s),

@@ -4,7 +4,9 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from feature_gateway.contract.model import ContractFeature, FeatureSet
+from feature_gateway.contract.feature_set import FeatureSet
+from feature_gateway.contract.views import ContractFeature
+from gateway_fakes import service_entry
 
 SERVICE = "lists_v1"
 _VIEW = "lists_fv"
@@ -70,7 +72,7 @@ LISTS = (
     ),
 )
 
-LIST_SET = FeatureSet(tuple(ContractFeature(case.name, _VIEW, case.name, case.dtype, _DAY_S) for case in LISTS))
+LIST_SET = FeatureSet(tuple(ContractFeature(case.name, _VIEW, case.name, case.dtype, _DAY_S) for case in LISTS), ())
 """The features as the contract has them, all with a maximum age of a day."""
 
 LIST_VALUES = {feature.full_name: case.feast for feature, case in zip(LIST_SET.features, LISTS, strict=True)}
@@ -80,8 +82,8 @@ LIST_VALUES = {feature.full_name: case.feast for feature, case in zip(LIST_SET.f
 def with_lists(content: dict[str, Any]) -> dict[str, Any]:
     """The contract's content with a view and a feature service of list features."""
     features = [{"name": case.name, "dtype": case.dtype} for case in LISTS]
-    view = {"name": _VIEW, "max_age_s": _DAY_S, "features": features}
-    service = {"name": SERVICE, "features": [{"view": _VIEW, "max_age_s": _DAY_S, **feature} for feature in features]}
+    view = {"name": _VIEW, "entities": ["user"], "max_age_s": _DAY_S, "features": features}
+    service = service_entry(SERVICE, [(_VIEW, case.name, case.dtype, _DAY_S) for case in LISTS])
     return {
         **content,
         "feature_views": [*content["feature_views"], view],

@@ -5,43 +5,44 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from feature_gateway.contract.model import FeatureSet
+from feature_gateway.contract.columns import RowKey
+from feature_gateway.contract.feature_set import FeatureSet
 from feature_gateway.reads import ReadReport, Slot
-from feature_gateway.values import FeatureStatus, UserRow
+from feature_gateway.values import FeatureStatus, Row
 
 
 class Reader(Protocol):
     """What the slots' rows are read from."""
 
     async def read_rows(
-        self, feature_set: FeatureSet, user_ids: Sequence[str], *, authorization: str, timeout_s: float
-    ) -> tuple[list[UserRow], ReadReport]:
-        """Return one row a user, in order."""
+        self, feature_set: FeatureSet, keys: Sequence[RowKey], *, authorization: str, timeout_s: float
+    ) -> tuple[list[Row], ReadReport]:
+        """Return one row a key, in order."""
         ...
 
 
 @dataclass
 class TimedReader:
-    """Answers each read after a time, for each read and for each of its users."""
+    """Answers each read after a time, for each read and for each of its rows."""
 
     read_s: float
-    user_s: float = 0.0
+    row_s: float = 0.0
     reads: int = 0
     under_way: int = 0
     most_under_way: int = 0
 
     async def read_rows(
-        self, feature_set: FeatureSet, user_ids: Sequence[str], *, authorization: str, timeout_s: float
-    ) -> tuple[list[UserRow], ReadReport]:
+        self, feature_set: FeatureSet, keys: Sequence[RowKey], *, authorization: str, timeout_s: float
+    ) -> tuple[list[Row], ReadReport]:
         del feature_set, authorization, timeout_s
         self.reads += 1
         self.under_way += 1
         self.most_under_way = max(self.most_under_way, self.under_way)
         # As a server: what has begun goes on, whoever waits for it.
-        done = asyncio.ensure_future(asyncio.sleep(self.read_s + self.user_s * len(user_ids)))
+        done = asyncio.ensure_future(asyncio.sleep(self.read_s + self.row_s * len(keys)))
         done.add_done_callback(self._ended)
         await asyncio.shield(done)
-        return [UserRow((user_id,), (FeatureStatus.PRESENT,), (1,), True) for user_id in user_ids], ReadReport()
+        return [Row((str(name),), (FeatureStatus.PRESENT,), (1,), True) for (name,) in keys], ReadReport()
 
     def _ended(self, _done: "asyncio.Future[None]") -> None:
         self.under_way -= 1
@@ -72,12 +73,10 @@ class FixedSlot:
         source.taken += 1
 
     async def read_rows(
-        self, feature_set: FeatureSet, user_ids: Sequence[str], *, authorization: str, timeout_s: float
-    ) -> tuple[list[UserRow], ReadReport]:
+        self, feature_set: FeatureSet, keys: Sequence[RowKey], *, authorization: str, timeout_s: float
+    ) -> tuple[list[Row], ReadReport]:
         assert not self._freed
-        return await self._source.reader.read_rows(
-            feature_set, user_ids, authorization=authorization, timeout_s=timeout_s
-        )
+        return await self._source.reader.read_rows(feature_set, keys, authorization=authorization, timeout_s=timeout_s)
 
     def free(self) -> None:
         if not self._freed:

@@ -6,11 +6,13 @@ from typing import Any
 
 import orjson
 import pytest
-from feature_gateway.contract.model import ContractFeature, FeatureSet
+from feature_gateway.contract.columns import Column, ColumnKind
+from feature_gateway.contract.feature_set import FeatureSet
+from feature_gateway.contract.views import ContractFeature
 from feature_gateway.dtypes import DTYPES
 from feature_gateway.errors import GatewayError, WrongValueError
 from feature_gateway.upstream.feast_json import parse_rows, request_body
-from feature_gateway.values import FeatureStatus, FeatureValue, UserRow
+from feature_gateway.values import FeatureStatus, FeatureValue, Row
 from hypothesis import given
 from hypothesis import strategies as st
 from streamflow.features.v1.error_reason_pb2 import ErrorReason
@@ -19,13 +21,17 @@ _REAL = "2024-02-29T00:00:00Z"
 _REAL_NS = 1_709_164_800_000_000_000
 _EPOCH = "1970-01-01T00:00:00Z"
 
+_COLUMN = Column("user_id", "String", None, ColumnKind.JOIN_KEY)
+
 
 def _is_mismatch(error: GatewayError) -> bool:
     return error.reason == ErrorReason.ERROR_REASON_UPSTREAM_MISMATCH
 
 
 def _set(*features: tuple[str, str, str]) -> FeatureSet:
-    return FeatureSet(tuple(ContractFeature(name, view, name, dtype, None) for view, name, dtype in features))
+    return FeatureSet(
+        tuple(ContractFeature(name, view, name, dtype, None) for view, name, dtype in features), (_COLUMN,)
+    )
 
 
 def _body(columns: Mapping[str, tuple[Any, list[str]]]) -> bytes:
@@ -40,15 +46,15 @@ def _body(columns: Mapping[str, tuple[Any, list[str]]]) -> bytes:
     )
 
 
-def _one(dtype: str, value: Any, stamp: str = _REAL) -> UserRow:
+def _one(dtype: str, value: Any, stamp: str = _REAL) -> Row:
     (row,) = _rows(_body({"v__f": ([value], [stamp])}), _set(("v", "f", dtype)), 1)
     return row
 
 
-def _rows(body: bytes, feature_set: FeatureSet, user_count: int) -> list[UserRow]:
-    rows = parse_rows(body, feature_set, user_count)
-    assert [type(row) for row in rows] == [UserRow] * user_count
-    return [row for row in rows if isinstance(row, UserRow)]
+def _rows(body: bytes, feature_set: FeatureSet, row_count: int) -> list[Row]:
+    rows = parse_rows(body, feature_set, row_count)
+    assert [type(row) for row in rows] == [Row] * row_count
+    return [row for row in rows if isinstance(row, Row)]
 
 
 @pytest.mark.parametrize(
@@ -110,14 +116,14 @@ def test_a_value_of_another_type_is_a_mismatch(dtype: str, json_value: Any) -> N
         (1, _REAL, FeatureStatus.PRESENT, _REAL_NS, True),
         (None, _REAL, FeatureStatus.NULL_VALUE, _REAL_NS, True),
         (None, _EPOCH, FeatureStatus.NOT_FOUND, None, False),
-        # A value is there, so the row is, however odd its time.
-        (1, _EPOCH, FeatureStatus.PRESENT, 0, True),
+        # A value is there, so the row is; its store keeps no time.
+        (1, _EPOCH, FeatureStatus.PRESENT, None, True),
     ],
 )
 def test_the_truth_table(
     value: int | None, stamp: str, status: FeatureStatus, stamp_ns: int | None, *, known: bool
 ) -> None:
-    assert _one("Int64", value, stamp) == UserRow((value,), (status,), (stamp_ns,), known)
+    assert _one("Int64", value, stamp) == Row((value,), (status,), (stamp_ns,), known)
 
 
 def test_a_view_knows_a_user_as_a_whole_or_not_at_all() -> None:
@@ -130,7 +136,7 @@ def test_a_view_knows_a_user_as_a_whole_or_not_at_all() -> None:
     }
     (row,) = _rows(_body(columns), features, 1)
     assert [status.name for status in row.statuses] == ["NOT_FOUND", "NULL_VALUE", "NOT_FOUND", "PRESENT"]
-    assert row.user_known
+    assert row.known
 
 
 def test_a_null_at_the_epoch_beside_a_value_of_its_view_is_a_null_value() -> None:
@@ -167,12 +173,12 @@ def test_event_timestamps_keep_their_fractions(stamp: str, stamp_ns: int) -> Non
 
 @pytest.mark.parametrize("values", [[], [1], [1, 2, 3]])
 def test_a_column_of_another_length_is_a_mismatch(values: list[int]) -> None:
-    with pytest.raises(GatewayError, match="for 2 users", check=_is_mismatch):
+    with pytest.raises(GatewayError, match="for 2 rows", check=_is_mismatch):
         parse_rows(_body({"v__f": (values, [_REAL] * len(values))}), _set(("v", "f", "Int64")), 2)
 
 
 def test_a_request_lists_references_and_asks_for_full_names() -> None:
-    assert orjson.loads(request_body(_set(("v", "f", "Int64")), "user_id", ["1", "2"])) == {
+    assert orjson.loads(request_body(_set(("v", "f", "Int64")), [("1",), ("2",)])) == {
         "features": ["v:f"],
         "entities": {"user_id": ["1", "2"]},
         "full_feature_names": True,
@@ -200,7 +206,7 @@ def test_a_wrong_value_is_the_error_of_its_user_alone_and_in_no_text(
     assert isinstance(wrong, WrongValueError)
     assert str(wrong) == f"The feature server's {said}: feature server and gateway are not on the same definitions."
     assert wrong.__cause__ is None
-    assert right == UserRow((2, "b"), (FeatureStatus.PRESENT,) * 2, (_REAL_NS,) * 2, user_known=True)
+    assert right == Row((2, "b"), (FeatureStatus.PRESENT,) * 2, (_REAL_NS,) * 2, known=True)
 
 
 @pytest.mark.parametrize(

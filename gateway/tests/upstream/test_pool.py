@@ -5,16 +5,18 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 
 import pytest
-from feature_gateway.contract.model import ContractFeature, FeatureSet
+from feature_gateway.contract.columns import RowKey
+from feature_gateway.contract.feature_set import FeatureSet
+from feature_gateway.contract.views import ContractFeature
 from feature_gateway.errors import DeadlineExceededError, GatewayError, UpstreamUnavailableError
 from feature_gateway.reads import RowsRead
 from feature_gateway.upstream.budget import Budget
 from feature_gateway.upstream.feature_server import FeatureServer, ServerUnreachableError
 from feature_gateway.upstream.pool import ReplicaPool
-from feature_gateway.values import FeatureStatus, UserRow
+from feature_gateway.values import FeatureStatus, Row
 from streamflow.features.v1.error_reason_pb2 import ErrorReason
 
-_SET = FeatureSet((ContractFeature("f", "v", "f", "String", None),))
+_SET = FeatureSet((ContractFeature("f", "v", "f", "String", None),), ())
 _BOUND_S = 20
 
 
@@ -34,8 +36,8 @@ class FakeServer(FeatureServer):
     revived: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def read_rows(
-        self, feature_set: FeatureSet, user_ids: Sequence[str], *, authorization: str, timeout_s: float
-    ) -> list[UserRow]:
+        self, feature_set: FeatureSet, keys: Sequence[RowKey], *, authorization: str, timeout_s: float
+    ) -> list[Row]:
         del feature_set, authorization
         self.reads += 1
         if self.hangs:
@@ -46,7 +48,7 @@ class FakeServer(FeatureServer):
                 raise DeadlineExceededError("late") from error
         if self.failure is not None:
             raise self.failure
-        return [UserRow((self.url,), (FeatureStatus.PRESENT,), (1,), True) for _ in user_ids]
+        return [Row((self.url,), (FeatureStatus.PRESENT,), (1,), True) for _ in keys]
 
     async def alive(self, *, timeout_s: float) -> bool:
         del timeout_s
@@ -57,7 +59,7 @@ class FakeServer(FeatureServer):
 
 def _value(rows: RowsRead) -> str:
     (row,) = rows
-    assert isinstance(row, UserRow)
+    assert isinstance(row, Row)
     return str(row.values[0])
 
 
@@ -69,7 +71,7 @@ class Fleet:
     pool: ReplicaPool
 
     async def read(self, *, timeout_s: float = _BOUND_S) -> tuple[str, bool, bool]:
-        rows, report = await self.pool.read_rows(_SET, ["u"], authorization="", timeout_s=timeout_s)
+        rows, report = await self.pool.read_rows(_SET, [("u",)], authorization="", timeout_s=timeout_s)
         return _value(rows), report.retried, report.hedged
 
 
@@ -262,7 +264,7 @@ async def test_what_no_server_can_help_is_not_tried_again(pair: Fleet) -> None:
 
 async def test_a_read_from_each_asks_every_server_that_is_not_ejected_and_fails_with_any(pair: Fleet) -> None:
     async def read_from_each() -> None:
-        await pair.pool.read_from_each(_SET, ["u"], authorization="", timeout_s=_BOUND_S)
+        await pair.pool.read_from_each(_SET, [("u",)], authorization="", timeout_s=_BOUND_S)
 
     await read_from_each()
     assert [server.reads for server in pair.servers.values()] == [1, 1]
@@ -286,7 +288,7 @@ async def test_a_server_that_was_let_go_keeps_no_slot_of_the_others(pair: Fleet)
     pair.servers["a"].hangs = pair.servers["b"].hangs = True
     hanging = pair.pool.take_slot()
     assert hanging is not None
-    stuck = asyncio.create_task(hanging.read_rows(_SET, ["u"], authorization="", timeout_s=600))
+    stuck = asyncio.create_task(hanging.read_rows(_SET, [("u",)], authorization="", timeout_s=600))
     await asyncio.sleep(0)
     (gone,) = (url for url, server in pair.servers.items() if server.reads)
     (stays,) = {"a", "b"} - {gone}
@@ -297,7 +299,7 @@ async def test_a_server_that_was_let_go_keeps_no_slot_of_the_others(pair: Fleet)
         slot = pair.pool.take_slot()
         assert slot is not None
         assert pair.pool.take_slot() is None
-        rows, _ = await slot.read_rows(_SET, ["u"], authorization="", timeout_s=1)
+        rows, _ = await slot.read_rows(_SET, [("u",)], authorization="", timeout_s=1)
         assert _value(rows) == stays
         slot.free()
         slot.free()
@@ -335,7 +337,7 @@ async def test_a_slot_goes_with_its_read_to_the_server_that_the_read_is_tried_on
     first = slots[0]
     assert first is not None
     with pytest.raises(UpstreamUnavailableError):
-        await first.read_rows(_SET, ["u"], authorization="", timeout_s=1)
+        await first.read_rows(_SET, [("u",)], authorization="", timeout_s=1)
     # Both are on the second server now, and the first has room again.
     third = pair.pool.take_slot()
     assert third is not None
@@ -366,7 +368,7 @@ async def test_a_slow_read_is_hedged_and_the_first_answer_wins() -> None:
     # The slow server is busy until it has answered, whoever was faster.
     slot = fleet.pool.take_slot()
     assert slot is not None
-    rows, _ = await slot.read_rows(_SET, ["u"], authorization="", timeout_s=1)
+    rows, _ = await slot.read_rows(_SET, [("u",)], authorization="", timeout_s=1)
     assert _value(rows) == "b"
     assert fleet.pool.take_slot() is None
     await fleet.pool.close()
@@ -399,6 +401,6 @@ async def test_a_read_that_had_no_server_takes_none_that_joins_meanwhile() -> No
     assert slot is not None
     pool.set_urls(["a"])
     with pytest.raises(UpstreamUnavailableError):
-        await slot.read_rows(_SET, ["u"], authorization="", timeout_s=_BOUND_S)
+        await slot.read_rows(_SET, [("u",)], authorization="", timeout_s=_BOUND_S)
     assert server.reads == 0
     await pool.close()

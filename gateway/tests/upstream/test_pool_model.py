@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from feature_gateway.contract.model import ContractFeature, FeatureSet
+from feature_gateway.contract.columns import RowKey
+from feature_gateway.contract.feature_set import FeatureSet
+from feature_gateway.contract.views import ContractFeature
 from feature_gateway.errors import (
     CredentialsRefusedError,
     DeadlineExceededError,
@@ -22,14 +24,14 @@ from feature_gateway.errors import (
 from feature_gateway.upstream.feature_server import FeatureServer, ServerUnreachableError
 from feature_gateway.upstream.pool import ReplicaPool
 from feature_gateway.upstream.replica import Replica
-from feature_gateway.values import FeatureStatus, UserRow
+from feature_gateway.values import FeatureStatus, Row
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from own_time import OwnTimeLoop
 from streamflow.features.v1.error_reason_pb2 import ErrorReason
 
-_SET = FeatureSet((ContractFeature("f", "v", "f", "String", None),))
+_SET = FeatureSet((ContractFeature("f", "v", "f", "String", None),), ())
 _URLS = [f"s{number}" for number in range(6)]
 _FOREVER_S = 1e6
 _BACK_WITHIN_S = 5.0
@@ -65,8 +67,8 @@ class Server(FeatureServer):
     under_way: int = 0
 
     async def read_rows(
-        self, feature_set: FeatureSet, user_ids: Sequence[str], *, authorization: str, timeout_s: float
-    ) -> list[UserRow]:
+        self, feature_set: FeatureSet, keys: Sequence[RowKey], *, authorization: str, timeout_s: float
+    ) -> list[Row]:
         del feature_set, authorization
         if self.let_go:
             self.broken.append("a read on a server that was let go")
@@ -81,7 +83,7 @@ class Server(FeatureServer):
         failure = _FAILURES.get(self.states[self.url])
         if failure is not None:
             raise failure()
-        return [UserRow((user_id,), (FeatureStatus.PRESENT,), (1,), True) for user_id in user_ids]
+        return [Row((str(name),), (FeatureStatus.PRESENT,), (1,), True) for (name,) in keys]
 
     async def alive(self, *, timeout_s: float) -> bool:
         if self.let_go:
@@ -114,7 +116,7 @@ class PoolModel(RuleBasedStateMachine):
 
     async def _make(self, urls: Sequence[str], *, hedge: bool) -> None:
         async def first_read(server: FeatureServer) -> None:
-            await server.read_rows(_SET, ["canary"], authorization="", timeout_s=0.5)
+            await server.read_rows(_SET, [("canary",)], authorization="", timeout_s=0.5)
 
         self.pool = ReplicaPool(
             urls,
@@ -133,7 +135,7 @@ class PoolModel(RuleBasedStateMachine):
     def _note_replicas(self) -> None:
         self.replicas |= {id(replica): replica for replica in self.pool._replicas}
 
-    def _take(self, user_id: str, timeout_s: float) -> None:
+    def _take(self, name: str, timeout_s: float) -> None:
         # Read in at once, as the coalescer does: a read stays in the slot that it was given.
         slot = self.pool.take_slot()
         if slot is None:
@@ -142,8 +144,8 @@ class PoolModel(RuleBasedStateMachine):
         async def read() -> None:
             try:
                 with contextlib.suppress(GatewayError):
-                    rows, _ = await slot.read_rows(_SET, [user_id], authorization="", timeout_s=timeout_s)
-                    assert [row.values for row in rows if isinstance(row, UserRow)] == [(user_id,)]
+                    rows, _ = await slot.read_rows(_SET, [(name,)], authorization="", timeout_s=timeout_s)
+                    assert [row.values for row in rows if isinstance(row, Row)] == [(name,)]
             finally:
                 slot.free()
 
@@ -159,7 +161,7 @@ class PoolModel(RuleBasedStateMachine):
     def read_past_the_queue(self, timeout_s: float) -> None:
         async def read() -> None:
             with contextlib.suppress(GatewayError):
-                await self.pool.read_rows(_SET, ["canary"], authorization="", timeout_s=timeout_s)
+                await self.pool.read_rows(_SET, [("canary",)], authorization="", timeout_s=timeout_s)
 
         self.reads.append(self.loop.create_task(read()))
 

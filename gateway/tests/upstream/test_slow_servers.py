@@ -6,14 +6,16 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import pytest
-from feature_gateway.contract.model import ContractFeature, FeatureSet
+from feature_gateway.contract.columns import RowKey
+from feature_gateway.contract.feature_set import FeatureSet
+from feature_gateway.contract.views import ContractFeature
 from feature_gateway.errors import DeadlineExceededError
 from feature_gateway.upstream.feature_server import FeatureServer, ServerUnreachableError
 from feature_gateway.upstream.pool import ReplicaPool
-from feature_gateway.values import FeatureStatus, UserRow
+from feature_gateway.values import FeatureStatus, Row
 from own_time import in_own_time
 
-_SET = FeatureSet((ContractFeature("f", "v", "f", "String", None),))
+_SET = FeatureSet((ContractFeature("f", "v", "f", "String", None),), ())
 _BOUND_S = 20
 
 
@@ -29,8 +31,8 @@ class SlowServer(FeatureServer):
     revived: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def read_rows(
-        self, feature_set: FeatureSet, user_ids: Sequence[str], *, authorization: str, timeout_s: float
-    ) -> list[UserRow]:
+        self, feature_set: FeatureSet, keys: Sequence[RowKey], *, authorization: str, timeout_s: float
+    ) -> list[Row]:
         del feature_set, authorization
         self.reads += 1
         if self.gone:
@@ -40,7 +42,7 @@ class SlowServer(FeatureServer):
                 await asyncio.sleep(self.takes_s)
         except TimeoutError as error:
             raise DeadlineExceededError("late") from error
-        return [UserRow((self.url,), (FeatureStatus.PRESENT,), (1,), True) for _ in user_ids]
+        return [Row((self.url,), (FeatureStatus.PRESENT,), (1,), True) for _ in keys]
 
     async def alive(self, *, timeout_s: float) -> bool:
         del timeout_s
@@ -69,7 +71,7 @@ async def _have_two_ejected(pool: ReplicaPool, servers: list[SlowServer]) -> Non
 
 async def _late(pool: ReplicaPool, *, timeout_s: float) -> bool:
     try:
-        await pool.read_rows(_SET, ["u"], authorization="", timeout_s=timeout_s)
+        await pool.read_rows(_SET, [("u",)], authorization="", timeout_s=timeout_s)
     except DeadlineExceededError:
         return True
     return False

@@ -109,7 +109,7 @@ async def test_a_batch_has_the_rows_of_all_but_the_user_with_the_wrong_value(
     ],
 )
 def test_what_an_unsuccessful_answer_says_is_logged_without_values(body: str, shown: bytes | None) -> None:
-    assert without_values(body.encode(), [_RIGHT, _WRONG]) == (shown or json.loads(body).encode())
+    assert without_values(body.encode(), [(_RIGHT,), (_WRONG, 1)]) == (shown or json.loads(body).encode())
 
 
 async def test_what_feast_says_of_a_value_is_in_no_error_and_not_in_the_log(

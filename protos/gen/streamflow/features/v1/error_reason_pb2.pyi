@@ -92,6 +92,38 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """UNAUTHENTICATED: the feature server rejected the call's authorization metadata, or the call has none."""
     ERROR_REASON_PERMISSION_DENIED: _ErrorReason.ValueType  # 29
     """PERMISSION_DENIED: these credentials may not read the features."""
+    ERROR_REASON_ENTITY_KEY_MISSING: _ErrorReason.ValueType  # 30
+    """INVALID_ARGUMENT: a join key of the features is missing. Every join key of every feature view that is read is required.
+    Metadata: join_key, and takes: the type of its values and their range.
+    """
+    ERROR_REASON_ENTITY_KEY_UNKNOWN: _ErrorReason.ValueType  # 31
+    """INVALID_ARGUMENT: the features do not depend on this entity column. Metadata: join_key."""
+    ERROR_REASON_ENTITY_KEY_INVALID: _ErrorReason.ValueType  # 32
+    """INVALID_ARGUMENT: a value of a join key does not have its type, is out of its range, or does not match its pattern.
+    Metadata: join_key, takes.
+    """
+    ERROR_REASON_REQUEST_DATA_MISSING: _ErrorReason.ValueType  # 33
+    """INVALID_ARGUMENT: request data that on-demand features are computed from are missing. Metadata: name, takes."""
+    ERROR_REASON_REQUEST_DATA_UNKNOWN: _ErrorReason.ValueType  # 34
+    """INVALID_ARGUMENT: the features do not depend on these request data. Metadata: name."""
+    ERROR_REASON_REQUEST_DATA_INVALID: _ErrorReason.ValueType  # 35
+    """INVALID_ARGUMENT: a value of request data does not have its type, or is out of its range. Metadata: name, takes."""
+    ERROR_REASON_ROWS_EMPTY: _ErrorReason.ValueType  # 36
+    """INVALID_ARGUMENT: the request has no rows."""
+    ERROR_REASON_ROWS_TOO_MANY: _ErrorReason.ValueType  # 37
+    """INVALID_ARGUMENT: the request has more rows than the gateway accepts. Metadata: max_rows."""
+    ERROR_REASON_COLUMNS_RAGGED: _ErrorReason.ValueType  # 38
+    """INVALID_ARGUMENT: the request's columns do not have the same number of values."""
+    ERROR_REASON_USER_ENTITY_MISSING: _ErrorReason.ValueType  # 39
+    """FAILED_PRECONDITION: the contract does not have the entity that the methods for users are for. Other methods are served.
+    Metadata: entity.
+    """
+    ERROR_REASON_TRANSFORMATION_FAILED: _ErrorReason.ValueType  # 40
+    """INVALID_ARGUMENT: the function of an on-demand feature view failed for this row. Other rows are answered."""
+    ERROR_REASON_FEATURE_NAME_CLASH: _ErrorReason.ValueType  # 41
+    """INVALID_ARGUMENT: the selection has several features, inputs of on-demand features, or columns of one name, which Feast
+    can't tell apart. Metadata: names.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason says to a program why a call failed. The name of a value is the reason of the google.rpc.ErrorInfo in the
@@ -168,4 +200,36 @@ ERROR_REASON_CREDENTIALS_INVALID: ErrorReason.ValueType  # 28
 """UNAUTHENTICATED: the feature server rejected the call's authorization metadata, or the call has none."""
 ERROR_REASON_PERMISSION_DENIED: ErrorReason.ValueType  # 29
 """PERMISSION_DENIED: these credentials may not read the features."""
+ERROR_REASON_ENTITY_KEY_MISSING: ErrorReason.ValueType  # 30
+"""INVALID_ARGUMENT: a join key of the features is missing. Every join key of every feature view that is read is required.
+Metadata: join_key, and takes: the type of its values and their range.
+"""
+ERROR_REASON_ENTITY_KEY_UNKNOWN: ErrorReason.ValueType  # 31
+"""INVALID_ARGUMENT: the features do not depend on this entity column. Metadata: join_key."""
+ERROR_REASON_ENTITY_KEY_INVALID: ErrorReason.ValueType  # 32
+"""INVALID_ARGUMENT: a value of a join key does not have its type, is out of its range, or does not match its pattern.
+Metadata: join_key, takes.
+"""
+ERROR_REASON_REQUEST_DATA_MISSING: ErrorReason.ValueType  # 33
+"""INVALID_ARGUMENT: request data that on-demand features are computed from are missing. Metadata: name, takes."""
+ERROR_REASON_REQUEST_DATA_UNKNOWN: ErrorReason.ValueType  # 34
+"""INVALID_ARGUMENT: the features do not depend on these request data. Metadata: name."""
+ERROR_REASON_REQUEST_DATA_INVALID: ErrorReason.ValueType  # 35
+"""INVALID_ARGUMENT: a value of request data does not have its type, or is out of its range. Metadata: name, takes."""
+ERROR_REASON_ROWS_EMPTY: ErrorReason.ValueType  # 36
+"""INVALID_ARGUMENT: the request has no rows."""
+ERROR_REASON_ROWS_TOO_MANY: ErrorReason.ValueType  # 37
+"""INVALID_ARGUMENT: the request has more rows than the gateway accepts. Metadata: max_rows."""
+ERROR_REASON_COLUMNS_RAGGED: ErrorReason.ValueType  # 38
+"""INVALID_ARGUMENT: the request's columns do not have the same number of values."""
+ERROR_REASON_USER_ENTITY_MISSING: ErrorReason.ValueType  # 39
+"""FAILED_PRECONDITION: the contract does not have the entity that the methods for users are for. Other methods are served.
+Metadata: entity.
+"""
+ERROR_REASON_TRANSFORMATION_FAILED: ErrorReason.ValueType  # 40
+"""INVALID_ARGUMENT: the function of an on-demand feature view failed for this row. Other rows are answered."""
+ERROR_REASON_FEATURE_NAME_CLASH: ErrorReason.ValueType  # 41
+"""INVALID_ARGUMENT: the selection has several features, inputs of on-demand features, or columns of one name, which Feast
+can't tell apart. Metadata: names.
+"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

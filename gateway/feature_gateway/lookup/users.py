@@ -1,0 +1,108 @@
+"""What the methods for users take: the id of the one entity that they are for, and what its features depend on."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from streamflow.features.v1.error_reason_pb2 import ErrorReason
+
+from feature_gateway.contract.columns import Column, ColumnKind, RowKey
+from feature_gateway.contract.feature_set import FeatureSet
+from feature_gateway.contract.model import Contract
+from feature_gateway.errors import GatewayError
+from feature_gateway.lookup.keys import checked, missing, takes_of, unknown
+
+_USER_ID_FIELD = "user_id"
+# One form for each number, so that one user has one id.
+_WHOLE = re.compile(r"0|-?[1-9][0-9]{0,18}")
+_LIMITS = {"Int32": 2**31, "Int64": 2**63}
+
+
+class Users:
+    """Makes keys of user ids."""
+
+    def __init__(self, *, entity: str, max_id_bytes: int) -> None:
+        """Create it for the entity whose key a user id is; `max_id_bytes` is in bytes of UTF-8."""
+        self._entity = entity
+        self._max_id_bytes = max_id_bytes
+
+    def column(self, contract: Contract) -> Column:
+        """Return the column of user ids; raise GatewayError (USER_ENTITY_MISSING)."""
+        column = contract.entities.get(self._entity)
+        if column is None:
+            raise GatewayError(
+                ErrorReason.ERROR_REASON_USER_ENTITY_MISSING,
+                f"The contract has no entity {self._entity}, which this method is for; use GetOnlineFeatures.",
+                metadata={"entity": self._entity},
+            )
+        return column
+
+    def request_values(
+        self, column: Column, feature_set: FeatureSet, data: Mapping[str, Any] | None
+    ) -> tuple[Any, ...]:
+        """Return the values behind the user id in the keys of a feature set.
+
+        Raises GatewayError if the features depend on another entity's key, or on other request data.
+        """
+        columns = feature_set.columns
+        if not data and len(columns) == 1 and columns[0] is column:
+            return ()
+        data = data or {}
+        others = [one for one in columns if one.kind is ColumnKind.JOIN_KEY and one != column]
+        if others:
+            takes = takes_of(others[0], max_key_bytes=self._max_id_bytes)
+            raise missing(others[0], takes=f"{takes}, and the methods for users can't give it; use GetOnlineFeatures")
+        if column not in columns:
+            raise GatewayError(
+                ErrorReason.ERROR_REASON_ENTITY_KEY_UNKNOWN,
+                "These features do not depend on a user; use GetOnlineFeatures.",
+                field=_USER_ID_FIELD,
+                metadata={"join_key": column.name},
+            )
+        request = [one for one in columns if one.kind is ColumnKind.REQUEST_DATA]
+        names = {one.name for one in request}
+        for name in data:
+            if name not in names:
+                raise unknown(name, feature_set, is_request_data=True)
+        for one in request:
+            if one.name not in data:
+                raise missing(one, takes=takes_of(one, max_key_bytes=self._max_id_bytes))
+        return tuple(checked(data[one.name], one, 0, max_key_bytes=self._max_id_bytes) for one in request)
+
+    def key(self, column: Column, user_id: str, request_values: tuple[Any, ...]) -> RowKey:
+        """Return the key of a user's row; raise GatewayError for an id that is none."""
+        if not user_id:
+            raise GatewayError(
+                ErrorReason.ERROR_REASON_USER_ID_EMPTY, "user_id is empty; give the id of a user.", field=_USER_ID_FIELD
+            )
+        limit = self._max_id_bytes
+        if len(user_id.encode(errors="surrogatepass")) > limit:
+            raise GatewayError(
+                ErrorReason.ERROR_REASON_USER_ID_TOO_LONG,
+                f"user_id is longer than {limit} bytes.",
+                field=_USER_ID_FIELD,
+                metadata={"max_bytes": str(limit)},
+            )
+        if column.dtype != "String":
+            return (_whole(column, user_id), *request_values)
+        pattern = column.pattern
+        if pattern is not None and not pattern.fullmatch(user_id):
+            raise GatewayError(
+                ErrorReason.ERROR_REASON_USER_ID_MALFORMED,
+                f"user_id {user_id!r} is not of the form {pattern.pattern}.",
+                field=_USER_ID_FIELD,
+                metadata={"pattern": pattern.pattern},
+            )
+        return (user_id, *request_values)
+
+
+def _whole(column: Column, user_id: str) -> int:
+    limit = _LIMITS[column.dtype]
+    if _WHOLE.fullmatch(user_id) and -limit <= int(user_id) < limit:
+        return int(user_id)
+    raise GatewayError(
+        ErrorReason.ERROR_REASON_USER_ID_MALFORMED,
+        f"user_id {user_id!r} is not a whole number from {-limit} to {limit - 1}.",
+        field=_USER_ID_FIELD,
+        metadata={"pattern": _WHOLE.pattern},
+    )
