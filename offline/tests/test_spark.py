@@ -210,7 +210,8 @@ def test_histories_with_corrections_late_rows_and_nulls_give_the_same_rows(
     assert repr(of_spark) == repr(read_rows(tmp_path / "postgres"))
     assert file_bytes(tmp_path / "spark") == file_bytes(tmp_path / "postgres")
     assert len(of_spark) == len(asked)
-    for feature in ("amount", "overdrawn", "plan", "seats", "int32", "float32", "bytes", "moment", "number"):
+    features = ("amount", "overdrawn", "plan", "seats", "int32", "float32", "bytes", "moment", "number")
+    for feature in (*features, "flags", "embedding", "ids", "texts", "byte_strings", "moments"):
         assert len({repr(row[feature]) for row in of_spark}) > 1
 
 

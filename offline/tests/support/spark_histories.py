@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 from feast import FeatureView, Field
 from feast.data_source import DataSource
-from feast.types import Bool, Bytes, Float32, Float64, Int32, Int64, String, UnixTimestamp
+from feast.types import Array, Bool, Bytes, Float32, Float64, Int32, Int64, String, UnixTimestamp
 from streamflow_repo.definitions.entities import user
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
@@ -45,6 +45,12 @@ def views_over(sources: dict[str, DataSource]) -> list[FeatureView]:
                 Field(name="bytes", dtype=Bytes),
                 Field(name="moment", dtype=UnixTimestamp),
                 Field(name="number", dtype=Float64),
+                Field(name="flags", dtype=Array(Bool)),
+                Field(name="embedding", dtype=Array(Float32)),
+                Field(name="ids", dtype=Array(Int64)),
+                Field(name="texts", dtype=Array(String)),
+                Field(name="byte_strings", dtype=Array(Bytes)),
+                Field(name="moments", dtype=Array(UnixTimestamp)),
             ],
             source=sources["kinds"],
         ),
@@ -84,7 +90,8 @@ TABLES: dict[str, tuple[str, pa.Schema]] = {
     "kinds": (
         (
             "user_id text, at timestamptz, written_at timestamptz, int32 bigint, float32 float8, bytes bytea,"
-            " moment timestamptz, number numeric"
+            " moment timestamptz, number numeric, flags bool[], embedding float8[], ids int[], texts text[],"
+            " byte_strings bytea[], moments timestamptz[]"
         ),
         pa.schema(
             [
@@ -96,6 +103,12 @@ TABLES: dict[str, tuple[str, pa.Schema]] = {
                 ("bytes", pa.binary()),
                 ("moment", pa.timestamp("us", tz="UTC")),
                 ("number", pa.decimal128(12, 3)),
+                ("flags", pa.list_(pa.bool_())),
+                ("embedding", pa.list_(pa.float64())),
+                ("ids", pa.list_(pa.int32())),
+                ("texts", pa.list_(pa.string())),
+                ("byte_strings", pa.list_(pa.binary())),
+                ("moments", pa.list_(pa.timestamp("us", tz="UTC"))),
             ]
         ),
     ),
@@ -133,6 +146,12 @@ def histories(draw: random.Random, users: Sequence[str]) -> dict[str, list[tuple
                 maybe(b"\x00\xff", b""),
                 maybe(START + 3 * TICK),
                 maybe(Decimal("9.600"), Decimal("-0.001")),
+                maybe([True, None], []),
+                maybe([29.85, None, float("nan")], [-0.0, 1e-300, 16_777_217.0]),
+                maybe([-(2**31), None], []),
+                maybe(["a,b\n\"c'\\N", None, ""], ["{}"]),
+                maybe([b"\x00\xff", None], [b""]),
+                maybe([START + 3 * TICK, None], []),
             )
             for key in keys(days=False)
         ],
