@@ -16,7 +16,10 @@ class FeatureDescription:
     """Feast's feature reference, `view:feature`."""
 
     dtype: str
-    """Feast's name of the feature's type: Bool, Int32, Int64, Float32, Float64, String, Bytes or UnixTimestamp."""
+    """Feast's name of the feature's type: Bool, Int32, Int64, Float32, Float64, String, Bytes or UnixTimestamp.
+
+    A list of one of them is List(Bool), List(Int32) and so on.
+    """
 
     max_age_s: float | None
     """The age in seconds from which values are OUTSIDE_MAX_AGE. None: no maximum age."""
