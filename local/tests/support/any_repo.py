@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from any_repo_odd_rows import write_odd_rows
 from any_repo_rows import rows, rows_left_out
+from feast_contract import build_contract, write_contract
 from psycopg.conninfo import conninfo_to_dict
 from streamflow_local import ports, stack
 from streamflow_local.testing import running, wait_for_port
@@ -40,6 +41,11 @@ class AnyRepo:
     """The folder of feature_store.yaml."""
 
     store: "FeatureStore"
+
+    @property
+    def contract(self) -> Path:
+        """The contract of what is applied."""
+        return self.folder / "contract.json"
 
 
 def sqlite_store() -> dict[str, object]:
@@ -102,6 +108,13 @@ def apply_repo(folder: Path) -> "FeatureStore":
         warnings.simplefilter("ignore", RuntimeWarning)
         store.apply(_definitions(folder))
     return store
+
+
+def export_contract(folder: Path) -> None:
+    """Write contract.json of what is applied, as `feast-contract export` does, in this process."""
+    from feast_contract.registry import read_definitions  # noqa: PLC0415  # imports Feast
+
+    write_contract(build_contract(read_definitions(folder)), folder / "contract.json")
 
 
 def fill(store: "FeatureStore") -> None:

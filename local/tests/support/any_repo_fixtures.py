@@ -8,7 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from any_repo import AnyRepo, apply_repo, feast_serve, fill, make_repo, postgres_store, redis_store, sqlite_store
+from any_repo import (
+    AnyRepo,
+    apply_repo,
+    export_contract,
+    feast_serve,
+    fill,
+    make_repo,
+    postgres_store,
+    redis_store,
+    sqlite_store,
+)
 from streamflow_local import postgres
 
 _REDIS_DATABASE = 9
@@ -59,5 +69,6 @@ def feast_serve_on_postgres(any_repo_on_postgres: AnyRepo, tmp_path_factory: pyt
 def _applied(online_store: str, tmp_path_factory: pytest.TempPathFactory, settings: Mapping[str, object]) -> AnyRepo:
     folder = make_repo(tmp_path_factory.mktemp("any") / "repo", online_store=settings)
     store = apply_repo(folder)
+    export_contract(folder)
     fill(store)
     return AnyRepo(online_store, folder, store)
