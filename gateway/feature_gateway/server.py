@@ -16,6 +16,7 @@ from feature_gateway.coalescing.coalescer import Coalescer
 from feature_gateway.contract.content import ContractError
 from feature_gateway.contract.reload import ContractHolder, keep_current
 from feature_gateway.errors import StartError
+from feature_gateway.grpc_api.feast_servicer import FeastServicer
 from feature_gateway.grpc_api.health import Health
 from feature_gateway.grpc_api.server import METHODS, SERVICES, start_grpc
 from feature_gateway.grpc_api.servicer import UserFeatureServicer
@@ -109,6 +110,7 @@ async def running_gateway(settings: Settings, *, controls: Controls | None = Non
         servicer = UserFeatureServicer(lookup, limits=stream_limits(settings), observer=metrics)
         grpc_server = await start_grpc(
             servicer,
+            FeastServicer(lookup),
             health,
             metrics,
             bind_address=settings.bind_address,
@@ -200,10 +202,7 @@ async def _pool(
 
 def _coalescer(pool: ReplicaPool, settings: Settings, observer: Observer, stack: AsyncExitStack) -> Coalescer:
     coalescer = Coalescer(
-        pool,
-        max_read_rows=settings.max_read_users,
-        max_queued=settings.max_queued_calls,
-        observer=observer,
+        pool, max_read_rows=settings.max_read_users, max_queued=settings.max_queued_calls, observer=observer
     )
     stack.push_async_callback(coalescer.close)
     return coalescer

@@ -85,7 +85,7 @@ class Settings:
     """The most users that one read of a feature server has."""
 
     max_batch_users: int = _setting("GATEWAY_MAX_BATCH_USERS", 1000, texts.count_of)
-    """The most users that one BatchGetUserFeatures may name."""
+    """The most users that one BatchGetUserFeatures may name, and the most rows of one GetOnlineFeatures."""
 
     max_stream_in_flight: int = _setting("GATEWAY_MAX_STREAM_IN_FLIGHT", 4096, texts.count_of)
     """How many questions of one stream may be unanswered; further questions are left unread until there is room."""

@@ -72,8 +72,10 @@ class Contract:
             )
         return self.services[name]
 
-    def feature_set_of_references(self, references: Sequence[str]) -> FeatureSet:
+    def feature_set_of_references(self, references: Sequence[str], *, field: str = _REFERENCES_FIELD) -> FeatureSet:
         """Return the referenced features in the order given; raise GatewayError for one that is malformed or unknown.
+
+        `field` is the request field of the references.
 
         The references used last return the same object again. Whatever their order, `read_set` is the same object, so
         that their reads can be merged.
@@ -83,7 +85,7 @@ class Contract:
             raise GatewayError(
                 ErrorReason.ERROR_REASON_FEATURE_REFERENCES_TOO_MANY,
                 f"There are {len(references)} references, and {self.feature_count} features in all.",
-                field=_REFERENCES_FIELD,
+                field=field,
                 metadata={"max_references": str(self.feature_count)},
             )
         key = tuple(references)
@@ -91,7 +93,7 @@ class Contract:
         if known is not None:
             self._sets_of_references.move_to_end(key)
             return known
-        feature_set = self.read_sets.share(self._checked_set(key))
+        feature_set = self.read_sets.share(self._checked_set(key, field))
         self._sets_of_references[key] = feature_set
         if len(self._sets_of_references) > _MAX_REMEMBERED_SETS:
             self._sets_of_references.popitem(last=False)
@@ -109,13 +111,13 @@ class Contract:
         found = [feature_set for feature_set in self.services.values() if feature_set.columns == (column,)]
         return found[0] if len(found) == 1 else None
 
-    def _checked_set(self, references: tuple[str, ...]) -> FeatureSet:
+    def _checked_set(self, references: tuple[str, ...], field: str) -> FeatureSet:
         if not references:
             raise GatewayError(
                 ErrorReason.ERROR_REASON_FEATURE_REFERENCES_EMPTY,
                 'feature_references is empty; list references such as "feature_view:feature", '
                 "or leave the selection out for the default",
-                field=_REFERENCES_FIELD,
+                field=field,
             )
         seen: set[str] = set()
         for position, reference in enumerate(references):
@@ -123,15 +125,14 @@ class Contract:
                 raise GatewayError(
                     ErrorReason.ERROR_REASON_FEATURE_REFERENCE_DUPLICATE,
                     f"The reference {_shown(reference)} is given twice; once is enough.",
-                    field=f"{_REFERENCES_FIELD}[{position}]",
+                    field=f"{field}[{position}]",
                     metadata={"feature_reference": _clipped(reference)},
                 )
             seen.add(reference)
-        features = [self._feature(reference, position) for position, reference in enumerate(references)]
+        features = [self._feature(reference, f"{field}[{position}]") for position, reference in enumerate(references)]
         return feature_set_of(features, self.views)
 
-    def _feature(self, reference: str, position: int) -> ContractFeature:
-        at = f"{_REFERENCES_FIELD}[{position}]"
+    def _feature(self, reference: str, at: str) -> ContractFeature:
         name, colon, feature_name = reference.partition(":")
         if not (name and colon and feature_name) or ":" in feature_name:
             raise GatewayError(

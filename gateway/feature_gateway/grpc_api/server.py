@@ -5,11 +5,14 @@ from dataclasses import dataclass
 
 import grpc
 from grpc_health.v1 import health_pb2
+from streamflow.features.feast.serving import ServingService_pb2
+from streamflow.features.feast.serving.ServingService_pb2_grpc import add_ServingServiceServicer_to_server
 from streamflow.features.v1 import user_feature_service_pb2
 from streamflow.features.v1.user_feature_service_pb2_grpc import add_UserFeatureServiceServicer_to_server
 
 from feature_gateway.errors import StartError
 from feature_gateway.grpc_api import leaving
+from feature_gateway.grpc_api.feast_servicer import FeastServicer
 from feature_gateway.grpc_api.health import Health
 from feature_gateway.grpc_api.interceptors import ErrorInterceptor
 from feature_gateway.grpc_api.reflection import SERVICES as REFLECTION_SERVICES
@@ -17,14 +20,15 @@ from feature_gateway.grpc_api.reflection import add_reflection
 from feature_gateway.grpc_api.servicer import UserFeatureServicer
 from feature_gateway.observer import Observer
 
-_DESCRIPTOR = user_feature_service_pb2.DESCRIPTOR.services_by_name["UserFeatureService"]
+_OURS = user_feature_service_pb2.DESCRIPTOR.services_by_name["UserFeatureService"]
+_FEASTS = ServingService_pb2.DESCRIPTOR.services_by_name["ServingService"]
 
 _HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"]
 
-SERVICES = (_DESCRIPTOR.full_name, _HEALTH.full_name, *REFLECTION_SERVICES)
+SERVICES = (_OURS.full_name, _FEASTS.full_name, _HEALTH.full_name, *REFLECTION_SERVICES)
 """The full names of the services that the port has."""
 
-METHODS = tuple(_DESCRIPTOR.methods_by_name)
+METHODS = (*_OURS.methods_by_name, *_FEASTS.methods_by_name)
 """The names of the methods that are measured."""
 
 _LEAVE_S = 1.0
@@ -92,6 +96,7 @@ class GrpcServer:
 
 async def start_grpc(
     servicer: UserFeatureServicer,
+    feast_servicer: FeastServicer,
     health: Health,
     observer: Observer,
     *,
@@ -103,8 +108,9 @@ async def start_grpc(
     """Listen for gRPC, and return the server. Raises StartError when the port can't be used."""
     server = grpc.aio.server(interceptors=[ErrorInterceptor(observer)], options=_options(limits))
     add_UserFeatureServiceServicer_to_server(servicer, server)
+    add_ServingServiceServicer_to_server(feast_servicer, server)
     health.add_to(server)
-    add_reflection(server, (_DESCRIPTOR, _HEALTH))
+    add_reflection(server, (_OURS, _FEASTS, _HEALTH))
     try:
         bound_port = server.add_insecure_port(f"{bind_address}:{port}")
     except RuntimeError as error:

@@ -10,6 +10,7 @@ from streamflow.features.v1.error_reason_pb2 import ErrorReason
 from streamflow.features.v1.user_feature_service_pb2_grpc import UserFeatureServiceServicer
 
 from feature_gateway.errors import GatewayError
+from feature_gateway.grpc_api.call_metadata import authorization_of
 from feature_gateway.grpc_api.messages import (
     fill_feature_service,
     fill_response,
@@ -62,7 +63,7 @@ class UserFeatureServicer(UserFeatureServiceServicer):
         self, request: user_feature_service_pb2.GetUserFeaturesRequest, context: "_ServicerContext"
     ) -> user_feature_service_pb2.GetUserFeaturesResponse:
         """Return one user's features."""
-        query = query_of(request, authorization=_authorization(context))
+        query = query_of(request, authorization=authorization_of(context))
         answer = await self._lookup.user_features(request.user_id, query, remaining_s=context.time_remaining())
         response = user_feature_service_pb2.GetUserFeaturesResponse()
         fill_response(response, answer, serving_info=request.include_serving_info)
@@ -72,7 +73,7 @@ class UserFeatureServicer(UserFeatureServiceServicer):
         self, request: user_feature_service_pb2.BatchGetUserFeaturesRequest, context: "_ServicerContext"
     ) -> user_feature_service_pb2.BatchGetUserFeaturesResponse:
         """Return several users' features."""
-        query = query_of(request, authorization=_authorization(context))
+        query = query_of(request, authorization=authorization_of(context))
         contract_hash = self._lookup.contract.hash
         answers = await self._lookup.batch_user_features(request.user_ids, query, remaining_s=context.time_remaining())
         response = user_feature_service_pb2.BatchGetUserFeaturesResponse(contract_hash=contract_hash)
@@ -99,7 +100,7 @@ class UserFeatureServicer(UserFeatureServiceServicer):
         answers = answer_all(
             request_iterator,
             self._lookup,
-            authorization=_authorization(context),
+            authorization=authorization_of(context),
             remaining_s=context.time_remaining,
             max_in_flight=self._limits.max_in_flight,
             ending=self._ending,
@@ -137,10 +138,3 @@ class UserFeatureServicer(UserFeatureServiceServicer):
         for name, feature_set in sorted(contract.services.items()):
             fill_feature_service(response.feature_services.add(), name, feature_set)
         return response
-
-
-def _authorization(context: "_ServicerContext") -> str:
-    for key, value in context.invocation_metadata() or ():
-        if key == "authorization":
-            return value if isinstance(value, str) else value.decode(errors="replace")
-    return ""

@@ -18,6 +18,8 @@ from feature_gateway.errors import GatewayError
 
 _MAX_FLOAT32 = 3.4028234663852886e38
 _JOIN_KEY = ColumnKind.JOIN_KEY
+_PLACES = {ColumnKind.JOIN_KEY: "entities", ColumnKind.REQUEST_DATA: "request_context"}
+"""The request field of each kind's columns, in Feast's API."""
 
 
 def keys_of(
@@ -56,7 +58,7 @@ def checked(value: Any, column: Column, position: int, *, max_key_bytes: int) ->
     raise GatewayError(
         ErrorReason.ERROR_REASON_ENTITY_KEY_INVALID if is_key else ErrorReason.ERROR_REASON_REQUEST_DATA_INVALID,
         f"The {column.kind.value} {column.name} takes {takes}; row {position} has another value.",
-        field=f"entities.{column.name}[{position}]",
+        field=f"{_PLACES[column.kind]}.{column.name}[{position}]",
         metadata={"join_key" if is_key else "name": column.name, "takes": takes},
     )
 
@@ -81,7 +83,7 @@ def missing(column: Column, *, takes: str) -> GatewayError:
     return GatewayError(
         ErrorReason.ERROR_REASON_ENTITY_KEY_MISSING if is_key else ErrorReason.ERROR_REASON_REQUEST_DATA_MISSING,
         f"The {column.kind.value} {column.name} is missing; it takes {takes}.",
-        field=f"entities.{column.name}",
+        field=f"{_PLACES[column.kind]}.{column.name}",
         metadata={"join_key" if is_key else "name": column.name, "takes": takes},
     )
 
@@ -96,7 +98,7 @@ def unknown(name: str, feature_set: FeatureSet, *, is_request_data: bool) -> Gat
         if is_request_data
         else ErrorReason.ERROR_REASON_ENTITY_KEY_UNKNOWN,
         f"These features do not depend on the {kind.value} {shown!r}; they depend on {listed(needed)}.",
-        field=f"entities.{shown}",
+        field=f"{_PLACES[kind]}.{shown}",
         metadata={"name" if is_request_data else "join_key": shown},
     )
 

@@ -8,7 +8,9 @@ from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest, ServerReflectionResponse
 
 _OURS = "streamflow.features.v1.UserFeatureService"
+_FEASTS = "feast.serving.ServingService"
 _SERVICES = [
+    _FEASTS,
     "grpc.health.v1.Health",
     "grpc.reflection.v1.ServerReflection",
     "grpc.reflection.v1alpha.ServerReflection",
@@ -63,6 +65,8 @@ async def test_health_knows_every_service(gateway: Gateway, service: str) -> Non
     "symbol",
     [
         f"{_OURS}.GetUserFeatures",
+        f"{_FEASTS}.GetOnlineFeatures",
+        "feast.types.Value",
         "grpc.health.v1.Health.Watch",
         "streamflow.features.v1.UserFeatures",
         "streamflow.features.v1.UserFeatures.user_id",

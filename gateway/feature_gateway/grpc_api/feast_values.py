@@ -1,0 +1,69 @@
+"""Converts between Feast's Value messages and the gateway's values; pure."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from streamflow.features.feast.types.Value_pb2 import RepeatedValue, Value
+
+from feature_gateway.conversions import fill_list, fill_timestamps
+from feature_gateway.values import FeatureValue
+
+_NS_PER_S = 1_000_000_000
+
+# What join keys and request data can be: feature servers take them as JSON, which has neither bytes nor times.
+_TAKEN = frozenset({"bool_val", "int32_val", "int64_val", "float_val", "double_val", "string_val"})
+_LISTS_TAKEN = frozenset(name.replace("_val", "_list_val") for name in _TAKEN)
+
+
+def python_values(column: RepeatedValue) -> list[Any]:
+    """Return the values of a request's column; None for null, and for a value of a type that no column takes."""
+    return [_python_value(value) for value in column.val]
+
+
+def _python_value(value: Value) -> Any:
+    field = value.WhichOneof("val")
+    if field in _TAKEN:
+        return getattr(value, field)
+    return [*getattr(value, field).val] if field in _LISTS_TAKEN else None
+
+
+def add_values(values: Any, dtype: str, column: Iterable[FeatureValue]) -> None:
+    """Add a feature's values to a repeated field of Value messages; None is a Value without a field."""
+    field, write = _FIELDS[dtype]
+    for value in column:
+        message = values.add()
+        if value is not None:
+            write(message, field, value)
+
+
+def _write_seconds(message: Value, field: str, value: Any) -> None:
+    setattr(message, field, value // _NS_PER_S)
+
+
+def _write_list(message: Value, field: str, value: Any) -> None:
+    fill_list(getattr(message, field), value)
+
+
+def _write_list_of_seconds(message: Value, field: str, value: Any) -> None:
+    fill_timestamps(getattr(message, field), value)
+
+
+_FIELDS: Mapping[str, tuple[str, Callable[[Value, str, Any], None]]] = {
+    "Bool": ("bool_val", setattr),
+    "Int32": ("int32_val", setattr),
+    "Int64": ("int64_val", setattr),
+    "Float32": ("float_val", setattr),
+    "Float64": ("double_val", setattr),
+    "String": ("string_val", setattr),
+    "Bytes": ("bytes_val", setattr),
+    "UnixTimestamp": ("unix_timestamp_val", _write_seconds),
+    "List(Bool)": ("bool_list_val", _write_list),
+    "List(Int32)": ("int32_list_val", _write_list),
+    "List(Int64)": ("int64_list_val", _write_list),
+    "List(Float32)": ("float_list_val", _write_list),
+    "List(Float64)": ("double_list_val", _write_list),
+    "List(String)": ("string_list_val", _write_list),
+    "List(Bytes)": ("bytes_list_val", _write_list),
+    "List(UnixTimestamp)": ("unix_timestamp_list_val", _write_list_of_seconds),
+}
+"""The field of each type's values in Value, and what writes them."""
