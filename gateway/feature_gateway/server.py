@@ -228,7 +228,10 @@ def _reader(coalescer: Coalescer, pool: ReplicaPool, settings: Settings) -> RowR
     if settings.stale_if_down_s == 0:
         return coalescer
     last_known = LastKnown(
-        max_age_s=settings.stale_if_down_s, max_rows=settings.stale_if_down_rows, now_s=time.monotonic
+        max_age_s=settings.stale_if_down_s,
+        max_rows=settings.stale_if_down_rows,
+        max_bytes=settings.stale_if_down_bytes,
+        now_s=time.monotonic,
     )
     return StaleIfDown(coalescer, last_known, silent=pool.times.silent)
 

@@ -123,6 +123,9 @@ class Settings:
     stale_if_down_rows: int = _setting("GATEWAY_STALE_IF_DOWN_ROWS", 100_000, texts.count_of)
     """The most rows that are remembered."""
 
+    stale_if_down_bytes: int = _setting("GATEWAY_STALE_IF_DOWN_BYTES", 64 * 2**20, texts.count_of)
+    """The most memory of rows that are remembered."""
+
     readiness_interval_s: float = _setting("GATEWAY_READINESS_INTERVAL_S", 0.5, texts.some_seconds_of)
     """The time from the start of a canary read to the next; a fault that ends is noticed within it."""
 

@@ -18,6 +18,8 @@ from feature_gateway.values import FeatureStatus, Row
 
 # At least two, so that old rows become fewer; few, so that no call pays for all that aged during a long outage.
 _MAX_FORGOTTEN_AT_ONCE = 2
+# What Python takes for a row beside the bytes of the row and of its key.
+_OVERHEAD_BYTES = 300
 _NUMBER_BYTES = 8
 _DIGEST_BYTES = 32
 
@@ -31,17 +33,19 @@ class RememberedRow:
 
 
 class LastKnown:
-    """A bounded store of rows; the row read longest ago makes room.
+    """A store of rows, bounded in number and bytes; the rows read longest ago make room.
 
     A row is kept for the feature set, the Authorization header and the key that it was read for, and returned for no
     other. Feature sets are told apart by identity, so those of a new contract are others, whatever their features. Of a
     header only a digest is kept. In keys a number stands for it: once the number is dropped, no row of it is returned.
     """
 
-    def __init__(self, *, max_age_s: float, max_rows: int, now_s: Callable[[], float]) -> None:
+    def __init__(self, *, max_age_s: float, max_rows: int, max_bytes: int, now_s: Callable[[], float]) -> None:
         """Create a store of rows up to `max_age_s` old; `max_rows` is from 1, and `now_s` must never go back."""
         self._max_age_s = max_age_s
         self._max_rows = max_rows
+        self._max_bytes = max_bytes
+        self._bytes = 0
         self._now_s = now_s
         self._rows: OrderedDict[bytes, tuple[float, bytes]] = OrderedDict()
         """Times of reads and rows, in the order of the reads."""
@@ -64,13 +68,20 @@ class LastKnown:
             # Each header that was read with later has a row that is newer than all rows of this one.
             self._headers.popitem(last=False)
         kept_as = self._key(feature_set, header, key)
-        self._rows[kept_as] = now_s, _packed(row)
-        self._rows.move_to_end(kept_as)
+        before = self._rows.pop(kept_as, None)
+        if before is not None:
+            self._bytes -= _taken_bytes(kept_as, before[1])
+        packed = _packed(row)
+        self._rows[kept_as] = now_s, packed
+        self._bytes += _taken_bytes(kept_as, packed)
         for _ in range(_MAX_FORGOTTEN_AT_ONCE):
-            oldest, (read_s, _) = next(iter(self._rows.items()))
+            read_s, _ = next(iter(self._rows.values()))
             if len(self._rows) <= self._max_rows and now_s - read_s <= self._max_age_s:
                 break
-            del self._rows[oldest]
+            self._drop_oldest()
+        # As many as a large row needs.
+        while self._bytes > self._max_bytes:
+            self._drop_oldest()
 
     def recall(self, feature_set: FeatureSet, key: RowKey, *, authorization: str) -> RememberedRow | None:
         """Return the row that was read last for this key; None if there is none or it is too old."""
@@ -86,6 +97,10 @@ class LastKnown:
         """Return no row again that was read with this header until now; the rows make room as others do."""
         self._headers.pop(_digest(authorization), None)
 
+    def _drop_oldest(self) -> None:
+        kept_as, (_, packed) = self._rows.popitem(last=False)
+        self._bytes -= _taken_bytes(kept_as, packed)
+
     def _key(self, feature_set: FeatureSet, header: bytes, key: RowKey) -> bytes:
         number = self._numbers.get(feature_set)
         if number is None:
@@ -99,6 +114,10 @@ class LastKnown:
 
 def _digest(authorization: str) -> bytes:
     return blake2b(_bytes(authorization), digest_size=_DIGEST_BYTES).digest()
+
+
+def _taken_bytes(kept_as: bytes, packed: bytes) -> int:
+    return len(kept_as) + len(packed) + _OVERHEAD_BYTES
 
 
 def _bytes(text: str) -> bytes:

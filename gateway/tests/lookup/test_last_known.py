@@ -32,8 +32,8 @@ def _row(value: int) -> Row:
     return Row((value,), (FeatureStatus.PRESENT,), (1,), known=True)
 
 
-def _store(clock: Clock, *, max_rows: int = 10) -> LastKnown:
-    return LastKnown(max_age_s=_MAX_AGE_S, max_rows=max_rows, now_s=clock)
+def _store(clock: Clock, *, max_rows: int = 10, max_bytes: int = 10**6) -> LastKnown:
+    return LastKnown(max_age_s=_MAX_AGE_S, max_rows=max_rows, max_bytes=max_bytes, now_s=clock)
 
 
 def test_a_row_is_given_with_its_age_up_to_the_maximum_age_and_not_beyond(clock: Clock) -> None:
@@ -62,6 +62,39 @@ def test_the_row_read_longest_ago_makes_room(clock: Clock) -> None:
     assert store.recall(_SETS[0], ("b",), authorization="p") is None
     assert store.recall(_SETS[0], ("a",), authorization="p") == RememberedRow(_row(2), 0.0)
     assert store.recall(_SETS[0], ("c",), authorization="p") == RememberedRow(_row(3), 0.0)
+
+
+def _embedding(length: int) -> Row:
+    return Row((tuple(map(float, range(length))),), (FeatureStatus.PRESENT,), (1,), known=True)
+
+
+def test_as_many_rows_make_room_as_a_large_row_needs(clock: Clock) -> None:
+    store = _store(clock, max_rows=100, max_bytes=100_000)
+    for number in range(100):
+        store.remember(_SETS[0], (str(number),), _row(number), authorization="p")
+    assert len(store) == 100
+    store.remember(_SETS[0], ("large",), _embedding(9000), authorization="p")
+    assert 1 < len(store) < 80
+    assert store.recall(_SETS[0], ("0",), authorization="p") is None
+    assert store.recall(_SETS[0], ("99",), authorization="p") == RememberedRow(_row(99), 0.0)
+    assert store.recall(_SETS[0], ("large",), authorization="p") == RememberedRow(_embedding(9000), 0.0)
+
+
+def test_the_bytes_of_a_row_that_is_gone_are_free_again(clock: Clock) -> None:
+    store = _store(clock, max_bytes=50_000)
+    for _ in range(20):
+        store.remember(_SETS[0], ("large",), _embedding(4000), authorization="p")
+        store.remember(_SETS[0], ("small",), _row(1), authorization="p")
+        assert len(store) == 2
+
+
+def test_a_row_that_is_larger_than_the_store_is_not_kept(clock: Clock) -> None:
+    store = _store(clock, max_bytes=1000)
+    store.remember(_SETS[0], ("a",), _row(1), authorization="p")
+    store.remember(_SETS[0], ("large",), _embedding(1000), authorization="p")
+    assert len(store) == 0
+    store.remember(_SETS[0], ("a",), _row(2), authorization="p")
+    assert store.recall(_SETS[0], ("a",), authorization="p") == RememberedRow(_row(2), 0.0)
 
 
 @pytest.mark.parametrize(
@@ -124,9 +157,10 @@ def test_all_that_was_read_with_a_header_is_forgotten_at_once_and_what_is_read_l
     assert known == {("p", 0, "b"): 2, ("q", 0, "a"): 1, ("q", 0, "b"): 1, ("q", 1, "a"): 1, ("q", 1, "b"): 1}
 
 
-_VALUES = st.one_of(
+_SINGLE = st.one_of(
     st.none(), st.booleans(), st.integers(-(2**63), 2**63 - 1), st.floats(), st.text(st.characters()), st.binary()
 )
+_VALUES = _SINGLE | st.lists(_SINGLE, max_size=3).map(tuple)
 _FEATURE = st.tuples(_VALUES, st.sampled_from(FeatureStatus), st.none() | st.integers(0, 2**63))
 
 

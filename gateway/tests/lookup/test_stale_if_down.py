@@ -243,7 +243,7 @@ async def test_time_that_runs_out_is_an_outage_only_while_no_server_answers(
         async def rows(self, *_: Any, **_fields: Any) -> list[Served | OneRowError]:
             raise error
 
-    last_known = LastKnown(max_age_s=60, max_rows=10, now_s=time.monotonic)
+    last_known = LastKnown(max_age_s=60, max_rows=10, max_bytes=10**6, now_s=time.monotonic)
     last_known.remember(feature_set, ("u",), row, authorization="p")
     reader = StaleIfDown(Failing(), last_known, silent=lambda _: silent)
     for read in (
