@@ -19,7 +19,7 @@ def build_contract(definitions: Definitions, *, strict: bool = False) -> Contrac
     left_out = LeftOut()
     keys = entities.servable(definitions, left_out)
     served_views = views.servable(definitions.views, keys, left_out)
-    computed = on_demand.servable(definitions.on_demand_views, served_views, left_out)
+    computed = on_demand.servable(definitions.on_demand_views, served_views, keys, left_out)
     sets = services.servable(definitions.services, keys, served_views, computed, left_out)
     if strict and left_out.entries:
         raise ContractError(

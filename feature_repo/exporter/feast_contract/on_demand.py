@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from feast_contract.definitions import OnDemandView, Projection, View
+from feast_contract.definitions import Entity, OnDemandView, Projection, View
 from feast_contract.dtypes import REQUEST_DTYPES, REQUEST_TAKEN
 from feast_contract.left_out import FEATURE_VIEW, ON_DEMAND_FEATURE_VIEW, LeftOut, Unservable
 from feast_contract.views import servable_features
@@ -13,7 +13,10 @@ _MODES = ("pandas", "python")
 
 
 def servable(
-    on_demand_views: Iterable[OnDemandView], views: Mapping[str, View], left_out: LeftOut
+    on_demand_views: Iterable[OnDemandView],
+    views: Mapping[str, View],
+    entities: Mapping[str, Entity],
+    left_out: LeftOut,
 ) -> dict[str, OnDemandView]:
     """Return the on-demand views that the gateway can serve, by name, with the features that it can serve.
 
@@ -23,9 +26,11 @@ def servable(
     for view in on_demand_views:
         try:
             _check(view)
+            sources = tuple(_readable(source, views, left_out) for source in view.sources)
+            _check_columns(view, [entities[name] for source in sources for name in views[source.view].entities])
             found[view.name] = replace(
                 view,
-                sources=tuple(_readable(source, views, left_out) for source in view.sources),
+                sources=sources,
                 features=servable_features(view.name, view.features, left_out),
             )
         except Unservable as reason:
@@ -66,6 +71,21 @@ def _check(view: OnDemandView) -> None:
             raise Unservable(
                 f"its source {source.view} has an alias, a join-key map or a version; give it the feature view as it is"
             )
+
+
+def _check_columns(view: OnDemandView, entities: Iterable[Entity]) -> None:
+    """Raise Unservable if one column of a request would have two meanings."""
+    first: dict[str, Entity] = {}
+    for entity in entities:
+        known = first.setdefault(entity.join_key, entity)
+        if known.dtype != entity.dtype:
+            raise Unservable(
+                f"the join key {entity.join_key} of its sources is {known.dtype} for the entity {known.name} and "
+                f"{entity.dtype} for {entity.name}; rename one of them"
+            )
+    for field in view.request:
+        if field.name in first:
+            raise Unservable(f"its request data {field.name} has the name of a join key; rename the request data")
 
 
 def _readable(source: Projection, views: Mapping[str, View], left_out: LeftOut) -> Projection:

@@ -100,6 +100,26 @@ def test_a_service_whose_request_data_has_two_types_is_left_out() -> None:
     assert "request data amount of two types, Float64 and Int64" in _why(contract, "s")
 
 
+def test_an_on_demand_view_whose_request_data_is_named_as_a_join_key_of_its_source_is_left_out() -> None:
+    clashing = replace(_REQUEST, sources=(_TAKEN,), request=(Field("driver_id", "Int64"),))
+    why = _why(_built(on_demand_views=[clashing]), "o")
+    assert why == "its request data driver_id has the name of a join key; rename the request data"
+
+
+def test_an_on_demand_view_whose_sources_have_a_join_key_of_two_types_is_left_out() -> None:
+    rider = Entity(name="rider", join_key="driver_id", dtype="String", pattern=None)
+    view = replace(_VIEW, name="w", entities=("rider",), key_dtypes={"driver_id": "String"})
+    reading = replace(_REQUEST, sources=(_TAKEN, replace(_TAKEN, view="w", alias="w")))
+    contract = _built(entities=[_DRIVER, rider], views=[_VIEW, view], on_demand_views=[reading])
+    assert _why(contract, "o").startswith("the join key driver_id of its sources is Int64 for the entity driver and ")
+
+
+@pytest.mark.parametrize(("dtype", "served"), [("List(Float32)", True), ("Bytes", False), ("List(Bytes)", False)])
+def test_request_data_is_of_a_type_that_a_requests_json_has(dtype: str, *, served: bool) -> None:
+    contract = _built(on_demand_views=[replace(_REQUEST, request=(Field("vector", dtype),))])
+    assert (contract["left_out"] == []) == served
+
+
 def test_a_service_may_have_an_alias_of_a_view_that_an_on_demand_view_reads_too() -> None:
     reading = replace(_REQUEST, sources=(_TAKEN,))
     projections = (replace(_TAKEN, alias="renamed"), replace(_TAKEN, view="o", alias="o", features=("y",)))
