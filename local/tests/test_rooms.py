@@ -5,9 +5,10 @@ import sys
 import tomllib
 from pathlib import Path
 
+from feast_contract import write_contract
 from feature_gateway.contract.file import load_contract
 from stack_under_test import CHECKOUT
-from streamflow_repo.contract import export_contract
+from streamflow_repo.contract import repo_contract
 
 _PROJECT = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))
 
@@ -30,7 +31,8 @@ def test_the_gateway_runs_without_feast() -> None:
 
 def test_the_gateway_reads_what_the_feature_repo_exports(tmp_path: Path) -> None:
     path = tmp_path / "contract.json"
-    exported = export_contract(path)
+    exported = repo_contract()
+    write_contract(exported, path)
     loaded = load_contract(path)
     assert loaded.hash == exported["hash"]
     assert set(loaded.services) == {"churn_v1", "engagement_v1"}

@@ -26,7 +26,9 @@ def apply_definitions(
     output line by line. Raises JobError when Feast or the exporter refuses the definitions.
     """
     # Importing Feast takes seconds, which commands that don't use it should not, and nobody should wait for.
-    from streamflow_repo.contract import ContractError, export_contract  # noqa: PLC0415
+    from feast_contract import ContractError, write_contract  # noqa: PLC0415
+
+    from streamflow_offline.applied_contract import applied_contract  # noqa: PLC0415
 
     with (
         exclusive(postgres_url) as connection,
@@ -38,9 +40,10 @@ def apply_definitions(
             _apply(store, on_output)
         try:
             # While nobody else applies: registry and contract are of the same definitions.
-            contract = export_contract(contract_path or CONTRACT_PATH)
+            contract = applied_contract(store)
+            write_contract(contract, contract_path or CONTRACT_PATH)
         except ContractError as error:
-            raise JobError(f"the definitions are applied, but the gateway can't serve them: {error}") from error
+            raise JobError(f"the definitions are applied, but the gateway has no contract of them: {error}") from error
     return str(contract["hash"])
 
 

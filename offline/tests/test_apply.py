@@ -10,9 +10,11 @@ from pathlib import Path
 import psycopg
 import pytest
 import streamflow_repo
-import streamflow_repo.contract
+from feast import FeatureStore
+from feast_contract import Contract
 from psycopg import OperationalError
 from streamflow_local.waiting import wait_until
+from streamflow_offline import applied_contract
 from streamflow_offline.apply import apply_definitions
 from streamflow_offline.feast_store import FEATURE_REPO, open_store
 from training_sets import UNUSED_REDIS_URL
@@ -35,15 +37,15 @@ def test_of_two_applies_of_two_versions_registry_and_contract_are_of_one(
     postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     contract_path = tmp_path / "contract.json"
-    export = streamflow_repo.contract.export_contract
+    read = applied_contract.applied_contract
     others: list[subprocess.Popen[bytes]] = []
 
-    def export_while_another_applies(path: Path) -> dict[str, object]:
+    def read_while_another_applies(store: FeatureStore) -> Contract:
         others.append(_apply_of_another_version(tmp_path / "other_version", postgres_url, contract_path))
         _wait_until_it_waits_or_has_ended(others[0], postgres_url)
-        return export(path)
+        return read(store)
 
-    monkeypatch.setattr(streamflow_repo.contract, "export_contract", export_while_another_applies)
+    monkeypatch.setattr(applied_contract, "applied_contract", read_while_another_applies)
 
     apply_definitions(
         postgres_url=postgres_url, redis_url=UNUSED_REDIS_URL, on_output=print, contract_path=contract_path

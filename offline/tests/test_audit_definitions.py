@@ -140,7 +140,7 @@ def _described(contract: dict[str, Any]) -> list[FeatureService]:
                 FeatureDescription(f["name"], f"{f['view']}:{f['name']}", f["dtype"], f["max_age_s"])
                 for f in service["features"]
             ),
-            contract["entity"]["join_key"],
+            contract["entities"][0]["join_key"],
             contract["hash"],
         )
         for service in contract["feature_services"]

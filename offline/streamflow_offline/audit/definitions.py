@@ -58,14 +58,18 @@ def compare_definitions(store: "FeatureStore", described: Iterable["FeatureServi
     Raises JobError when nothing is applied, when the definitions have no contract, and when none of the three has the
     feature service.
     """
-    from streamflow_repo.contract import ContractError, repo_contract, repo_views  # noqa: PLC0415  # takes seconds
+    # Importing Feast takes seconds.
+    from feast_contract import ContractError  # noqa: PLC0415
+    from streamflow_repo.contract import repo_contract, repo_views  # noqa: PLC0415
+
+    from streamflow_offline.applied_contract import applied_contract  # noqa: PLC0415
 
     views = {str(view.name): view for view in store.list_feature_views()}
     if not views:
         raise JobError("nothing is applied in this database; run `offline apply` first")
     try:
         repository = _of_contract(REPOSITORY, repo_contract(), service)
-        registry = _of_contract(REGISTRY, _applied_contract(store, views.values()), service)
+        registry = _of_contract(REGISTRY, applied_contract(store), service)
     except ContractError as error:
         raise JobError(f"definitions have no contract: {error}; mend them and run `offline apply`") from error
     gateway = _of_gateway(described, service)
@@ -123,18 +127,6 @@ def source_differences(defined: Mapping[str, "FeatureView"], applied: Mapping[st
     return found
 
 
-def _applied_contract(store: "FeatureStore", views: Iterable["FeatureView"]) -> dict[str, Any]:
-    from streamflow_repo.contract import build_contract  # noqa: PLC0415  # takes seconds
-
-    views = list(views)
-    return build_contract(
-        project=store.project,
-        entity=store.get_entity(views[0].entities[0]),
-        views=views,
-        services=store.list_feature_services(),
-    )
-
-
 def _of_gateway(described: Iterable["FeatureService"], service: str) -> Version:
     by_name = {entry.name: entry for entry in described}
     features = None
@@ -155,7 +147,11 @@ def _of_contract(where: str, contract: Mapping[str, Any], service: str) -> Versi
     features = None
     for entry in contract["feature_services"]:
         if entry["name"] == service:
-            features = {feature.reference: feature for feature in (Feature(**said) for said in entry["features"])}
+            found = [
+                Feature(view=said["view"], name=said["name"], dtype=said["dtype"], max_age_s=said["max_age_s"])
+                for said in entry["features"]
+            ]
+            features = {feature.reference: feature for feature in found}
     return Version(where=where, contract_hash=str(contract["hash"]), features=features)
 
 

@@ -2,18 +2,19 @@
 
 import json
 import warnings
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import psycopg
 from feast import FeatureService, FeatureStore, FeatureView
+from feast_contract import Contract, ContractError
 from sqlalchemy.exc import SQLAlchemyError
 from streamflow_repo import CONTRACT_PATH
-from streamflow_repo.contract import ContractError, build_contract
 from streamflow_repo.settings.connections import REGISTRY_SCHEMA
 
+from streamflow_offline.applied_contract import applied_contract
 from streamflow_offline.errors import JobError
 from streamflow_offline.feast_store import open_store
 
@@ -84,8 +85,15 @@ def load_definitions(store: FeatureStore, service: str) -> Definitions:
     if service not in services:
         raise JobError(f"there is no feature service {service!r}; applied are {', '.join(sorted(services))}")
     views = {str(view.name): view for view in store.list_feature_views()}
-    contract = _contract(store, services.values(), views.values())
+    if not views:
+        raise JobError("no feature view is applied in this database; run `offline apply` first")
+    contract = _contract(store)
     [entry] = [entry for entry in contract["feature_services"] if entry["name"] == service]
+    if len(entry["join_keys"]) != 1:
+        raise JobError(
+            f"the feature service {service} has the join keys {', '.join(key['name'] for key in entry['join_keys'])}; "
+            "a training set is of a service with one"
+        )
     features = tuple(Feature(view=f["view"], name=f["name"], dtype=f["dtype"]) for f in entry["features"])
     return Definitions(
         store=store,
@@ -93,7 +101,7 @@ def load_definitions(store: FeatureStore, service: str) -> Definitions:
         views=[views[name] for name in sorted({feature.view for feature in features})],
         features=features,
         contract_hash=contract["hash"],
-        join_key=contract["entity"]["join_key"],
+        join_key=entry["join_keys"][0]["name"],
     )
 
 
@@ -110,14 +118,9 @@ def use_offline_store(store: FeatureStore, store_type: str, **settings: Any) -> 
     store.config.offline_config = {**store.config.offline_config, "type": store_type, **settings}
 
 
-def _contract(
-    store: FeatureStore, services: Iterable[FeatureService], views: Collection[FeatureView]
-) -> dict[str, Any]:
-    if not views:
-        raise JobError("no feature view is applied in this database; run `offline apply` first")
+def _contract(store: FeatureStore) -> Contract:
     try:
-        entity = store.get_entity(next(iter(views)).entities[0])
-        return build_contract(project=store.project, entity=entity, views=views, services=services)
+        return applied_contract(store)
     except ContractError as error:
         raise JobError(
             f"the applied definitions have no contract: {error}; correct them and run `offline apply`"

@@ -8,9 +8,9 @@ from typing import Any
 
 import grpc
 import psycopg
+from feast_contract import contract_hash, contract_text
 from streamflow.features.v1.user_feature_service_pb2 import GetUserFeaturesRequest
 from streamflow.features.v1.user_feature_service_pb2_grpc import UserFeatureServiceStub
-from streamflow_repo.contract import contract_hash, contract_text
 
 from streamflow_loadtests.bed.bed import GATEWAY, REGISTRY_REFRESH_S, Bed
 from streamflow_loadtests.bed.processes import becomes
@@ -112,7 +112,7 @@ def _asking_for_more(text: str) -> str:
     view, service = content["feature_views"][0], content["feature_services"][0]
     feature = {"name": "not_there_yet", "dtype": "Int64"}
     view["features"].append(feature)
-    service["features"].append({**feature, "view": view["name"], "max_age_s": view["max_age_s"]})
+    service["features"].append({**feature, "view": view["name"], "as": view["name"], "max_age_s": view["max_age_s"]})
     del content["hash"]
     return contract_text({**content, "hash": contract_hash(content)})
 
