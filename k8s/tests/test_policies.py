@@ -130,7 +130,7 @@ def test_the_training_set_runs_only_when_asked_for(manifests: Manifests) -> None
 
 def test_a_changed_contract_rolls_the_gateways(copy: Copy, built: dict[Combination, Manifests]) -> None:
     before = built["local", ()].workload("gateway")
-    copy.contract.write_text(copy.contract.read_text(encoding="utf-8").replace('"version": 1', '"version": 2'), "utf-8")
+    copy.contract.write_text(copy.contract.read_text(encoding="utf-8").replace('"version": 2', '"version": 3'), "utf-8")
     after = copy.build("local", ()).workload("gateway")
     assert _contract_volume(before) != _contract_volume(after)
 

@@ -1,12 +1,12 @@
 """The contract of a repository that has a definition of every kind, read from the registry that `feast apply` wrote."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
-from feast_contract import build_contract, contract_hash
+from feast_contract import build_contract, contract_hash, write_contract
 from feast_contract.registry import read_definitions
+from feature_gateway.contract.file import load_contract
 
 _SCALARS = ("Bool", "Int32", "Int64", "Float32", "Float64", "String", "Bytes", "UnixTimestamp")
 
@@ -198,5 +198,14 @@ def test_it_says_why_a_definition_is_left_out(contract: dict[str, Any], what: st
     assert why.startswith(_LEFT_OUT[what])
 
 
-def test_it_is_plain_json(contract: dict[str, Any]) -> None:
-    assert json.loads(json.dumps(contract)) == contract
+def test_the_gateway_serves_all_that_it_has(contract: dict[str, Any], tmp_path: Path) -> None:
+    write_contract(contract, tmp_path / "contract.json")
+    loaded = load_contract(tmp_path / "contract.json")
+    services = {service["name"]: service for service in contract["feature_services"]}
+    # The gateway refuses a selection whose on-demand features could not be told apart from their inputs.
+    assert loaded.services.keys() | {"on_demand_v1"} == services.keys()
+    for name, features in loaded.services.items():
+        assert {key["name"] for key in services[name]["join_keys"]} <= {column.name for column in features.columns}
+    assert [column.name for column in loaded.services["mapped_v1"].columns] == [
+        *("driver_id", "shop_id", "city_code", "other_id", "courier_id"),
+    ]

@@ -8,7 +8,6 @@ from typing import Any
 
 from feature_gateway.contract.content import ContractError, contract_of
 from feature_gateway.contract.model import Contract
-from feature_gateway.contract.version_1 import version_2_of
 
 CONTRACT_VERSION = 2
 
@@ -33,13 +32,16 @@ def load_contract(path: Path) -> Contract:
 
 def _parse(content: dict[str, Any]) -> Contract:
     version = content["version"]
-    if version not in {1, CONTRACT_VERSION}:
-        raise ContractError(f"version {version!r}, and this gateway reads version {CONTRACT_VERSION}")
+    if version != CONTRACT_VERSION:
+        raise ContractError(
+            f"version {version!r}, and this gateway reads version {CONTRACT_VERSION}; "
+            "write it again with `offline apply` or `feast-contract export`"
+        )
     claimed = content.pop("hash")
     actual = _hash(content)
     if claimed != actual:
         raise ContractError(f"its hash is {claimed} and its content's {actual}: it was edited by hand or damaged")
-    return contract_of(version_2_of(content) if version == 1 else content, contract_hash=actual)
+    return contract_of(content, contract_hash=actual)
 
 
 def _hash(content: dict[str, Any]) -> str:

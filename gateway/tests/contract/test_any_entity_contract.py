@@ -106,31 +106,3 @@ def test_the_default_is_the_only_service_that_needs_the_users_key_alone(contract
     assert default(contract, "shop") is None
     assert default(contract, "user") is None
     assert default(_loaded(tmp_path, contract_content()), "user") is None
-
-
-def test_a_contract_of_version_1_says_the_same_as_one_of_version_2(tmp_path: Path) -> None:
-    content = contract_content()
-    (entity,) = content["entities"]
-    first = {
-        "version": 1,
-        "project": "test",
-        "entity": entity,
-        "feature_views": [
-            {name: view[name] for name in ("name", "max_age_s", "features")} for view in content["feature_views"]
-        ],
-        "feature_services": [
-            {
-                "name": service["name"],
-                "features": [
-                    {name: feature[name] for name in ("view", "name", "dtype", "max_age_s")}
-                    for feature in service["features"]
-                ],
-            }
-            for service in content["feature_services"]
-        ],
-    }
-    old, new = _loaded(tmp_path, first), _loaded(tmp_path, content)
-    assert (old.entities, old.views, old.left_out) == (new.entities, new.views, new.left_out)
-    for name in new.services:
-        assert old.services[name].features == new.services[name].features
-        assert old.services[name].columns == new.services[name].columns

@@ -34,7 +34,10 @@ def _set(value: Any, *path: str | int) -> Callable[[dict[str, Any]], None]:
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
-        (_set(3, "version"), "version 3, and this gateway reads version 2"),
+        (
+            _set(1, "version"),
+            "version 1, and this gateway reads version 2; write it again with `offline apply` or `feast-contract ",
+        ),
         (_set("Float64", "entities", 0, "dtype"), "the join key of user is Float64; it can be String, Int32, Int64"),
         (_set("[", "entities", 0, "pattern"), "has not the form of a contract"),
         (_set("Array(Int64)", "feature_views", 0, "features", 0, "dtype"), "profile_fv:months_active is Array"),
