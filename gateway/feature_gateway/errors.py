@@ -146,10 +146,20 @@ class UpstreamUnavailableError(_OneReasonError):
     _REASON = ErrorReason.ERROR_REASON_UPSTREAM_UNAVAILABLE
 
 
-class RejectedUpstreamError(_OneReasonError, OneRowError):
+class RejectedRowError(OneRowError):
+    """The feature server does not answer for a row; which of a read's rows, shows when they are read apart."""
+
+
+class RejectedUpstreamError(_OneReasonError, RejectedRowError):
     """The feature server can't read what was asked for this row."""
 
     _REASON = ErrorReason.ERROR_REASON_REJECTED_UPSTREAM
+
+
+class TransformationFailedError(_OneReasonError, RejectedRowError):
+    """The function of an on-demand feature view raised for this row; servers and stores are well."""
+
+    _REASON = ErrorReason.ERROR_REASON_TRANSFORMATION_FAILED
 
 
 class FeaturesTooOldError(_OneReasonError, OneRowError):

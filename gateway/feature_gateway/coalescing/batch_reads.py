@@ -7,7 +7,7 @@ from statistics import median
 
 from feature_gateway.coalescing.batch import Batch, Group, Rows
 from feature_gateway.contract.columns import RowKey
-from feature_gateway.errors import DeadlineExceededError, GatewayError, RejectedUpstreamError
+from feature_gateway.errors import DeadlineExceededError, GatewayError, RejectedRowError
 from feature_gateway.observer import Observer
 
 # The median of this many counts, so that one slow read, such as a server's first, does not cause refusals.
@@ -56,7 +56,7 @@ class BatchReads:
         self._answered(batch.group)
         return Rows(rows, upstream_s, report)
 
-    async def isolate(self, batch: Batch, keys: list[RowKey], error: RejectedUpstreamError) -> None:
+    async def isolate(self, batch: Batch, keys: list[RowKey], error: RejectedRowError) -> None:
         """Read the rows of a rejected read again, in halves, until the bad row is alone."""
         if len(keys) == 1:
             batch.fail(keys, error)
@@ -67,7 +67,7 @@ class BatchReads:
                 return
             try:
                 batch.hand_out(half, await self.read(batch, half))
-            except RejectedUpstreamError as rejection:
+            except RejectedRowError as rejection:
                 await self.isolate(batch, half, rejection)
             except Exception as failure:  # noqa: BLE001  # handed to the callers, whose boundary tells them
                 batch.fail(half, failure)

@@ -62,7 +62,7 @@ class CallQueue:
         else:
             calls = self._newcomers.get(group)
             turns = min(len(self._newcomers) - (calls is not None), _NEWCOMERS_AHEAD)
-        turns += len(calls or ()) // self._most_rows(alone=not others)
+        turns += len(calls or ()) // self.most_rows(group, alone=not others)
         return turns * (others + 1) + others
 
     def add(self, group: Group, waiters: Sequence[Waiter]) -> None:
@@ -111,7 +111,7 @@ class CallQueue:
         if calls is None:
             calls = self._turns[group]
         batch, before = Batch(group, {}, slot, now), len(calls)
-        most = self._most_rows(alone=len(self._turns) == 1 and len(self._newcomers) <= 1)
+        most = self.most_rows(group, alone=len(self._turns) == 1 and len(self._newcomers) <= 1)
         while calls:
             waiter = next(iter(calls))
             if len(batch.waiters) >= most and waiter.key not in batch.waiters:
@@ -156,8 +156,10 @@ class CallQueue:
             return True
         return hash(group) in self._known and group not in self._newcomers and len(self._turns) < _MAX_KNOWN
 
-    def _most_rows(self, *, alone: bool) -> int:
-        return self._max_read_rows if alone else min(_TURN_ROWS, self._max_read_rows)
+    def most_rows(self, group: Group, *, alone: bool) -> int:
+        """Return the most rows of a read of a group, which may be the only one with calls."""
+        most = self._max_read_rows if alone else min(_TURN_ROWS, self._max_read_rows)
+        return min(most, group.feature_set.max_read_rows or most)
 
     def _left(self, group: Group, calls: _Calls, count: int) -> None:
         self._length -= count

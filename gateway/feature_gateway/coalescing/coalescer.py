@@ -24,7 +24,7 @@ from feature_gateway.errors import (
     DeadlineExceededError,
     GatewayError,
     OneRowError,
-    RejectedUpstreamError,
+    RejectedRowError,
     UpstreamUnavailableError,
 )
 from feature_gateway.observer import Observer
@@ -146,9 +146,11 @@ class Coalescer:
         return ask
 
     def _refuse_overload(self, group: Group, count: int, timeout_s: float) -> None:
-        # The read in flight, the reads ahead in the queue, and the call's own. If more calls were admitted, reads would
+        # The read in flight, the reads ahead in the queue, and the calls' own. If more calls were admitted, reads would
         # end after their callers' deadlines, for nobody.
-        wait_s = self._reads.service_time_s * (self._queue.reads_ahead(group) / self._source.slots + 2)
+        own = ceil(count / self._queue.most_rows(group, alone=True))
+        reads = (self._queue.reads_ahead(group) + own - 1) / self._source.slots + 2
+        wait_s = self._reads.service_time_s * reads
         if wait_s > timeout_s or not self._queue.has_room(group, count):
             self._observer.call_refused()
             raise GatewayError(
@@ -206,7 +208,7 @@ class Coalescer:
         keys = list(batch.waiters)
         try:
             rows = await self._reads.read(batch, keys)
-        except RejectedUpstreamError as error:
+        except RejectedRowError as error:
             await self._reads.isolate(batch, keys, error)
             return
         await self._free_slot(batch)

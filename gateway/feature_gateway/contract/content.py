@@ -34,20 +34,25 @@ def contract_of(content: Mapping[str, Any], *, contract_hash: str) -> Contract:
     if both := stored.keys() & on_demand.keys():
         raise ContractError(f"two feature views are named {min(both)}")
     views = stored | on_demand
-    left_out = {_text(entry["name"]): _text(entry["why"]) for entry in content["left_out"]}
+    left_out = {
+        (_text(entry["kind"]).removeprefix("on_demand_"), _text(entry["name"])): _text(entry["why"])
+        for entry in content["left_out"]
+    }
     read_sets = ReadSets()
     services: dict[str, FeatureSet] = {}
+    clashing: dict[str, GatewayError] = {}
     for name, entry in _by_name(content["feature_services"], dict).items():
         try:
             services[name] = read_sets.share(_service(name, entry, entities, views))
         except GatewayError as error:
-            left_out[name] = error.message
+            clashing[name] = error
     return Contract(
         hash=contract_hash,
         entities=entities,
         services=services,
         views=views,
         left_out=left_out,
+        clashing=clashing,
         read_sets=read_sets,
     )
 

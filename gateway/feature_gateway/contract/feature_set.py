@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from weakref import WeakValueDictionary
 
-from feature_gateway.contract.columns import Column
+from feature_gateway.contract.columns import Column, ColumnKind
 from feature_gateway.contract.views import ContractFeature, View
 
 
@@ -90,6 +90,14 @@ class FeatureSet:
             for position, feature in enumerate(self.features)
             if feature.full_name in by_name
         )
+
+    @cached_property
+    def stored_inputs(self) -> "FeatureSet | None":
+        """A feature of each stored view that the on-demand features are computed from; None if there is none."""
+        inputs = {feature.view: feature for view in self.on_demand for feature in view.inputs}
+        names = {column.name for view in self.on_demand for column in view.columns}
+        columns = (column for column in self.columns if column.name in names and column.kind is ColumnKind.JOIN_KEY)
+        return FeatureSet(tuple(inputs.values()), tuple(columns)) if inputs else None
 
     @cached_property
     def full_names(self) -> bool:

@@ -1,7 +1,7 @@
 """The contract: which features exist, their order and types, and how a request's selection resolves."""
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -33,8 +33,11 @@ class Contract:
     views: Mapping[str, View]
     """Stored and on-demand views."""
 
-    left_out: Mapping[str, str] = field(default_factory=dict)
-    """Names of feature services and views that are not served, with the reason."""
+    left_out: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    """Why definitions are not served, by kind (`feature_service` or `feature_view`) and name."""
+
+    clashing: Mapping[str, GatewayError] = field(default_factory=dict)
+    """Why feature services with clashing names are not served."""
 
     read_sets: ReadSets = field(default_factory=ReadSets, repr=False, compare=False)
     """Where the services' feature sets are known too."""
@@ -63,10 +66,14 @@ class Contract:
                 "feature_service is empty; name one, or leave the selection out for the default",
                 field=_SERVICE_FIELD,
             )
+        if name in self.clashing:
+            clash = self.clashing[name]
+            raise GatewayError(clash.reason, clash.message, field=_SERVICE_FIELD, metadata=clash.metadata)
         if name not in self.services:
             raise GatewayError(
                 ErrorReason.ERROR_REASON_FEATURE_SERVICE_UNKNOWN,
-                f"There is no feature service {_shown(name)}; {self._instead(name, sorted(self.services))}.",
+                f"There is no feature service {_shown(name)}; "
+                f"{self._instead('feature_service', name, _there_are(self.services))}.",
                 field=_SERVICE_FIELD,
                 metadata={"feature_service": _clipped(name)},
             )
@@ -145,7 +152,8 @@ class Contract:
         if view is None:
             raise GatewayError(
                 ErrorReason.ERROR_REASON_FEATURE_VIEW_UNKNOWN,
-                f"There is no feature view {_shown(name)}; {self._instead(name, sorted(self.views))}.",
+                f"There is no feature view {_shown(name)}; "
+                f"{self._instead('feature_view', name, _there_are(self.views))}.",
                 field=at,
                 metadata={"feature_reference": _clipped(reference), "feature_view": _clipped(name)},
             )
@@ -153,7 +161,8 @@ class Contract:
         if feature is None:
             raise GatewayError(
                 ErrorReason.ERROR_REASON_FEATURE_UNKNOWN,
-                f"The feature view {name} has no feature {_shown(feature_name)}; it has {listed([*view.features])}.",
+                f"The feature view {name} has no feature {_shown(feature_name)}; "
+                f"{self._instead('feature', reference, f'it has {listed([*view.features])}')}.",
                 field=at,
                 metadata={
                     "feature_reference": _clipped(reference),
@@ -163,14 +172,18 @@ class Contract:
             )
         return feature
 
-    def _instead(self, name: str, known: Sequence[str]) -> str:
-        """Say why the contract leaves a name out, or which names it has."""
-        if name in self.left_out:
-            return f"the contract leaves it out: {self.left_out[name].rstrip('.')}"
-        return f"there are {listed(known)}" if known else "there are none"
+    def _instead(self, kind: str, name: str, known: str) -> str:
+        """Say why the contract leaves a definition out, or else what is known."""
+        if (kind, name) in self.left_out:
+            return f"the contract leaves it out: {self.left_out[kind, name].rstrip('.')}"
+        return known
 
 
 _MAX_SHOWN = 100
+
+
+def _there_are(names: Iterable[str]) -> str:
+    return f"there are {listed(sorted(names))}"
 
 
 def _clipped(text: str) -> str:

@@ -15,12 +15,10 @@ from feature_gateway.errors import DeadlineExceededError, GatewayError, OneRowEr
 from feature_gateway.lookup.freshness import StalenessPolicy, judged
 from feature_gateway.lookup.keys import keys_of
 from feature_gateway.lookup.query import Query, RowFailure, UserFailure, UserFeatures
-from feature_gateway.lookup.users import Users
+from feature_gateway.lookup.users import Users, check_count
 from feature_gateway.observer import Observer
 from feature_gateway.reads import RowReader, Served
 from feature_gateway.values import Row
-
-_USER_IDS_FIELD = "user_ids"
 
 
 class Lookup:
@@ -136,7 +134,7 @@ class Lookup:
         column = self._users.column(contract)
         feature_set = self._selected(contract, query)
         request = self._users.request_values(column, feature_set, query.request_data)
-        self._check_count(user_ids)
+        check_count(user_ids, limit=self._max_rows)
         answers: dict[str, UserFeatures | UserFailure] = {}
         keys: dict[str, RowKey] = {}
         for user_id in dict.fromkeys(user_ids):
@@ -197,22 +195,6 @@ class Lookup:
                 field="feature_service",
             )
         return default
-
-    def _check_count(self, user_ids: Sequence[str]) -> None:
-        if not user_ids:
-            raise GatewayError(
-                ErrorReason.ERROR_REASON_USER_IDS_EMPTY,
-                "user_ids is empty; give the ids of the users.",
-                field=_USER_IDS_FIELD,
-            )
-        limit = self._max_rows
-        if len(user_ids) > limit:
-            raise GatewayError(
-                ErrorReason.ERROR_REASON_USER_IDS_TOO_MANY,
-                f"There are {len(user_ids)} user ids, and a batch takes {limit}; send several batches.",
-                field=_USER_IDS_FIELD,
-                metadata={"max_users": str(limit)},
-            )
 
     def _budget_s(self, remaining_s: float | None) -> float:
         if remaining_s is None:

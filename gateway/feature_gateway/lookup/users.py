@@ -1,7 +1,7 @@
 """What the methods for users take: the id of the one entity that they are for, and what its features depend on."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from streamflow.features.v1.error_reason_pb2 import ErrorReason
@@ -13,6 +13,7 @@ from feature_gateway.errors import GatewayError
 from feature_gateway.lookup.keys import checked, missing, takes_of, unknown
 
 _USER_ID_FIELD = "user_id"
+_USER_IDS_FIELD = "user_ids"
 # One form for each number, so that one user has one id.
 _WHOLE = re.compile(r"0|-?[1-9][0-9]{0,18}")
 _LIMITS = {"Int32": 2**31, "Int64": 2**63}
@@ -106,3 +107,20 @@ def _whole(column: Column, user_id: str) -> int:
         field=_USER_ID_FIELD,
         metadata={"pattern": _WHOLE.pattern},
     )
+
+
+def check_count(user_ids: Sequence[str], *, limit: int) -> None:
+    """Raise GatewayError for a batch of no users, or of more than `limit`."""
+    if not user_ids:
+        raise GatewayError(
+            ErrorReason.ERROR_REASON_USER_IDS_EMPTY,
+            "user_ids is empty; give the ids of the users.",
+            field=_USER_IDS_FIELD,
+        )
+    if len(user_ids) > limit:
+        raise GatewayError(
+            ErrorReason.ERROR_REASON_USER_IDS_TOO_MANY,
+            f"There are {len(user_ids)} user ids, and a batch takes {limit}; send several batches.",
+            field=_USER_IDS_FIELD,
+            metadata={"max_users": str(limit)},
+        )

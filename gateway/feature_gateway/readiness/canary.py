@@ -5,12 +5,14 @@ They go past the queue of calls, so that load alone, which may fill it, does not
 
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from feature_gateway.contract.columns import RowKey
 from feature_gateway.contract.feature_set import FeatureSet
 from feature_gateway.contract.model import Contract
+from feature_gateway.errors import TransformationFailedError
 from feature_gateway.readiness.canary_sets import canary_key, canary_set, trial_sets
 from feature_gateway.upstream.pool import ReplicaPool
 
@@ -49,7 +51,9 @@ class CanaryRead:
     async def read_set(self, read_rows: Callable[..., Awaitable[object]], feature_set: FeatureSet) -> None:
         """Read a row of a feature set; raise GatewayError."""
         key = canary_key(feature_set.columns, self.key_text)
-        await read_rows(feature_set, (key,), authorization=self.authorization, timeout_s=self.timeout_s)
+        # A function may raise for a row that does not exist. Its inputs were read.
+        with suppress(TransformationFailedError):
+            await read_rows(feature_set, (key,), authorization=self.authorization, timeout_s=self.timeout_s)
 
 
 class Canary:

@@ -22,12 +22,13 @@ _REQUEST_DATA: dict[str, Any] = {
 def canary_set(contract: Contract, *, feature_service: str, user_entity: str) -> FeatureSet | None:
     """Return features of which a read goes through to the online store, if any do; None if there are no features.
 
-    Those of the default feature service, if they do, otherwise those of another one.
+    Those of the default feature service, if they do, otherwise those of another one. A function of an on-demand view
+    may raise for a key that does not exist, so features that are only stored are preferred.
     """
     default = contract.default_feature_set(feature_service=feature_service, user_entity=user_entity)
     candidates = [*([default] if default else []), *trial_sets(contract)]
     stored = [feature_set for feature_set in candidates if feature_set.positions_by_view]
-    return next(iter(stored or candidates), None)
+    return min(stored or candidates, key=lambda feature_set: len(feature_set.on_demand), default=None)
 
 
 def trial_sets(contract: Contract) -> list[FeatureSet]:

@@ -13,6 +13,7 @@ from feature_gateway.errors import DeadlineExceededError, UpstreamUnavailableErr
 from feature_gateway.reads import RowsRead
 from feature_gateway.upstream.feast_errors import failure_of, without_values
 from feature_gateway.upstream.feast_json import parse_rows, request_body
+from feature_gateway.upstream.transformations import inputs_of, may_be_of_a_function, transformation_failed
 
 _log = logging.getLogger(__name__)
 
@@ -45,13 +46,19 @@ class FeatureServer:
         """Return one row a key, in order.
 
         `authorization` is sent on as the Authorization header unless it is empty. Raises DeadlineExceededError after
-        `timeout_s`, ServerUnreachableError, and what an unsuccessful answer means.
+        `timeout_s`, ServerUnreachableError, TransformationFailedError, and what an unsuccessful answer means.
         """
-        body = request_body(feature_set, keys)
         headers = {"Authorization": authorization} if authorization else {}
         try:
             async with asyncio.timeout(timeout_s):
-                status, answer = await self._post(body, headers)
+                status, answer = await self._post(request_body(feature_set, keys), headers)
+                if may_be_of_a_function(feature_set, status, answer):
+                    inputs = inputs_of(feature_set, keys)
+                    if inputs is None:
+                        raise transformation_failed(feature_set)
+                    status, answer = await self._post(request_body(*inputs), headers)
+                    if status == HTTPStatus.OK:
+                        raise transformation_failed(feature_set)
         except TimeoutError as error:
             raise DeadlineExceededError("The deadline passed before the feature server had answered.") from error
         except aiohttp.ClientError as error:
@@ -73,8 +80,11 @@ class FeatureServer:
     async def _post(self, body: bytes, headers: dict[str, str]) -> tuple[int, bytes]:
         try:
             return await self._post_once(body, headers)
-        except aiohttp.ServerDisconnectedError:
-            # A server may close an idle connection just as it is used again; a read can be sent twice.
+        except aiohttp.ClientConnectorError:
+            raise
+        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
+            # A server may close a connection just as it is used again, when it is idle and after each answer of 500; a
+            # read can be sent twice.
             return await self._post_once(body, headers)
 
     async def _post_once(self, body: bytes, headers: dict[str, str]) -> tuple[int, bytes]:

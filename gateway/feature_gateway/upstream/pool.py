@@ -7,11 +7,12 @@ second replica, within a budget of its own, and the first answer wins.
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from feature_gateway.contract.columns import RowKey
 from feature_gateway.contract.feature_set import FeatureSet
-from feature_gateway.errors import UpstreamUnavailableError
+from feature_gateway.errors import TransformationFailedError, UpstreamUnavailableError
 from feature_gateway.observer import Observer
 from feature_gateway.reads import ReadReport, RowsRead
 from feature_gateway.upstream.budget import Budget
@@ -172,7 +173,9 @@ class ReplicaPool:
         if not in_service:
             raise UpstreamUnavailableError("No feature server is known that is not ejected.")
         for replica in in_service:
-            await replica.read_rows(feature_set, keys, authorization=authorization, timeout_s=timeout_s)
+            # That a function fails for the row is an answer.
+            with suppress(TransformationFailedError):
+                await replica.read_rows(feature_set, keys, authorization=authorization, timeout_s=timeout_s)
 
     def _new_replica(self, url: str) -> Replica:
         return Replica(

@@ -9,7 +9,7 @@ from feature_gateway.errors import (
     CredentialsRefusedError,
     DeadlineExceededError,
     GatewayError,
-    RejectedUpstreamError,
+    RejectedRowError,
     WrongValueError,
 )
 from feature_gateway.observer import Observer
@@ -132,7 +132,7 @@ class Replica:
 
     def _note_failure(self, error: GatewayError, timeout_s: float) -> None:
         """Log what is new, and eject the server if the failure is its own."""
-        if isinstance(error, RejectedUpstreamError | CredentialsRefusedError):
+        if isinstance(error, RejectedRowError | CredentialsRefusedError):
             self._callers_faults.failed(_said(error))
             return
         too_slow = isinstance(error, DeadlineExceededError)

@@ -5,13 +5,14 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
-from any_entity import any_entity_content, computed, looking_up
+from any_entity import any_entity_content, computed
 from feature_gateway.errors import GatewayError
 from feature_gateway.lookup.query import RowFailure
 from feature_gateway.values import FeatureStatus, Row
 from gateway_fakes import EVENT_TIMESTAMP, NEVER_WRITTEN
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from lookup_bed import looking_up
 from streamflow.features.v1.error_reason_pb2 import ErrorReason
 
 _KEYS = st.lists(st.tuples(st.integers(1, 4), st.integers(1, 4)), min_size=1, max_size=6)

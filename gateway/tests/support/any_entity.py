@@ -1,27 +1,10 @@
 """A contract of several entities, with composite keys, numbers as keys, aliases and mapped join keys."""
 
-import json
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 from aiohttp import web
-from feature_gateway.coalescing.coalescer import Coalescer
-from feature_gateway.contract.reload import ContractHolder
-from feature_gateway.lookup.lookup import Lookup
-from feature_gateway.observer import Observer
-from feature_gateway.upstream.feature_server import FeatureServer, make_session
-from feature_gateway.upstream.pool import ReplicaPool
-from gateway_fakes import (
-    EVENT_TIMESTAMP,
-    NEVER_WRITTEN,
-    Answer,
-    FakeFeatureServer,
-    running_feature_server,
-    service_entry,
-    with_hash,
-)
+from gateway_fakes import EVENT_TIMESTAMP, NEVER_WRITTEN, Answer, service_entry
 
 
 def _view(name: str, entities: list[str], features: list[tuple[str, str]], max_age_s: float | None) -> dict[str, Any]:
@@ -106,30 +89,3 @@ def of_keys(name: str, row: dict[str, Any]) -> tuple[Any, str]:
     if name in {"trip_fv__last", "last"}:
         return "-".join(str(row[key]) for key in sorted(row)), EVENT_TIMESTAMP
     return sum(row.values()), EVENT_TIMESTAMP
-
-
-@asynccontextmanager
-async def looking_up(
-    content: dict[str, Any], folder: Path, **settings: Any
-) -> AsyncIterator[tuple[Lookup, FakeFeatureServer]]:
-    """A lookup in front of a feature server that answers by `of_keys`."""
-    path = folder / "contract.json"
-    path.write_text(json.dumps(with_hash(content)))
-    async with running_feature_server() as fake, make_session() as session:
-        fake.answer = computed(of_keys)
-        pool = ReplicaPool([fake.url], connect=lambda url: FeatureServer(url, session=session), hedge=False)
-        coalescer = Coalescer(pool, max_read_rows=64, max_queued=1000)
-        values: dict[str, Any] = {
-            "default_feature_service": "",
-            "user_entity": "user",
-            "default_timeout_s": 10.0,
-            "max_timeout_s": 30.0,
-            "deadline_margin_s": 0.0,
-            "max_user_id_bytes": 128,
-            "max_batch_users": 100,
-            **settings,
-        }
-        contracts = ContractHolder(path, default_feature_service="")
-        yield Lookup(contracts=contracts, reader=coalescer, observer=Observer(), **values), fake
-        await coalescer.close()
-        await pool.close()

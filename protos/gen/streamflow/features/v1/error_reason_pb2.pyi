@@ -119,7 +119,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     Metadata: entity.
     """
     ERROR_REASON_TRANSFORMATION_FAILED: _ErrorReason.ValueType  # 40
-    """INVALID_ARGUMENT: the function of an on-demand feature view failed for this row. Other rows are answered."""
+    """INVALID_ARGUMENT: the function of an on-demand feature view failed for this row. Other rows are answered. Metadata:
+    feature_views, the on-demand feature views that were asked for.
+    """
     ERROR_REASON_FEATURE_NAME_CLASH: _ErrorReason.ValueType  # 41
     """INVALID_ARGUMENT: the selection has several features, inputs of on-demand features, or columns of one name, which Feast
     can't tell apart. Metadata: names.
@@ -227,7 +229,9 @@ ERROR_REASON_USER_ENTITY_MISSING: ErrorReason.ValueType  # 39
 Metadata: entity.
 """
 ERROR_REASON_TRANSFORMATION_FAILED: ErrorReason.ValueType  # 40
-"""INVALID_ARGUMENT: the function of an on-demand feature view failed for this row. Other rows are answered."""
+"""INVALID_ARGUMENT: the function of an on-demand feature view failed for this row. Other rows are answered. Metadata:
+feature_views, the on-demand feature views that were asked for.
+"""
 ERROR_REASON_FEATURE_NAME_CLASH: ErrorReason.ValueType  # 41
 """INVALID_ARGUMENT: the selection has several features, inputs of on-demand features, or columns of one name, which Feast
 can't tell apart. Metadata: names.
