@@ -38,7 +38,7 @@ def test_no_code_and_no_http_status_is_there_for_nothing() -> None:
 
 def test_each_class_that_is_caught_has_a_reason_of_its_own() -> None:
     reasons = [kind("failed").reason for kind in errors._OneReasonError.__subclasses__()]
-    assert len(reasons) == 4
+    assert len(reasons) == 5
     assert sorted(reasons) == sorted(set(reasons))
 
 
