@@ -21,7 +21,7 @@ _INT64_LIMIT = 2**63
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Feast's names, and protobuf's, for what JSON has no number for.
 _FLOATS_BY_NAME = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
-# Feast stores a null in a list of timestamps as NumPy's NaT, and a null in another list as a value of the list's type.
+# Feast stores a null timestamp as NumPy's NaT, alone and in a list, and a null in another list as a value of its type.
 _NULL_TIMESTAMP_S = -(2**63)
 
 
@@ -73,14 +73,9 @@ def to_bytes(value: Any) -> bytes:
 _to_seconds = to_int(_INT64_LIMIT // _NS_PER_S)
 
 
-def to_timestamp_ns(value: Any) -> int:
-    """Return a UnixTimestamp in nanoseconds."""
-    return _to_seconds(value) * _NS_PER_S
-
-
-def to_element_ns(value: Any) -> int | None:
-    """Return a UnixTimestamp of a list in nanoseconds; None for null."""
-    return None if value == _NULL_TIMESTAMP_S else to_timestamp_ns(value)
+def to_timestamp_ns(value: Any) -> int | None:
+    """Return a UnixTimestamp in nanoseconds; None for null."""
+    return None if value == _NULL_TIMESTAMP_S else _to_seconds(value) * _NS_PER_S
 
 
 def _never_typed(_elements: list[Any]) -> bool:

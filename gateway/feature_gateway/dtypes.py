@@ -18,7 +18,6 @@ from feature_gateway.conversions import (
     timestamps_json,
     to_bool,
     to_bytes,
-    to_element_ns,
     to_float,
     to_int,
     to_list,
@@ -43,6 +42,8 @@ class Dtype:
 
     from_feast_json: Callable[[Any], FeatureValue]
     """Returns the value of JSON that is not null; raises TypeError or ValueError for a value of another type.
+
+    None is a null that JSON has a value for.
 
     The exception's text is without the value, which is for its user alone.
     """
@@ -95,7 +96,7 @@ DTYPES: Mapping[str, Dtype] = {
         _list(
             "UnixTimestamp",
             "timestamp_list_value",
-            to_list(to_element_ns),
+            to_list(to_timestamp_ns),
             fill_proto=fill_timestamps,
             to_json=timestamps_json,
         ),

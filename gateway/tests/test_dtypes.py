@@ -46,6 +46,10 @@ def test_a_value_goes_from_feasts_json_through_the_message_and_out_as_json(
     assert kind.to_json(read) == shown
 
 
+def test_feasts_null_timestamp_is_null() -> None:
+    assert DTYPES["UnixTimestamp"].from_feast_json(-(2**63)) is None
+
+
 def _filled(dtype: str, value: object) -> Any:
     message: Any = feature_pb2.Feature()
     kind = DTYPES[dtype]
