@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from feast_contract import __main__ as exporter
 from feature_gateway import __main__ as gateway
 from streamflow_loadtests.load import options, store
 from streamflow_loadtests.training_set import __main__ as training_set_benchmark
@@ -182,6 +183,17 @@ def test_no_other_command_tells_one(run: Callable[..., str], monkeypatch: pytest
         for variable in ("POSTGRES_URL", "REDIS_URL"):
             for url in _some(variable):
                 assert _leaks(run(main, arguments, {**_REACHABLE, **variables, variable: url})) == [], (main, url)
+
+
+def test_the_exporter_of_contracts_tells_none(run: Callable[..., str], tmp_path: Path) -> None:
+    settings_file = tmp_path / "feature_store.yaml"
+    registry = "registry: {registry_type: sql, path: '${REGISTRY_URL}'}"
+    settings_file.write_text(f"project: p\nprovider: local\nonline_store: {{type: sqlite}}\n{registry}\n", "utf-8")
+    urls = [*_some("POSTGRES_URL"), *(f"postgresql://svc:{each}@127.0.0.1:1/x" for each in ("s3kr$zzw9", "s3kr@31337"))]
+    for url in (each.replace("postgresql:", "postgresql+psycopg:") for each in urls):
+        shown = run(lambda: sys.exit(exporter.main()), ["export", "--out", "contract.json"], {"REGISTRY_URL": url})
+        assert "feast-contract: " in shown, url
+        assert _leaks(shown) == [], url
 
 
 def test_the_gateway_tells_none(run: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:

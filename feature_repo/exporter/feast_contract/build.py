@@ -22,9 +22,7 @@ def build_contract(definitions: Definitions, *, strict: bool = False) -> Contrac
     computed = on_demand.servable(definitions.on_demand_views, served_views, keys, left_out)
     sets = services.servable(definitions.services, keys, served_views, computed, left_out)
     if strict and left_out.entries:
-        raise ContractError(
-            "the gateway can't serve all definitions; correct them: " + "; ".join(left_out_lines(left_out.entries))
-        )
+        raise ContractError("the gateway can't serve all definitions: " + "; ".join(left_out_lines(left_out.entries)))
     content: dict[str, Any] = {
         "version": CONTRACT_VERSION,
         "project": definitions.project,

@@ -1,6 +1,5 @@
 """Reads what is applied in the registry that a repository's feature_store.yaml names."""
 
-import os
 import re
 import sys
 import warnings
@@ -41,7 +40,7 @@ def read_definitions(repo: Path) -> Definitions:
         except Exception as error:
             raise ContractError(
                 f"the registry of {repo / _FILE} can't be read: {explained(error, _registry_path(config))}; "
-                "check `registry` there, and that it can be reached from here"
+                "check `registry` there, its variables, and that it can be reached from here"
             ) from error
     definitions = definitions_in(message, project=config.project)
     if definitions.empty:
@@ -58,9 +57,10 @@ def _config(repo: Path) -> Any:
         raise ContractError(
             f"Feast can't read {repo / _FILE}: {type(error).__name__}; `feast configuration` in that folder says why"
         ) from error
-    unset = [name for name in _VARIABLE.findall(path) if name not in os.environ]
+    # Within a URL it may be a part of a password.
+    unset = _VARIABLE.fullmatch(path)
     if unset:
-        raise ContractError(f"{repo / _FILE} names the variable {unset[0]}, which is not set; set it")
+        raise ContractError(f"{repo / _FILE} names the variable {unset[1]}, which is not set; set it")
     return config
 
 
