@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from functools import lru_cache
 
+from google.protobuf.timestamp_pb2 import Timestamp
 from streamflow.features.feast.serving.ServingService_pb2 import (
     FieldStatus,
     GetOnlineFeaturesRequest,
@@ -12,7 +13,7 @@ from streamflow.features.feast.serving.ServingService_pb2 import (
 from feature_gateway.contract.columns import ColumnKind
 from feature_gateway.contract.feature_set import FeatureSet
 from feature_gateway.errors import GatewayError
-from feature_gateway.grpc_api.feast_values import add_values
+from feature_gateway.grpc_api.feast_values import FORMS, Form, add_value
 from feature_gateway.lookup.query import RowFailure
 from feature_gateway.values import FeatureStatus, Row
 
@@ -35,8 +36,8 @@ def reply_of(
     full_names = request.full_feature_names
     if len(rows) == 1:
         # Most rows differ only in values, and parsing a frame costs a fraction of setting each field.
-        (row,) = rows
-        frame = _frame_of_one(feature_set, row.statuses, row.event_timestamps_ns, full_names=full_names)
+        (only,) = rows
+        frame = _frame_of_one(feature_set, only.statuses, only.event_timestamps_ns, full_names=full_names)
         reply = GetOnlineFeaturesResponse.FromString(frame)
     else:
         stamps_ns = [row.event_timestamps_ns for row in rows]
@@ -44,9 +45,10 @@ def reply_of(
     results = iter(reply.results)
     for name in _join_keys(feature_set):
         next(results).values.MergeFrom(request.entities[name].val)
-    columns = zip(*(row.values for row in rows), strict=True)
-    for feature, column, result in zip(feature_set.features, columns, results, strict=True):
-        add_values(result.values, feature.dtype, column)
+    columns, forms = [result.values for result in results], _forms(feature_set)
+    for row in rows:
+        for column, form, value in zip(columns, forms, row.values, strict=True):
+            add_value(column, form, value)
     return reply
 
 
@@ -71,20 +73,30 @@ def _frame(
     for name in _join_keys(feature_set):
         names.append(name)
         result = reply.results.add(statuses=[FieldStatus.PRESENT] * len(statuses))
-        for _ in statuses:
-            result.event_timestamps.add()
+        result.event_timestamps.extend([_timestamp(None)] * len(statuses))
     names.extend(feature.full_name if full_names else feature.feature for feature in feature_set.features)
     for of_feature, of_stamp in zip(zip(*statuses, strict=True), zip(*stamps_ns, strict=True), strict=True):
         result = reply.results.add()
         # The numbers of the statuses are Feast's.
         result.statuses.extend(of_feature)
-        for stamp_ns in of_stamp:
-            seconds, nanos = divmod(stamp_ns or 0, _NS_PER_S)
-            result.event_timestamps.add(seconds=seconds, nanos=nanos)
+        result.event_timestamps.extend(map(_timestamp, of_stamp))
     return reply
+
+
+@lru_cache(maxsize=_MAX_REMEMBERED)
+def _timestamp(stamp_ns: int | None) -> Timestamp:
+    """Return an event timestamp; the epoch for none."""
+    seconds, nanos = divmod(stamp_ns or 0, _NS_PER_S)
+    # As a field: protobuf's own Timestamp is of another descriptor pool.
+    return GetOnlineFeaturesResponse.FeatureVector().event_timestamps.add(seconds=seconds, nanos=nanos)
 
 
 @lru_cache(maxsize=_MAX_REMEMBERED)
 def _join_keys(feature_set: FeatureSet) -> list[str]:
     """Return the names of the join keys, sorted: a request's columns have no order."""
     return sorted(column.name for column in feature_set.columns if column.kind is ColumnKind.JOIN_KEY)
+
+
+@lru_cache(maxsize=_MAX_REMEMBERED)
+def _forms(feature_set: FeatureSet) -> list[Form]:
+    return [FORMS[feature.dtype] for feature in feature_set.features]

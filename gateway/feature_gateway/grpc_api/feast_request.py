@@ -1,6 +1,7 @@
 """Reads Feast's GetOnlineFeaturesRequest: what it selects, and the columns of its rows; pure."""
 
 from collections import Counter
+from functools import lru_cache
 from typing import Any
 
 from streamflow.features.feast.serving.ServingService_pb2 import GetOnlineFeaturesRequest
@@ -13,6 +14,8 @@ from feature_gateway.contract.model import Contract
 from feature_gateway.errors import GatewayError
 from feature_gateway.grpc_api.feast_values import python_values
 from feature_gateway.lookup.keys import unknown
+
+_MAX_REMEMBERED = 1024
 
 
 def selected(request: GetOnlineFeaturesRequest, contract: Contract) -> FeatureSet:
@@ -59,12 +62,18 @@ def columns_of(request: GetOnlineFeaturesRequest, feature_set: FeatureSet) -> di
 
 
 def _check_names(feature_set: FeatureSet) -> None:
-    count = Counter(feature.feature for feature in feature_set.features)
-    if len(count) < len(feature_set.features):
-        clashes = [name for name, times in count.items() if times > 1]
+    clashes = _clashes(feature_set)
+    if clashes:
         raise GatewayError(
             ErrorReason.ERROR_REASON_FEATURE_NAME_CLASH,
-            f"Several of the features are named {listed(clashes)}; set full_feature_names.",
+            f"Several of the features are named {clashes}; set full_feature_names.",
             field="full_feature_names",
-            metadata={"names": listed(clashes)},
+            metadata={"names": clashes},
         )
+
+
+@lru_cache(maxsize=_MAX_REMEMBERED)
+def _clashes(feature_set: FeatureSet) -> str:
+    """Return the names that several features have; empty for none."""
+    count = Counter(feature.feature for feature in feature_set.features)
+    return listed([name for name, times in count.items() if times > 1])

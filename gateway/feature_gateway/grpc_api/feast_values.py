@@ -1,6 +1,6 @@
 """Converts between Feast's Value messages and the gateway's values; pure."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from streamflow.features.feast.types.Value_pb2 import RepeatedValue, Value
@@ -27,13 +27,16 @@ def _python_value(value: Value) -> Any:
     return [*getattr(value, field).val] if field in _LISTS_TAKEN else None
 
 
-def add_values(values: Any, dtype: str, column: Iterable[FeatureValue]) -> None:
-    """Add a feature's values to a repeated field of Value messages; None is a Value without a field."""
-    field, write = _FIELDS[dtype]
-    for value in column:
-        message = values.add()
-        if value is not None:
-            write(message, field, value)
+Form = tuple[str, Callable[[Value, str, Any], None]]
+"""How values of a type are in a Value: the field, and what writes a value into the field."""
+
+
+def add_value(values: Any, form: Form, value: FeatureValue) -> None:
+    """Add a value to a repeated field of Value messages; None is a Value without a field."""
+    message = values.add()
+    if value is not None:
+        field, write = form
+        write(message, field, value)
 
 
 def _write_seconds(message: Value, field: str, value: Any) -> None:
@@ -48,7 +51,7 @@ def _write_list_of_seconds(message: Value, field: str, value: Any) -> None:
     fill_timestamps(getattr(message, field), value)
 
 
-_FIELDS: Mapping[str, tuple[str, Callable[[Value, str, Any], None]]] = {
+FORMS: Mapping[str, Form] = {
     "Bool": ("bool_val", setattr),
     "Int32": ("int32_val", setattr),
     "Int64": ("int64_val", setattr),
@@ -66,4 +69,4 @@ _FIELDS: Mapping[str, tuple[str, Callable[[Value, str, Any], None]]] = {
     "List(Bytes)": ("bytes_list_val", _write_list),
     "List(UnixTimestamp)": ("unix_timestamp_list_val", _write_list_of_seconds),
 }
-"""The field of each type's values in Value, and what writes them."""
+"""The form of each type's values, by the type's name."""

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from feast.protos.feast.types.Value_pb2 import RepeatedValue as FeastRepeatedValue
 from feature_gateway.dtypes import DTYPES
-from feature_gateway.grpc_api.feast_values import add_values, python_values
+from feature_gateway.grpc_api.feast_values import FORMS, add_value, python_values
 from streamflow.features.feast.types.Value_pb2 import RepeatedValue
 
 _NS = 1_000_000_000
@@ -34,7 +34,8 @@ _VALUES: dict[str, tuple[Any, str, Any]] = {
 def _written(dtype: str, *values: Any) -> FeastRepeatedValue:
     """What Feast's own code reads of a column that the gateway writes."""
     column = RepeatedValue()
-    add_values(column.val, dtype, values)
+    for value in values:
+        add_value(column.val, FORMS[dtype], value)
     return FeastRepeatedValue.FromString(column.SerializeToString())
 
 
@@ -55,7 +56,7 @@ def test_an_empty_list_is_not_null(dtype: str) -> None:
 
 
 def test_every_type_that_the_gateway_serves_has_a_form() -> None:
-    assert DTYPES.keys() == _VALUES.keys()
+    assert DTYPES.keys() == FORMS.keys() == _VALUES.keys()
 
 
 def _read(**fields: Any) -> list[Any]:
