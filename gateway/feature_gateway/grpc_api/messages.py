@@ -10,9 +10,11 @@ from google.rpc import code_pb2
 from streamflow.features.v1 import feature_pb2, user_feature_service_pb2
 from streamflow.features.v1.error_reason_pb2 import ErrorReason
 
+from feature_gateway.contract.columns import ColumnKind
 from feature_gateway.contract.feature_set import FeatureSet
 from feature_gateway.dtypes import DTYPES
 from feature_gateway.errors import GatewayError
+from feature_gateway.grpc_api.request_values import python_values
 from feature_gateway.lookup.freshness import StalenessPolicy
 from feature_gateway.lookup.query import Query, Selection, UserFailure, UserFeatures
 from feature_gateway.values import FeatureStatus
@@ -34,6 +36,7 @@ def query_of(request: AnyRequest, *, authorization: str) -> Query:
         max_age_s=_max_age_s(request.max_age) if request.HasField("max_age") else None,
         staleness_policy=_policy(request.staleness_policy),
         authorization=authorization,
+        request_data=python_values(request.request_data) if request.request_data else None,
     )
 
 
@@ -99,6 +102,9 @@ def fill_feature_service(message: user_feature_service_pb2.FeatureService, name:
         entry = message.features.add(name=feature.name, feature_reference=feature.reference, dtype=feature.dtype)
         if feature.max_age_s is not None:
             entry.max_age.FromTimedelta(timedelta(seconds=feature.max_age_s))
+    for column in feature_set.columns:
+        if column.kind is ColumnKind.REQUEST_DATA:
+            message.request_data.add(name=column.name, dtype=column.dtype)
 
 
 def _selection(request: AnyRequest) -> Selection:

@@ -18,6 +18,7 @@ from feature_gateway.grpc_api.messages import (
     fill_serving_info,
     query_of,
 )
+from feature_gateway.grpc_api.request_values import python_values
 from feature_gateway.grpc_api.streaming import answer_all
 from feature_gateway.grpc_api.untaken import Untaken
 from feature_gateway.lookup.lookup import Lookup
@@ -75,7 +76,12 @@ class UserFeatureServicer(UserFeatureServiceServicer):
         """Return several users' features."""
         query = query_of(request, authorization=authorization_of(context))
         contract_hash = self._lookup.contract.hash
-        answers = await self._lookup.batch_user_features(request.user_ids, query, remaining_s=context.time_remaining())
+        answers = await self._lookup.batch_user_features(
+            request.user_ids,
+            query,
+            remaining_s=context.time_remaining(),
+            request_data_by_user=[python_values(one.values) for one in request.request_data_by_user],
+        )
         response = user_feature_service_pb2.BatchGetUserFeaturesResponse(contract_hash=contract_hash)
         for answer in answers:
             fill_result(response.results.add(), answer)

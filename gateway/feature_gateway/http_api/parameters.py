@@ -10,6 +10,7 @@ from streamflow.features.v1.error_reason_pb2 import ErrorReason
 from feature_gateway.errors import GatewayError
 from feature_gateway.lookup.freshness import StalenessPolicy
 from feature_gateway.lookup.query import Query, Selection
+from feature_gateway.lookup.written import Written
 
 _FEATURE = "feature"
 _FEATURE_SERVICE = "feature_service"
@@ -20,6 +21,7 @@ _INCLUDE_SERVING_INFO = "include_serving_info"
 _TIMEOUT = "timeout_s"
 _ONCE = (_FEATURE_SERVICE, _MAX_AGE, _STALENESS_POLICY, _CONTRACT_HASH, _INCLUDE_SERVING_INFO, _TIMEOUT)
 _PARAMETERS = (_FEATURE, *_ONCE)
+_REQUEST_DATA = "request_data."
 
 _SWITCH = {"true": True, "false": False}
 # float() alone would also accept "nan", "1_000" and blanks.
@@ -48,6 +50,11 @@ def features_request(request: web.Request) -> FeaturesRequest:
     parameter that is unknown, repeated, excluded by another, or neither true nor false.
     """
     values = {name: request.query.getall(name) for name in request.query}
+    request_data = {
+        name.removeprefix(_REQUEST_DATA): Written(values.pop(name))
+        for name in [*values]
+        if name.startswith(_REQUEST_DATA)
+    }
     _check_names(values)
     references = values.pop(_FEATURE, None)
     given = {name: value for name, (value,) in values.items()}
@@ -57,6 +64,7 @@ def features_request(request: web.Request) -> FeaturesRequest:
         max_age_s=_max_age_s(given.get(_MAX_AGE)),
         staleness_policy=_policy(given.get(_STALENESS_POLICY)),
         authorization=request.headers.get("Authorization", ""),
+        request_data=request_data,
     )
     return FeaturesRequest(
         query,
@@ -69,7 +77,8 @@ def _check_names(values: Mapping[str, list[str]]) -> None:
     unknown = sorted(set(values) - set(_PARAMETERS))
     if unknown:
         raise web.HTTPBadRequest(
-            text=f"There is no parameter {_shown(', '.join(unknown))}; there are {', '.join(_PARAMETERS)}."
+            text=f"There is no parameter {_shown(', '.join(unknown))}; "
+            f"there are {', '.join(_PARAMETERS)} and {_REQUEST_DATA}NAME."
         )
     repeated = [name for name in _ONCE if len(values.get(name, ())) > 1]
     if repeated:

@@ -44,8 +44,11 @@ def keys_of(
     return list(zip(*typed, strict=True))
 
 
-def checked(value: Any, column: Column, position: int, *, max_key_bytes: int) -> Any:
-    """Return a value as one of its column's type; raise GatewayError for a value that the column does not take."""
+def checked(value: Any, column: Column, position: int | None, *, max_key_bytes: int) -> Any:
+    """Return a value as one of its column's type; raise GatewayError for a value that the column does not take.
+
+    `position` is its row's; None for the request data of a method for users.
+    """
     try:
         typed = _TYPES[column.dtype][1](value)
     except (TypeError, ValueError, OverflowError):
@@ -53,12 +56,26 @@ def checked(value: Any, column: Column, position: int, *, max_key_bytes: int) ->
     else:
         if column.kind is not _JOIN_KEY or type(typed) is not str or _is_key(typed, column, max_key_bytes):
             return typed
+    if position is None:
+        raise invalid(
+            column, "the request has another value", field=f"request_data.{column.name}", max_key_bytes=max_key_bytes
+        )
+    raise invalid(
+        column,
+        f"row {position} has another value",
+        field=f"{_PLACES[column.kind]}.{column.name}[{position}]",
+        max_key_bytes=max_key_bytes,
+    )
+
+
+def invalid(column: Column, why: str, *, field: str, max_key_bytes: int) -> GatewayError:
+    """Return the error of a value that a column does not take; `field` is its place in the request."""
     is_key = column.kind is _JOIN_KEY
     takes = takes_of(column, max_key_bytes=max_key_bytes)
-    raise GatewayError(
+    return GatewayError(
         ErrorReason.ERROR_REASON_ENTITY_KEY_INVALID if is_key else ErrorReason.ERROR_REASON_REQUEST_DATA_INVALID,
-        f"The {column.kind.value} {column.name} takes {takes}; row {position} has another value.",
-        field=f"{_PLACES[column.kind]}.{column.name}[{position}]",
+        f"The {column.kind.value} {column.name} takes {takes}; {why}.",
+        field=field,
         metadata={"join_key" if is_key else "name": column.name, "takes": takes},
     )
 
@@ -77,19 +94,19 @@ def takes_of(column: Column, *, max_key_bytes: int) -> str:
     return takes
 
 
-def missing(column: Column, *, takes: str) -> GatewayError:
-    """Return the error of a column that was not given."""
+def missing(column: Column, *, takes: str, place: str = "") -> GatewayError:
+    """Return the error of a column that was not given; `place` is the request's field for it, if not Feast's."""
     is_key = column.kind is _JOIN_KEY
     return GatewayError(
         ErrorReason.ERROR_REASON_ENTITY_KEY_MISSING if is_key else ErrorReason.ERROR_REASON_REQUEST_DATA_MISSING,
         f"The {column.kind.value} {column.name} is missing; it takes {takes}.",
-        field=f"{_PLACES[column.kind]}.{column.name}",
+        field=f"{place or _PLACES[column.kind]}.{column.name}",
         metadata={"join_key" if is_key else "name": column.name, "takes": takes},
     )
 
 
-def unknown(name: str, feature_set: FeatureSet, *, is_request_data: bool) -> GatewayError:
-    """Return the error of a column that the features do not depend on."""
+def unknown(name: str, feature_set: FeatureSet, *, is_request_data: bool, place: str = "") -> GatewayError:
+    """Return the error of a column that the features do not depend on; `place` as in `missing`."""
     kind = ColumnKind.REQUEST_DATA if is_request_data else _JOIN_KEY
     needed = [column.name for column in feature_set.columns]
     shown = name if len(name) <= _MAX_SHOWN else name[:_MAX_SHOWN] + "…"
@@ -98,7 +115,7 @@ def unknown(name: str, feature_set: FeatureSet, *, is_request_data: bool) -> Gat
         if is_request_data
         else ErrorReason.ERROR_REASON_ENTITY_KEY_UNKNOWN,
         f"These features do not depend on the {kind.value} {shown!r}; they depend on {listed(needed)}.",
-        field=f"{_PLACES[kind]}.{shown}",
+        field=f"{place or _PLACES[kind]}.{shown}",
         metadata={"name" if is_request_data else "join_key": shown},
     )
 

@@ -123,38 +123,40 @@ class Lookup:
         return self._answer(contract, user_id, query, feature_set, served=served, started=started)
 
     async def batch_user_features(
-        self, user_ids: Sequence[str], query: Query, *, remaining_s: float | None
+        self,
+        user_ids: Sequence[str],
+        query: Query,
+        *,
+        remaining_s: float | None,
+        request_data_by_user: Sequence[Mapping[str, Any]] = (),
     ) -> list[UserFeatures | UserFailure]:
         """Return the selected features of several users in the order asked, or why a user has none.
 
-        Raises GatewayError for what is not one user's fault.
+        `request_data_by_user` are beside those of the query, which are all users': one mapping for each user id, or
+        none. Raises GatewayError for what is not one user's fault.
         """
         started = asyncio.get_running_loop().time()
         contract = self.contract
         column = self._users.column(contract)
         feature_set = self._selected(contract, query)
-        request = self._users.request_values(column, feature_set, query.request_data)
         check_count(user_ids, limit=self._max_rows)
-        answers: dict[str, UserFeatures | UserFailure] = {}
-        keys: dict[str, RowKey] = {}
-        for user_id in dict.fromkeys(user_ids):
-            try:
-                keys[user_id] = self._users.key(column, user_id, request)
-            except GatewayError as error:
-                answers[user_id] = UserFailure(user_id, error)
-        if keys:
-            served = await self._read(
-                feature_set, list(keys.values()), query.authorization, self._budget_s(remaining_s)
-            )
-            for user_id, key in keys.items():
+        keys = self._users.keys(column, feature_set, user_ids, common=query.request_data, by_user=request_data_by_user)
+        wanted = {key: user_id for key, user_id in zip(keys, user_ids, strict=True) if isinstance(key, tuple)}
+        answers: dict[RowKey, UserFeatures | UserFailure] = {}
+        if wanted:
+            served = await self._read(feature_set, list(wanted), query.authorization, self._budget_s(remaining_s))
+            for key, user_id in wanted.items():
                 one = served[key]
                 try:
                     if isinstance(one, OneRowError):
                         raise one
-                    answers[user_id] = self._answer(contract, user_id, query, feature_set, served=one, started=started)
+                    answers[key] = self._answer(contract, user_id, query, feature_set, served=one, started=started)
                 except OneRowError as error:
-                    answers[user_id] = UserFailure(user_id, error)
-        return [answers[user_id] for user_id in user_ids]
+                    answers[key] = UserFailure(user_id, error)
+        return [
+            answers[key] if isinstance(key, tuple) else UserFailure(user_id, key)
+            for key, user_id in zip(keys, user_ids, strict=True)
+        ]
 
     async def _read(
         self, feature_set: FeatureSet, keys: list[RowKey], authorization: str, timeout_s: float

@@ -37,7 +37,7 @@ class Query:
     """The caller's Authorization header; empty for none."""
 
     request_data: Mapping[str, Any] | None = None
-    """Python values by name, which on-demand features are computed from."""
+    """Python values by name, or how a caller writes them (Written), which on-demand features are computed from."""
 
 
 @dataclass(frozen=True, slots=True)

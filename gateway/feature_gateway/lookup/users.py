@@ -10,7 +10,8 @@ from feature_gateway.contract.columns import Column, ColumnKind, RowKey
 from feature_gateway.contract.feature_set import FeatureSet
 from feature_gateway.contract.model import Contract
 from feature_gateway.errors import GatewayError
-from feature_gateway.lookup.keys import checked, missing, takes_of, unknown
+from feature_gateway.lookup.keys import missing, takes_of
+from feature_gateway.lookup.request_data import RequestData
 
 _USER_ID_FIELD = "user_id"
 _USER_IDS_FIELD = "user_ids"
@@ -48,7 +49,46 @@ class Users:
         columns = feature_set.columns
         if not data and len(columns) == 1 and columns[0] is column:
             return ()
-        data = data or {}
+        request_data = self._request_data(column, feature_set)
+        return request_data.complete(request_data.typed(data or {}))
+
+    def keys(
+        self,
+        column: Column,
+        feature_set: FeatureSet,
+        user_ids: Sequence[str],
+        *,
+        common: Mapping[str, Any] | None,
+        by_user: Sequence[Mapping[str, Any]],
+    ) -> list[RowKey | GatewayError]:
+        """Return the key of each user's row, or why there is none.
+
+        `common` are the request data of all users, `by_user` those of each user, or nothing. Raises GatewayError for
+        what is not one user's fault.
+        """
+        request_data = self._request_data(column, feature_set)
+        typed = request_data.typed(common or {})
+        if by_user and len(by_user) != len(user_ids):
+            raise GatewayError(
+                ErrorReason.ERROR_REASON_COLUMNS_RAGGED,
+                f"There are {len(user_ids)} user ids and the request data of {len(by_user)} users; "
+                "give those of each user, or of none.",
+                field="request_data_by_user",
+            )
+        values = None if by_user else request_data.complete(typed)
+
+        def key(position: int) -> RowKey | GatewayError:
+            try:
+                behind = request_data.complete(typed, request_data.typed(by_user[position])) if by_user else values
+                return self.key(column, user_ids[position], behind or ())
+            except GatewayError as error:
+                return error
+
+        return [key(position) for position in range(len(user_ids))]
+
+    def _request_data(self, column: Column, feature_set: FeatureSet) -> RequestData:
+        """Return what checks the request data of features; raise GatewayError if they are not those of a user alone."""
+        columns = feature_set.columns
         others = [one for one in columns if one.kind is ColumnKind.JOIN_KEY and one != column]
         if others:
             takes = takes_of(others[0], max_key_bytes=self._max_id_bytes)
@@ -60,15 +100,7 @@ class Users:
                 field=_USER_ID_FIELD,
                 metadata={"join_key": column.name},
             )
-        request = [one for one in columns if one.kind is ColumnKind.REQUEST_DATA]
-        names = {one.name for one in request}
-        for name in data:
-            if name not in names:
-                raise unknown(name, feature_set, is_request_data=True)
-        for one in request:
-            if one.name not in data:
-                raise missing(one, takes=takes_of(one, max_key_bytes=self._max_id_bytes))
-        return tuple(checked(data[one.name], one, 0, max_key_bytes=self._max_id_bytes) for one in request)
+        return RequestData(feature_set, max_key_bytes=self._max_id_bytes)
 
     def key(self, column: Column, user_id: str, request_values: tuple[Any, ...]) -> RowKey:
         """Return the key of a user's row; raise GatewayError for an id that is none."""

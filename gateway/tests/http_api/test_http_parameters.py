@@ -139,7 +139,7 @@ async def test_a_parameter_that_can_not_be_used_is_refused_with_its_reason(
         *(([(name, "1"), (name, "1")], f"{name} can be given only once.") for name in _ONCE),
         (
             [("max_age", "1"), ("Timeout_s", "1")],
-            f"There is no parameter Timeout_s, max_age; there are feature, {', '.join(_ONCE)}.",
+            f"There is no parameter Timeout_s, max_age; there are feature, {', '.join(_ONCE)} and request_data.NAME.",
         ),
     ],
 )

@@ -25,53 +25,64 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from streamflow.features.v1 import error_reason_pb2 as streamflow_dot_features_dot_v1_dot_error__reason__pb2
 from streamflow.features.v1 import feature_pb2 as streamflow_dot_features_dot_v1_dot_feature__pb2
+from streamflow.features.v1 import request_data_pb2 as streamflow_dot_features_dot_v1_dot_request__data__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n1streamflow/features/v1/user_feature_service.proto\x12\x16streamflow.features.v1\x1a\x1egoogle/protobuf/duration.proto\x1a)streamflow/features/v1/error_reason.proto\x1a$streamflow/features/v1/feature.proto\"\xbe\x02\n\x16GetUserFeaturesRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x19\n\x0f\x66\x65\x61ture_service\x18\x02 \x01(\tH\x00\x12G\n\x12\x66\x65\x61ture_references\x18\x03 \x01(\x0b\x32).streamflow.features.v1.FeatureReferencesH\x00\x12\x15\n\rcontract_hash\x18\x04 \x01(\t\x12*\n\x07max_age\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x41\n\x10staleness_policy\x18\x06 \x01(\x0e\x32\'.streamflow.features.v1.StalenessPolicy\x12\x1c\n\x14include_serving_info\x18\x07 \x01(\x08\x42\x0b\n\tselection\"\'\n\x11\x46\x65\x61tureReferences\x12\x12\n\nreferences\x18\x01 \x03(\t\"\xd6\x01\n\x17GetUserFeaturesResponse\x12;\n\ruser_features\x18\x01 \x01(\x0b\x32$.streamflow.features.v1.UserFeatures\x12\x15\n\rcontract_hash\x18\x02 \x01(\t\x12\x39\n\x0cserving_info\x18\x03 \x01(\x0b\x32#.streamflow.features.v1.ServingInfo\x12,\n\tstale_age\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xd4\x01\n\x0bServingInfo\x12/\n\x0cgateway_time\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12-\n\nqueue_time\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x30\n\rupstream_time\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\nbatch_size\x18\x04 \x01(\x05\x12\x0f\n\x07retried\x18\x05 \x01(\x08\x12\x0e\n\x06hedged\x18\x06 \x01(\x08\"\xc4\x02\n\x1b\x42\x61tchGetUserFeaturesRequest\x12\x10\n\x08user_ids\x18\x01 \x03(\t\x12\x19\n\x0f\x66\x65\x61ture_service\x18\x02 \x01(\tH\x00\x12G\n\x12\x66\x65\x61ture_references\x18\x03 \x01(\x0b\x32).streamflow.features.v1.FeatureReferencesH\x00\x12\x15\n\rcontract_hash\x18\x04 \x01(\t\x12*\n\x07max_age\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x41\n\x10staleness_policy\x18\x06 \x01(\x0e\x32\'.streamflow.features.v1.StalenessPolicy\x12\x1c\n\x14include_serving_info\x18\x07 \x01(\x08\x42\x0b\n\tselection\"\xa5\x01\n\x1c\x42\x61tchGetUserFeaturesResponse\x12\x33\n\x07results\x18\x01 \x03(\x0b\x32\".streamflow.features.v1.UserResult\x12\x15\n\rcontract_hash\x18\x02 \x01(\t\x12\x39\n\x0cserving_info\x18\x03 \x01(\x0b\x32#.streamflow.features.v1.ServingInfo\"\xc8\x01\n\nUserResult\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12=\n\ruser_features\x18\x02 \x01(\x0b\x32$.streamflow.features.v1.UserFeaturesH\x00\x12\x32\n\x05\x65rror\x18\x03 \x01(\x0b\x32!.streamflow.features.v1.CallErrorH\x00\x12,\n\tstale_age\x18\x04 \x01(\x0b\x32\x19.google.protobuf.DurationB\x08\n\x06result\"\x83\x02\n\tCallError\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x33\n\x06reason\x18\x02 \x01(\x0e\x32#.streamflow.features.v1.ErrorReason\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x41\n\x08metadata\x18\x04 \x03(\x0b\x32/.streamflow.features.v1.CallError.MetadataEntry\x12.\n\x0bretry_delay\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x9c\x01\n\x19StreamUserFeaturesRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\x04\x12?\n\x07request\x18\x02 \x01(\x0b\x32..streamflow.features.v1.GetUserFeaturesRequest\x12*\n\x07timeout\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xb3\x01\n\x1aStreamUserFeaturesResponse\x12\x12\n\nrequest_id\x18\x01 \x01(\x04\x12\x43\n\x08response\x18\x02 \x01(\x0b\x32/.streamflow.features.v1.GetUserFeaturesResponseH\x00\x12\x32\n\x05\x65rror\x18\x03 \x01(\x0b\x32!.streamflow.features.v1.CallErrorH\x00\x42\x08\n\x06result\"(\n\x18GetFeatureServiceRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x85\x01\n\x19GetFeatureServiceResponse\x12?\n\x0f\x66\x65\x61ture_service\x18\x01 \x01(\x0b\x32&.streamflow.features.v1.FeatureService\x12\x10\n\x08join_key\x18\x02 \x01(\t\x12\x15\n\rcontract_hash\x18\x03 \x01(\t\"\x1c\n\x1aListFeatureServicesRequest\"\x88\x01\n\x1bListFeatureServicesResponse\x12@\n\x10\x66\x65\x61ture_services\x18\x01 \x03(\x0b\x32&.streamflow.features.v1.FeatureService\x12\x10\n\x08join_key\x18\x02 \x01(\t\x12\x15\n\rcontract_hash\x18\x03 \x01(\t\"\\\n\x0e\x46\x65\x61tureService\x12\x0c\n\x04name\x18\x01 \x01(\t\x12<\n\x08\x66\x65\x61tures\x18\x02 \x03(\x0b\x32*.streamflow.features.v1.FeatureDescription\"x\n\x12\x46\x65\x61tureDescription\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x19\n\x11\x66\x65\x61ture_reference\x18\x02 \x01(\t\x12\r\n\x05\x64type\x18\x03 \x01(\t\x12*\n\x07max_age\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration*\x84\x01\n\x0fStalenessPolicy\x12 \n\x1cSTALENESS_POLICY_UNSPECIFIED\x10\x00\x12\x19\n\x15STALENESS_POLICY_FLAG\x10\x01\x12\x19\n\x15STALENESS_POLICY_OMIT\x10\x02\x12\x19\n\x15STALENESS_POLICY_FAIL\x10\x03\x32\x87\x05\n\x12UserFeatureService\x12r\n\x0fGetUserFeatures\x12..streamflow.features.v1.GetUserFeaturesRequest\x1a/.streamflow.features.v1.GetUserFeaturesResponse\x12\x81\x01\n\x14\x42\x61tchGetUserFeatures\x12\x33.streamflow.features.v1.BatchGetUserFeaturesRequest\x1a\x34.streamflow.features.v1.BatchGetUserFeaturesResponse\x12\x7f\n\x12StreamUserFeatures\x12\x31.streamflow.features.v1.StreamUserFeaturesRequest\x1a\x32.streamflow.features.v1.StreamUserFeaturesResponse(\x01\x30\x01\x12x\n\x11GetFeatureService\x12\x30.streamflow.features.v1.GetFeatureServiceRequest\x1a\x31.streamflow.features.v1.GetFeatureServiceResponse\x12~\n\x13ListFeatureServices\x12\x32.streamflow.features.v1.ListFeatureServicesRequest\x1a\x33.streamflow.features.v1.ListFeatureServicesResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n1streamflow/features/v1/user_feature_service.proto\x12\x16streamflow.features.v1\x1a\x1egoogle/protobuf/duration.proto\x1a)streamflow/features/v1/error_reason.proto\x1a$streamflow/features/v1/feature.proto\x1a)streamflow/features/v1/request_data.proto\"\xef\x03\n\x16GetUserFeaturesRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x19\n\x0f\x66\x65\x61ture_service\x18\x02 \x01(\tH\x00\x12G\n\x12\x66\x65\x61ture_references\x18\x03 \x01(\x0b\x32).streamflow.features.v1.FeatureReferencesH\x00\x12\x15\n\rcontract_hash\x18\x04 \x01(\t\x12*\n\x07max_age\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x41\n\x10staleness_policy\x18\x06 \x01(\x0e\x32\'.streamflow.features.v1.StalenessPolicy\x12\x1c\n\x14include_serving_info\x18\x07 \x01(\x08\x12U\n\x0crequest_data\x18\x08 \x03(\x0b\x32?.streamflow.features.v1.GetUserFeaturesRequest.RequestDataEntry\x1aX\n\x10RequestDataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x33\n\x05value\x18\x02 \x01(\x0b\x32$.streamflow.features.v1.RequestValue:\x02\x38\x01\x42\x0b\n\tselection\"\'\n\x11\x46\x65\x61tureReferences\x12\x12\n\nreferences\x18\x01 \x03(\t\"\xd6\x01\n\x17GetUserFeaturesResponse\x12;\n\ruser_features\x18\x01 \x01(\x0b\x32$.streamflow.features.v1.UserFeatures\x12\x15\n\rcontract_hash\x18\x02 \x01(\t\x12\x39\n\x0cserving_info\x18\x03 \x01(\x0b\x32#.streamflow.features.v1.ServingInfo\x12,\n\tstale_age\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xd4\x01\n\x0bServingInfo\x12/\n\x0cgateway_time\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12-\n\nqueue_time\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x30\n\rupstream_time\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\nbatch_size\x18\x04 \x01(\x05\x12\x0f\n\x07retried\x18\x05 \x01(\x08\x12\x0e\n\x06hedged\x18\x06 \x01(\x08\"\xbd\x04\n\x1b\x42\x61tchGetUserFeaturesRequest\x12\x10\n\x08user_ids\x18\x01 \x03(\t\x12\x19\n\x0f\x66\x65\x61ture_service\x18\x02 \x01(\tH\x00\x12G\n\x12\x66\x65\x61ture_references\x18\x03 \x01(\x0b\x32).streamflow.features.v1.FeatureReferencesH\x00\x12\x15\n\rcontract_hash\x18\x04 \x01(\t\x12*\n\x07max_age\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x41\n\x10staleness_policy\x18\x06 \x01(\x0e\x32\'.streamflow.features.v1.StalenessPolicy\x12\x1c\n\x14include_serving_info\x18\x07 \x01(\x08\x12Z\n\x0crequest_data\x18\x08 \x03(\x0b\x32\x44.streamflow.features.v1.BatchGetUserFeaturesRequest.RequestDataEntry\x12\x41\n\x14request_data_by_user\x18\t \x03(\x0b\x32#.streamflow.features.v1.RequestData\x1aX\n\x10RequestDataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x33\n\x05value\x18\x02 \x01(\x0b\x32$.streamflow.features.v1.RequestValue:\x02\x38\x01\x42\x0b\n\tselection\"\xa5\x01\n\x1c\x42\x61tchGetUserFeaturesResponse\x12\x33\n\x07results\x18\x01 \x03(\x0b\x32\".streamflow.features.v1.UserResult\x12\x15\n\rcontract_hash\x18\x02 \x01(\t\x12\x39\n\x0cserving_info\x18\x03 \x01(\x0b\x32#.streamflow.features.v1.ServingInfo\"\xc8\x01\n\nUserResult\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12=\n\ruser_features\x18\x02 \x01(\x0b\x32$.streamflow.features.v1.UserFeaturesH\x00\x12\x32\n\x05\x65rror\x18\x03 \x01(\x0b\x32!.streamflow.features.v1.CallErrorH\x00\x12,\n\tstale_age\x18\x04 \x01(\x0b\x32\x19.google.protobuf.DurationB\x08\n\x06result\"\x83\x02\n\tCallError\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x33\n\x06reason\x18\x02 \x01(\x0e\x32#.streamflow.features.v1.ErrorReason\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x41\n\x08metadata\x18\x04 \x03(\x0b\x32/.streamflow.features.v1.CallError.MetadataEntry\x12.\n\x0bretry_delay\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x9c\x01\n\x19StreamUserFeaturesRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\x04\x12?\n\x07request\x18\x02 \x01(\x0b\x32..streamflow.features.v1.GetUserFeaturesRequest\x12*\n\x07timeout\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xb3\x01\n\x1aStreamUserFeaturesResponse\x12\x12\n\nrequest_id\x18\x01 \x01(\x04\x12\x43\n\x08response\x18\x02 \x01(\x0b\x32/.streamflow.features.v1.GetUserFeaturesResponseH\x00\x12\x32\n\x05\x65rror\x18\x03 \x01(\x0b\x32!.streamflow.features.v1.CallErrorH\x00\x42\x08\n\x06result\"(\n\x18GetFeatureServiceRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x85\x01\n\x19GetFeatureServiceResponse\x12?\n\x0f\x66\x65\x61ture_service\x18\x01 \x01(\x0b\x32&.streamflow.features.v1.FeatureService\x12\x10\n\x08join_key\x18\x02 \x01(\t\x12\x15\n\rcontract_hash\x18\x03 \x01(\t\"\x1c\n\x1aListFeatureServicesRequest\"\x88\x01\n\x1bListFeatureServicesResponse\x12@\n\x10\x66\x65\x61ture_services\x18\x01 \x03(\x0b\x32&.streamflow.features.v1.FeatureService\x12\x10\n\x08join_key\x18\x02 \x01(\t\x12\x15\n\rcontract_hash\x18\x03 \x01(\t\"\xa2\x01\n\x0e\x46\x65\x61tureService\x12\x0c\n\x04name\x18\x01 \x01(\t\x12<\n\x08\x66\x65\x61tures\x18\x02 \x03(\x0b\x32*.streamflow.features.v1.FeatureDescription\x12\x44\n\x0crequest_data\x18\x03 \x03(\x0b\x32..streamflow.features.v1.RequestDataDescription\"5\n\x16RequestDataDescription\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x64type\x18\x02 \x01(\t\"x\n\x12\x46\x65\x61tureDescription\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x19\n\x11\x66\x65\x61ture_reference\x18\x02 \x01(\t\x12\r\n\x05\x64type\x18\x03 \x01(\t\x12*\n\x07max_age\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration*\x84\x01\n\x0fStalenessPolicy\x12 \n\x1cSTALENESS_POLICY_UNSPECIFIED\x10\x00\x12\x19\n\x15STALENESS_POLICY_FLAG\x10\x01\x12\x19\n\x15STALENESS_POLICY_OMIT\x10\x02\x12\x19\n\x15STALENESS_POLICY_FAIL\x10\x03\x32\x87\x05\n\x12UserFeatureService\x12r\n\x0fGetUserFeatures\x12..streamflow.features.v1.GetUserFeaturesRequest\x1a/.streamflow.features.v1.GetUserFeaturesResponse\x12\x81\x01\n\x14\x42\x61tchGetUserFeatures\x12\x33.streamflow.features.v1.BatchGetUserFeaturesRequest\x1a\x34.streamflow.features.v1.BatchGetUserFeaturesResponse\x12\x7f\n\x12StreamUserFeatures\x12\x31.streamflow.features.v1.StreamUserFeaturesRequest\x1a\x32.streamflow.features.v1.StreamUserFeaturesResponse(\x01\x30\x01\x12x\n\x11GetFeatureService\x12\x30.streamflow.features.v1.GetFeatureServiceRequest\x1a\x31.streamflow.features.v1.GetFeatureServiceResponse\x12~\n\x13ListFeatureServices\x12\x32.streamflow.features.v1.ListFeatureServicesRequest\x1a\x33.streamflow.features.v1.ListFeatureServicesResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'streamflow.features.v1.user_feature_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_GETUSERFEATURESREQUEST_REQUESTDATAENTRY']._loaded_options = None
+  _globals['_GETUSERFEATURESREQUEST_REQUESTDATAENTRY']._serialized_options = b'8\001'
+  _globals['_BATCHGETUSERFEATURESREQUEST_REQUESTDATAENTRY']._loaded_options = None
+  _globals['_BATCHGETUSERFEATURESREQUEST_REQUESTDATAENTRY']._serialized_options = b'8\001'
   _globals['_CALLERROR_METADATAENTRY']._loaded_options = None
   _globals['_CALLERROR_METADATAENTRY']._serialized_options = b'8\001'
-  _globals['_STALENESSPOLICY']._serialized_start=2849
-  _globals['_STALENESSPOLICY']._serialized_end=2981
-  _globals['_GETUSERFEATURESREQUEST']._serialized_start=191
-  _globals['_GETUSERFEATURESREQUEST']._serialized_end=509
-  _globals['_FEATUREREFERENCES']._serialized_start=511
-  _globals['_FEATUREREFERENCES']._serialized_end=550
-  _globals['_GETUSERFEATURESRESPONSE']._serialized_start=553
-  _globals['_GETUSERFEATURESRESPONSE']._serialized_end=767
-  _globals['_SERVINGINFO']._serialized_start=770
-  _globals['_SERVINGINFO']._serialized_end=982
-  _globals['_BATCHGETUSERFEATURESREQUEST']._serialized_start=985
-  _globals['_BATCHGETUSERFEATURESREQUEST']._serialized_end=1309
-  _globals['_BATCHGETUSERFEATURESRESPONSE']._serialized_start=1312
-  _globals['_BATCHGETUSERFEATURESRESPONSE']._serialized_end=1477
-  _globals['_USERRESULT']._serialized_start=1480
-  _globals['_USERRESULT']._serialized_end=1680
-  _globals['_CALLERROR']._serialized_start=1683
-  _globals['_CALLERROR']._serialized_end=1942
-  _globals['_CALLERROR_METADATAENTRY']._serialized_start=1895
-  _globals['_CALLERROR_METADATAENTRY']._serialized_end=1942
-  _globals['_STREAMUSERFEATURESREQUEST']._serialized_start=1945
-  _globals['_STREAMUSERFEATURESREQUEST']._serialized_end=2101
-  _globals['_STREAMUSERFEATURESRESPONSE']._serialized_start=2104
-  _globals['_STREAMUSERFEATURESRESPONSE']._serialized_end=2283
-  _globals['_GETFEATURESERVICEREQUEST']._serialized_start=2285
-  _globals['_GETFEATURESERVICEREQUEST']._serialized_end=2325
-  _globals['_GETFEATURESERVICERESPONSE']._serialized_start=2328
-  _globals['_GETFEATURESERVICERESPONSE']._serialized_end=2461
-  _globals['_LISTFEATURESERVICESREQUEST']._serialized_start=2463
-  _globals['_LISTFEATURESERVICESREQUEST']._serialized_end=2491
-  _globals['_LISTFEATURESERVICESRESPONSE']._serialized_start=2494
-  _globals['_LISTFEATURESERVICESRESPONSE']._serialized_end=2630
-  _globals['_FEATURESERVICE']._serialized_start=2632
-  _globals['_FEATURESERVICE']._serialized_end=2724
-  _globals['_FEATUREDESCRIPTION']._serialized_start=2726
-  _globals['_FEATUREDESCRIPTION']._serialized_end=2846
-  _globals['_USERFEATURESERVICE']._serialized_start=2984
-  _globals['_USERFEATURESERVICE']._serialized_end=3631
+  _globals['_STALENESSPOLICY']._serialized_start=3444
+  _globals['_STALENESSPOLICY']._serialized_end=3576
+  _globals['_GETUSERFEATURESREQUEST']._serialized_start=234
+  _globals['_GETUSERFEATURESREQUEST']._serialized_end=729
+  _globals['_GETUSERFEATURESREQUEST_REQUESTDATAENTRY']._serialized_start=628
+  _globals['_GETUSERFEATURESREQUEST_REQUESTDATAENTRY']._serialized_end=716
+  _globals['_FEATUREREFERENCES']._serialized_start=731
+  _globals['_FEATUREREFERENCES']._serialized_end=770
+  _globals['_GETUSERFEATURESRESPONSE']._serialized_start=773
+  _globals['_GETUSERFEATURESRESPONSE']._serialized_end=987
+  _globals['_SERVINGINFO']._serialized_start=990
+  _globals['_SERVINGINFO']._serialized_end=1202
+  _globals['_BATCHGETUSERFEATURESREQUEST']._serialized_start=1205
+  _globals['_BATCHGETUSERFEATURESREQUEST']._serialized_end=1778
+  _globals['_BATCHGETUSERFEATURESREQUEST_REQUESTDATAENTRY']._serialized_start=628
+  _globals['_BATCHGETUSERFEATURESREQUEST_REQUESTDATAENTRY']._serialized_end=716
+  _globals['_BATCHGETUSERFEATURESRESPONSE']._serialized_start=1781
+  _globals['_BATCHGETUSERFEATURESRESPONSE']._serialized_end=1946
+  _globals['_USERRESULT']._serialized_start=1949
+  _globals['_USERRESULT']._serialized_end=2149
+  _globals['_CALLERROR']._serialized_start=2152
+  _globals['_CALLERROR']._serialized_end=2411
+  _globals['_CALLERROR_METADATAENTRY']._serialized_start=2364
+  _globals['_CALLERROR_METADATAENTRY']._serialized_end=2411
+  _globals['_STREAMUSERFEATURESREQUEST']._serialized_start=2414
+  _globals['_STREAMUSERFEATURESREQUEST']._serialized_end=2570
+  _globals['_STREAMUSERFEATURESRESPONSE']._serialized_start=2573
+  _globals['_STREAMUSERFEATURESRESPONSE']._serialized_end=2752
+  _globals['_GETFEATURESERVICEREQUEST']._serialized_start=2754
+  _globals['_GETFEATURESERVICEREQUEST']._serialized_end=2794
+  _globals['_GETFEATURESERVICERESPONSE']._serialized_start=2797
+  _globals['_GETFEATURESERVICERESPONSE']._serialized_end=2930
+  _globals['_LISTFEATURESERVICESREQUEST']._serialized_start=2932
+  _globals['_LISTFEATURESERVICESREQUEST']._serialized_end=2960
+  _globals['_LISTFEATURESERVICESRESPONSE']._serialized_start=2963
+  _globals['_LISTFEATURESERVICESRESPONSE']._serialized_end=3099
+  _globals['_FEATURESERVICE']._serialized_start=3102
+  _globals['_FEATURESERVICE']._serialized_end=3264
+  _globals['_REQUESTDATADESCRIPTION']._serialized_start=3266
+  _globals['_REQUESTDATADESCRIPTION']._serialized_end=3319
+  _globals['_FEATUREDESCRIPTION']._serialized_start=3321
+  _globals['_FEATUREDESCRIPTION']._serialized_end=3441
+  _globals['_USERFEATURESERVICE']._serialized_start=3579
+  _globals['_USERFEATURESERVICE']._serialized_end=4226
 # @@protoc_insertion_point(module_scope)

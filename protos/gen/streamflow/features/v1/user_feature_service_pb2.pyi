@@ -11,6 +11,7 @@ from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from streamflow.features.v1 import error_reason_pb2 as _error_reason_pb2
 from streamflow.features.v1 import feature_pb2 as _feature_pb2
+from streamflow.features.v1 import request_data_pb2 as _request_data_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -56,6 +57,27 @@ class GetUserFeaturesRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class RequestDataEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        @_builtins.property
+        def value(self) -> _request_data_pb2.RequestValue: ...
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _request_data_pb2.RequestValue | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["value", b"value"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     USER_ID_FIELD_NUMBER: _builtins.int
     FEATURE_SERVICE_FIELD_NUMBER: _builtins.int
     FEATURE_REFERENCES_FIELD_NUMBER: _builtins.int
@@ -63,6 +85,7 @@ class GetUserFeaturesRequest(_message.Message):
     MAX_AGE_FIELD_NUMBER: _builtins.int
     STALENESS_POLICY_FIELD_NUMBER: _builtins.int
     INCLUDE_SERVING_INFO_FIELD_NUMBER: _builtins.int
+    REQUEST_DATA_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
     """The user's id: a value of the join key, such as "3413-BMNZE". An id is INVALID_ARGUMENT when it is empty, longer than the
     gateway's limit, or does not match the join key's pattern.
@@ -87,6 +110,12 @@ class GetUserFeaturesRequest(_message.Message):
         too old. Not set: each feature view's own maximum age.
         """
 
+    @_builtins.property
+    def request_data(self) -> _containers.MessageMap[_builtins.str, _request_data_pb2.RequestValue]:
+        """The request data that the selected features need, by name; GetFeatureService returns the names and types. A name that is
+        missing, a name that the features do not need, and a value of another type are INVALID_ARGUMENT.
+        """
+
     def __init__(
         self,
         *,
@@ -97,10 +126,11 @@ class GetUserFeaturesRequest(_message.Message):
         max_age: _duration_pb2.Duration | None = ...,
         staleness_policy: Global___StalenessPolicy.ValueType = ...,
         include_serving_info: _builtins.bool = ...,
+        request_data: _abc.Mapping[_builtins.str, _request_data_pb2.RequestValue] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["feature_references", b"feature_references", "feature_service", b"feature_service", "max_age", b"max_age", "selection", b"selection"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["contract_hash", b"contract_hash", "feature_references", b"feature_references", "feature_service", b"feature_service", "include_serving_info", b"include_serving_info", "max_age", b"max_age", "selection", b"selection", "staleness_policy", b"staleness_policy", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["contract_hash", b"contract_hash", "feature_references", b"feature_references", "feature_service", b"feature_service", "include_serving_info", b"include_serving_info", "max_age", b"max_age", "request_data", b"request_data", "selection", b"selection", "staleness_policy", b"staleness_policy", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_selection: _TypeAlias = _typing.Literal["feature_service", "feature_references"]  # noqa: Y015
     _WhichOneofArgType_selection: _TypeAlias = _typing.Literal["selection", b"selection"]  # noqa: Y015
@@ -235,6 +265,27 @@ class BatchGetUserFeaturesRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class RequestDataEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        @_builtins.property
+        def value(self) -> _request_data_pb2.RequestValue: ...
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _request_data_pb2.RequestValue | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["value", b"value"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     USER_IDS_FIELD_NUMBER: _builtins.int
     FEATURE_SERVICE_FIELD_NUMBER: _builtins.int
     FEATURE_REFERENCES_FIELD_NUMBER: _builtins.int
@@ -242,6 +293,8 @@ class BatchGetUserFeaturesRequest(_message.Message):
     MAX_AGE_FIELD_NUMBER: _builtins.int
     STALENESS_POLICY_FIELD_NUMBER: _builtins.int
     INCLUDE_SERVING_INFO_FIELD_NUMBER: _builtins.int
+    REQUEST_DATA_FIELD_NUMBER: _builtins.int
+    REQUEST_DATA_BY_USER_FIELD_NUMBER: _builtins.int
     feature_service: _builtins.str
     """All features of a feature service."""
     contract_hash: _builtins.str
@@ -262,6 +315,19 @@ class BatchGetUserFeaturesRequest(_message.Message):
     def max_age(self) -> _duration_pb2.Duration:
         """As in GetUserFeaturesRequest."""
 
+    @_builtins.property
+    def request_data(self) -> _containers.MessageMap[_builtins.str, _request_data_pb2.RequestValue]:
+        """The request data that all users of the call have in common, such as the time of day. Otherwise as in
+        GetUserFeaturesRequest.
+        """
+
+    @_builtins.property
+    def request_data_by_user(self) -> _containers.RepeatedCompositeFieldContainer[_request_data_pb2.RequestData]:
+        """The request data of each user, such as the minutes that the user has watched: as many as there are user_ids, in their
+        order, or none. With these, a user id can be repeated with other request data. A name can't be in request_data too. Wrong
+        request data of a user are the error of that user's result.
+        """
+
     def __init__(
         self,
         *,
@@ -272,10 +338,12 @@ class BatchGetUserFeaturesRequest(_message.Message):
         max_age: _duration_pb2.Duration | None = ...,
         staleness_policy: Global___StalenessPolicy.ValueType = ...,
         include_serving_info: _builtins.bool = ...,
+        request_data: _abc.Mapping[_builtins.str, _request_data_pb2.RequestValue] | None = ...,
+        request_data_by_user: _abc.Iterable[_request_data_pb2.RequestData] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["feature_references", b"feature_references", "feature_service", b"feature_service", "max_age", b"max_age", "selection", b"selection"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["contract_hash", b"contract_hash", "feature_references", b"feature_references", "feature_service", b"feature_service", "include_serving_info", b"include_serving_info", "max_age", b"max_age", "selection", b"selection", "staleness_policy", b"staleness_policy", "user_ids", b"user_ids"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["contract_hash", b"contract_hash", "feature_references", b"feature_references", "feature_service", b"feature_service", "include_serving_info", b"include_serving_info", "max_age", b"max_age", "request_data", b"request_data", "request_data_by_user", b"request_data_by_user", "selection", b"selection", "staleness_policy", b"staleness_policy", "user_ids", b"user_ids"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_selection: _TypeAlias = _typing.Literal["feature_service", "feature_references"]  # noqa: Y015
     _WhichOneofArgType_selection: _TypeAlias = _typing.Literal["selection", b"selection"]  # noqa: Y015
@@ -606,25 +674,61 @@ class FeatureService(_message.Message):
 
     NAME_FIELD_NUMBER: _builtins.int
     FEATURES_FIELD_NUMBER: _builtins.int
+    REQUEST_DATA_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The feature service's name."""
     @_builtins.property
     def features(self) -> _containers.RepeatedCompositeFieldContainer[Global___FeatureDescription]:
         """The feature service's features, in the order of replies."""
 
+    @_builtins.property
+    def request_data(self) -> _containers.RepeatedCompositeFieldContainer[Global___RequestDataDescription]:
+        """The request data that every request for the feature service has to have. Empty when no feature is computed from request
+        data.
+        """
+
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
         features: _abc.Iterable[Global___FeatureDescription] | None = ...,
+        request_data: _abc.Iterable[Global___RequestDataDescription] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["features", b"features", "name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["features", b"features", "name", b"name", "request_data", b"request_data"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___FeatureService: _TypeAlias = FeatureService  # noqa: Y015
+
+@_typing.final
+class RequestDataDescription(_message.Message):
+    """RequestDataDescription describes request data as the contract defines them."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    DTYPE_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """The name in requests."""
+    dtype: _builtins.str
+    """Feast's name of the type: Bool, Int32, Int64, Float32, Float64 or String. A list of one of them is List(Bool), List(Int32)
+    and so on. Each type has one field in RequestValue's value.
+    """
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        dtype: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dtype", b"dtype", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RequestDataDescription: _TypeAlias = RequestDataDescription  # noqa: Y015
 
 @_typing.final
 class FeatureDescription(_message.Message):

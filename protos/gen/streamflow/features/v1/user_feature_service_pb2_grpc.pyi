@@ -48,8 +48,8 @@ class UserFeatureServiceStub:
     BatchGetUserFeatures: _grpc.UnaryUnaryMultiCallable[_user_feature_service_pb2.BatchGetUserFeaturesRequest, _user_feature_service_pb2.BatchGetUserFeaturesResponse]
     """BatchGetUserFeatures returns the same features of several users, one result for each user, in the order of the request.
 
-    A wrong user id is the error of that user's result. A wrong selection, or a failure of the feature server, is the error of
-    the call. The gateway splits a large batch into several reads and answers other calls between them.
+    A wrong user id, and wrong request data of one user, are the error of that user's result. A wrong selection, wrong request
+    data of all users, or a failure of the feature server, is the error of the call. The gateway splits a large batch into several reads and answers other calls between them.
     """
     StreamUserFeatures: _grpc.StreamStreamMultiCallable[_user_feature_service_pb2.StreamUserFeaturesRequest, _user_feature_service_pb2.StreamUserFeaturesResponse]
     """StreamUserFeatures answers each message as soon as the answer is ready, in any order; the request id links answer and
@@ -81,8 +81,8 @@ class UserFeatureServiceAsyncStub(UserFeatureServiceStub):
     BatchGetUserFeatures: _aio.UnaryUnaryMultiCallable[_user_feature_service_pb2.BatchGetUserFeaturesRequest, _user_feature_service_pb2.BatchGetUserFeaturesResponse]  # type: ignore[assignment]
     """BatchGetUserFeatures returns the same features of several users, one result for each user, in the order of the request.
 
-    A wrong user id is the error of that user's result. A wrong selection, or a failure of the feature server, is the error of
-    the call. The gateway splits a large batch into several reads and answers other calls between them.
+    A wrong user id, and wrong request data of one user, are the error of that user's result. A wrong selection, wrong request
+    data of all users, or a failure of the feature server, is the error of the call. The gateway splits a large batch into several reads and answers other calls between them.
     """
     StreamUserFeatures: _aio.StreamStreamMultiCallable[_user_feature_service_pb2.StreamUserFeaturesRequest, _user_feature_service_pb2.StreamUserFeaturesResponse]  # type: ignore[assignment]
     """StreamUserFeatures answers each message as soon as the answer is ready, in any order; the request id links answer and
@@ -123,8 +123,8 @@ class UserFeatureServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_user_feature_service_pb2.BatchGetUserFeaturesResponse, _abc.Awaitable[_user_feature_service_pb2.BatchGetUserFeaturesResponse]]:
         """BatchGetUserFeatures returns the same features of several users, one result for each user, in the order of the request.
 
-        A wrong user id is the error of that user's result. A wrong selection, or a failure of the feature server, is the error of
-        the call. The gateway splits a large batch into several reads and answers other calls between them.
+        A wrong user id, and wrong request data of one user, are the error of that user's result. A wrong selection, wrong request
+        data of all users, or a failure of the feature server, is the error of the call. The gateway splits a large batch into several reads and answers other calls between them.
         """
 
     @_abc_1.abstractmethod
