@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 from weakref import WeakValueDictionary
 
 from feature_gateway.contract.columns import Column, ColumnKind
@@ -52,6 +53,14 @@ class FeatureSet:
     def references(self) -> list[str]:
         """The references of the features that are read."""
         return [feature.reference for feature in self.read_features]
+
+    @cached_property
+    def asked(self) -> dict[str, Any]:
+        """What a request to `feast serve` has beside its entities."""
+        names = {"full_feature_names": self.full_names}
+        if self.feature_service is not None:
+            return {"feature_service": self.feature_service, **names}
+        return {"features": self.references, **names}
 
     @cached_property
     def any_max_age(self) -> bool:

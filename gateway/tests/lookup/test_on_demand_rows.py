@@ -124,7 +124,7 @@ async def test_a_store_that_is_down_is_an_outage_for_on_demand_features_too(tmp_
 async def test_a_functions_failure_gets_no_remembered_answer(tmp_path: Path) -> None:
     functions = Functions()
     async with _bed(tmp_path, functions, Counts()) as (lookup, pool):
-        last_known = LastKnown(max_age_s=60, max_rows=10, now_s=time.monotonic)
+        last_known = LastKnown(max_age_s=60, max_rows=10, max_bytes=10**6, now_s=time.monotonic)
         lookup._reader = StaleIfDown(lookup._reader, last_known, silent=pool.times.silent)
         await _ask(lookup, "pace", 1)
         functions.raises = {1.0}
