@@ -1,11 +1,13 @@
 """GetOnlineFeatures through Feast's own stub: rows of any entity, names, order, statuses and event timestamps."""
 
 import asyncio
+import json
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
+from aiohttp import web
 from feast.protos.feast.serving.ServingService_pb2 import (
     FieldStatus,
     GetFeastServingInfoRequest,
@@ -13,7 +15,7 @@ from feast.protos.feast.serving.ServingService_pb2 import (
 )
 from feast.protos.feast.types.Value_pb2 import Value
 from feast_api_fakes import answer_feast, ask, feast_stub, request_of, write_feast_api_contract
-from gateway_fakes import FakeFeatureServer, Gateway
+from gateway_fakes import FakeFeatureServer, Gateway, error_details
 
 
 @pytest.fixture
@@ -164,6 +166,26 @@ async def test_the_deadline_is_the_calls(gateway: Gateway, feature_server: FakeF
     with pytest.raises(grpc.aio.AioRpcError) as failure:
         await stub.GetOnlineFeatures(request_of("drivers_v1", {"driver_id": [1]}), timeout=0.2)
     assert failure.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+async def test_an_error_of_one_row_is_the_calls_and_names_the_row(
+    gateway: Gateway, feature_server: FakeFeatureServer
+) -> None:
+    async def answer(request: Any) -> Any:
+        body = await request.json()
+        answered = json.loads((await answer_feast(request)).text or "")
+        trips = answered["results"][answered["metadata"]["feature_names"].index("driver_fv__trips")]
+        trips["values"] = ["many" if driver == 2 else 30 for driver in body["entities"]["driver_id"]]
+        return web.json_response(answered)
+
+    feature_server.answer = answer
+    with pytest.raises(grpc.aio.AioRpcError) as failure:
+        await ask(gateway, request_of(["driver_fv:trips"], {"driver_id": [1, 2]}))
+    assert failure.value.code() is grpc.StatusCode.INTERNAL
+    assert (failure.value.details() or "").startswith(
+        "Row 1: The feature server's value of driver_fv:trips is not Int64"
+    )
+    assert error_details(failure.value)[0].reason == "ERROR_REASON_UPSTREAM_MISMATCH"
 
 
 async def test_serving_info_names_the_gateway_and_its_version(gateway: Gateway) -> None:
