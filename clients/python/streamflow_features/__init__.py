@@ -15,7 +15,8 @@ from streamflow_features._errors import (
 )
 from streamflow_features._features import Element, FeatureStatus, ServingInfo, UserFeatures, Value
 from streamflow_features._queries import QueryOptions, Question, StalenessPolicy
-from streamflow_features._services import FeatureDescription, FeatureService
+from streamflow_features._request_data import RequestDataValue
+from streamflow_features._services import FeatureDescription, FeatureService, RequestDataDescription
 from streamflow_features._stream import Answer
 from streamflow_features._text import as_lines
 
@@ -35,6 +36,8 @@ __all__ = [
     "NotFound",
     "QueryOptions",
     "Question",
+    "RequestDataDescription",
+    "RequestDataValue",
     "ResourceExhausted",
     "ServingInfo",
     "StalenessPolicy",

@@ -1,6 +1,6 @@
 """The asyncio client."""
 
-from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Iterable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar, Unpack
 
@@ -15,6 +15,7 @@ from streamflow_features._client import DEFAULT_TARGET, DEFAULT_TIMEOUT_S
 from streamflow_features._errors import from_rpc_error
 from streamflow_features._features import UserFeatures, user_features
 from streamflow_features._queries import QueryOptions, Question, batch_request, user_request
+from streamflow_features._request_data import RequestDataValue
 from streamflow_features._services import FeatureService, feature_service, feature_services
 from streamflow_features._stream import Answer, answers_of
 
@@ -61,10 +62,15 @@ class AsyncFeatureClient:
         return user_features(await _answered(call))
 
     async def batch_get_user_features(
-        self, user_ids: Iterable[str], *, timeout_s: float | None = None, **options: Unpack[QueryOptions]
+        self,
+        user_ids: Iterable[str],
+        *,
+        request_data_by_user: Iterable[Mapping[str, RequestDataValue]] = (),
+        timeout_s: float | None = None,
+        **options: Unpack[QueryOptions],
     ) -> UserFeaturesBatch:
         """Return several users' features, as `FeatureClient.batch_get_user_features` does."""
-        request = batch_request(user_ids, **options)
+        request = batch_request(user_ids, request_data_by_user=request_data_by_user, **options)
         call = self._stub.BatchGetUserFeatures(request, timeout=self._within_s(timeout_s), metadata=self._metadata())
         return UserFeaturesBatch(await _answered(call))
 

@@ -1,6 +1,6 @@
 """The sync client."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Self, TypeVar, Unpack
 
@@ -14,6 +14,7 @@ from streamflow_features._channel import channel_options
 from streamflow_features._errors import from_rpc_error
 from streamflow_features._features import UserFeatures, user_features
 from streamflow_features._queries import QueryOptions, batch_request, user_request
+from streamflow_features._request_data import RequestDataValue
 from streamflow_features._services import FeatureService, feature_service, feature_services
 
 DEFAULT_TARGET = "127.0.0.1:50051"
@@ -68,19 +69,29 @@ class FeatureClient:
 
         `options` are the keywords of QueryOptions. They select a feature service, or references such as
         "subs_profile_fv:monthly_fee"; with neither, the gateway's default feature service. An unknown user is not an
-        error: every status is then NOT_FOUND. Raises ValueError when a service and references are given.
+        error: every status is then NOT_FOUND. Features that are computed from request data need `request_data`.
+
+        Raises ValueError when a service and references are given, and TypeError for what can't be request data.
         """
         return user_features(self._call(self._stub.GetUserFeatures, user_request(user_id, **options), timeout_s))
 
     def batch_get_user_features(
-        self, user_ids: Iterable[str], *, timeout_s: float | None = None, **options: Unpack[QueryOptions]
+        self,
+        user_ids: Iterable[str],
+        *,
+        request_data_by_user: Iterable[Mapping[str, RequestDataValue]] = (),
+        timeout_s: float | None = None,
+        **options: Unpack[QueryOptions],
     ) -> UserFeaturesBatch:
         """Return the same features of several users: one result for each user id, in the order of the ids.
 
         An error of one user is that user's result and is not raised. `options` are the keywords of QueryOptions. A
         gateway accepts 1,000 users by default.
+
+        `request_data` are those of all users. `request_data_by_user` has those of each user, in the order of the ids:
+        as many as there are ids, or none. Names can't be in both. A user id can be repeated with other request data.
         """
-        request = batch_request(user_ids, **options)
+        request = batch_request(user_ids, request_data_by_user=request_data_by_user, **options)
         return UserFeaturesBatch(self._call(self._stub.BatchGetUserFeatures, request, timeout_s))
 
     def get_feature_service(self, name: str, *, timeout_s: float | None = None) -> FeatureService:

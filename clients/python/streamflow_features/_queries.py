@@ -1,17 +1,20 @@
 """Builds the API's request messages."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import IntEnum
 from typing import TypedDict, Unpack
 
 from google.protobuf.duration_pb2 import Duration
 from streamflow.features.v1 import user_feature_service_pb2
+from streamflow.features.v1.request_data_pb2 import RequestData
 from streamflow.features.v1.user_feature_service_pb2 import (
     BatchGetUserFeaturesRequest,
     GetUserFeaturesRequest,
     StreamUserFeaturesRequest,
 )
+
+from streamflow_features._request_data import RequestDataValue, request_values
 
 _NS_PER_S = 1_000_000_000
 
@@ -51,6 +54,10 @@ class QueryOptions(TypedDict, total=False):
     include_serving_info: bool
     """Whether the result has a serving_info."""
 
+    request_data: Mapping[str, RequestDataValue] | None
+    """The values that on-demand features are computed from, by the names in `FeatureService.request_data`: a bool, an
+    int, a float, a str, or a list of one of them. In a batch, those of all users."""
+
 
 class Question:
     """One question of a stream."""
@@ -58,7 +65,7 @@ class Question:
     def __init__(self, user_id: str, *, timeout_s: float | None = None, **options: Unpack[QueryOptions]) -> None:
         """Creates a question with the parameters of `get_user_features`.
 
-        Raises ValueError when a service and references are given.
+        Raises ValueError when a service and references are given, and TypeError for what can't be request data.
         """
         self.user_id = user_id
         """The user's id."""
@@ -83,10 +90,18 @@ def user_request(user_id: str, **options: Unpack[QueryOptions]) -> GetUserFeatur
     return request
 
 
-def batch_request(user_ids: Iterable[str], **options: Unpack[QueryOptions]) -> BatchGetUserFeaturesRequest:
+def batch_request(
+    user_ids: Iterable[str],
+    *,
+    request_data_by_user: Iterable[Mapping[str, RequestDataValue]] = (),
+    **options: Unpack[QueryOptions],
+) -> BatchGetUserFeaturesRequest:
     """Return the request for several users' features. Raises ValueError when a service and references are given."""
     _refuse_one_text("user_ids", user_ids)
-    request = BatchGetUserFeaturesRequest(user_ids=user_ids)
+    request = BatchGetUserFeaturesRequest(
+        user_ids=user_ids,
+        request_data_by_user=[RequestData(values=request_values(data)) for data in request_data_by_user],
+    )
     _fill(request, **options)
     return request
 
@@ -100,6 +115,7 @@ def _fill(
     staleness_policy: StalenessPolicy = StalenessPolicy.FLAG,
     contract_hash: str | None = None,
     include_serving_info: bool = False,
+    request_data: Mapping[str, RequestDataValue] | None = None,
 ) -> None:
     if feature_service is not None and features is not None:
         raise ValueError("give either feature_service or features, not both")
@@ -114,6 +130,8 @@ def _fill(
     request.staleness_policy = user_feature_service_pb2.StalenessPolicy.ValueType(StalenessPolicy(staleness_policy))
     request.contract_hash = contract_hash or ""
     request.include_serving_info = include_serving_info
+    for name, value in request_values(request_data or {}).items():
+        request.request_data[name].CopyFrom(value)
 
 
 def _refuse_one_text(name: str, texts: Iterable[str]) -> None:

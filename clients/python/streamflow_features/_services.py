@@ -26,6 +26,17 @@ class FeatureDescription:
 
 
 @dataclass(frozen=True, slots=True)
+class RequestDataDescription:
+    """Request data that a feature service needs."""
+
+    name: str
+    """The name in `request_data`."""
+
+    dtype: str
+    """Feast's name of the type: Bool, Int32, Int64, Float32, Float64 or String, or a list, such as List(Float64)."""
+
+
+@dataclass(frozen=True, slots=True)
 class FeatureService:
     """A named set of features."""
 
@@ -39,6 +50,9 @@ class FeatureService:
 
     contract_hash: str
     """The hash of the gateway's contract."""
+
+    request_data: tuple[RequestDataDescription, ...] = ()
+    """The request data that every call for the feature service has to have."""
 
 
 def feature_service(response: user_feature_service_pb2.GetFeatureServiceResponse) -> FeatureService:
@@ -65,4 +79,5 @@ def _feature_service(
         )
         for feature in message.features
     )
-    return FeatureService(message.name, features, join_key, contract_hash)
+    request_data = tuple(RequestDataDescription(one.name, one.dtype) for one in message.request_data)
+    return FeatureService(message.name, features, join_key, contract_hash, request_data)
