@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
+from feast_api_fakes import request_of
 from gateway_fakes import FakeFeatureServer, Gateway
 from google.protobuf.duration_pb2 import Duration
 from streamflow.features.v1.user_feature_service_pb2 import (
@@ -28,9 +29,11 @@ _SEED = int(os.environ.get("FUZZ_SEED", "1"))
 _CALLERS = 32
 _TIMEOUT_S = 20
 _SERVICE = "/streamflow.features.v1.UserFeatureService"
+_FEASTS_SERVICE = "/feast.serving.ServingService"
 _EXPECTED = {"OK", "INVALID_ARGUMENT", "NOT_FOUND", "FAILED_PRECONDITION", "RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED"}
 
 _IDS = ["3413-BMNZE", "0000-AAAAA", "", "x", "3413-bmnze", "3413-BMNZE\n", "é" * 70, "\x00", "9" * 200, "٣٤١٣-BMNZE"]
+_KEYS: list[object] = [*["3413-BMNZE"] * 9, *_IDS, 1, 2**63 - 1, 1.0, float("nan"), True, None]
 _SERVICES = ["churn_v1", "scores_v1", "", "nope", "x" * 3000]
 _REFERENCES = [
     "profile_fv:monthly_fee",
@@ -69,8 +72,23 @@ def _duration(rng: random.Random) -> Duration:
     )
 
 
+def _feasts(rng: random.Random) -> bytes:
+    references = [rng.choice(_REFERENCES) for _ in range(rng.randrange(0, 4))]
+    rows = rng.choice([0, 1, 1, 5, 70, 1001])
+    names = ["user_id", *rng.choices(["nope", "", "km"], k=rng.choice([0, 0, 0, 1, 2]))]
+    entities = {name: [rng.choice(_KEYS) for _ in range(rng.choice([rows, rows, rows, 1]))] for name in names}
+    return request_of(
+        rng.choice([*_SERVICES, references, references]),
+        entities,
+        request_context={"km": [rng.choice(_KEYS)]} if rng.random() < 0.1 else None,
+        full_feature_names=rng.random() < 0.5,
+    ).SerializeToString()
+
+
 def _message(rng: random.Random) -> tuple[str, bytes]:
-    kind = rng.randrange(5)
+    kind = rng.randrange(6)
+    if kind == 5:
+        return "GetOnlineFeatures", _feasts(rng)
     if kind == 0:
         ids = [rng.choice(_IDS) for _ in range(rng.choice([0, 1, 5, 70, 1001]))]
         return "BatchGetUserFeatures", BatchGetUserFeaturesRequest(user_ids=ids, **_common(rng)).SerializeToString()
@@ -111,7 +129,8 @@ async def _outcome(gateway: Gateway, method: str, message: bytes) -> str:
             async for _ in channel.stream_stream(f"{_SERVICE}/{method}")(_once(message), timeout=_TIMEOUT_S):
                 pass
         else:
-            await channel.unary_unary(f"{_SERVICE}/{method}")(message, timeout=_TIMEOUT_S)
+            service = _FEASTS_SERVICE if method == "GetOnlineFeatures" else _SERVICE
+            await channel.unary_unary(f"{service}/{method}")(message, timeout=_TIMEOUT_S)
     except grpc.aio.AioRpcError as error:
         return str(error.code().name)
     return "OK"
