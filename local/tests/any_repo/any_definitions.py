@@ -212,38 +212,6 @@ def driver_in_city(inputs: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-sent = RequestSource(
-    name="sent",
-    schema=[
-        Field(name="sent_bool", dtype=Bool),
-        Field(name="sent_int32", dtype=Int32),
-        Field(name="sent_int64", dtype=Int64),
-        Field(name="sent_float32", dtype=Float32),
-        Field(name="sent_float64", dtype=Float64),
-        Field(name="sent_string", dtype=String),
-    ],
-)
-
-
-@on_demand_feature_view(
-    sources=[sent],
-    # Feast infers what Python's int and float are, and refuses Int32 and Float32.
-    schema=[
-        Field(name="got_bool", dtype=Bool),
-        Field(name="got_int32", dtype=Int64),
-        Field(name="got_int64", dtype=Int64),
-        Field(name="got_float32", dtype=Float64),
-        Field(name="got_float64", dtype=Float64),
-        Field(name="got_string", dtype=String),
-    ],
-    mode="python",
-    tags=ROW_BY_ROW,
-)
-def echo(inputs: dict[str, Any]) -> dict[str, Any]:
-    """Return request data as the function got them."""
-    return {name.replace("sent_", "got_"): values for name, values in inputs.items() if name.startswith("sent_")}
-
-
 # Services.
 
 users_v1 = FeatureService(name="users_v1", features=[aging_fv, types_fv])
@@ -252,13 +220,14 @@ drivers_v1 = FeatureService(name="drivers_v1", features=[driver_fv, driver_quali
 deliveries_v1 = FeatureService(
     name="deliveries_v1", features=[delivery_fv, driver_city_fv[["tips"]], shop_fv, city_fv[["population"]]]
 )
-trips_v1 = FeatureService(
-    name="trips_v1", features=[driver_fv[["rating"]], trip_price, trip_load, tips_per_bag, trip_miles]
-)
+trips_v1 = FeatureService(name="trips_v1", features=[driver_fv[["rating"]], trip_price, trip_load, trip_miles])
+tips_v1 = FeatureService(name="tips_v1", features=[tips_per_bag])
 shares_v1 = FeatureService(name="shares_v1", features=[trips_share])
 cities_v1 = FeatureService(name="cities_v1", features=[city_fv, city_size, driver_in_city])
 shops_v1 = FeatureService(name="shops_v1", features=[shop_fv, shop_initials])
-echo_v1 = FeatureService(name="echo_v1", features=[echo])
+
+# Both views have an input `trips`, of different source views: Feast fails.
+mixed_up_v1 = FeatureService(name="mixed_up_v1", features=[trip_load, tips_per_bag])
 
 # Services that can only be asked for by name.
 renamed_v1 = FeatureService(name="renamed_v1", features=[driver_fv.with_name("courier")[["rating", "trips"]]])
