@@ -35,8 +35,8 @@ install: $(UV) ## Install everything of the lock into .venv
 	@$(UV) sync --locked --quiet
 
 .PHONY: up
-up: install ## Start the whole stack; DATA=DIR loads month folders of your own
-	@$(RUN) local up $(if $(DATA),--data "$(DATA)")
+up: install ## Start the whole stack; DATA=DIR loads month folders of your own, FEATURE_REPO=DIR serves any Feast repository
+	@$(RUN) local up $(if $(DATA),--data "$(DATA)") $(if $(FEATURE_REPO),--feature-repo "$(FEATURE_REPO)")
 
 .PHONY: down
 down: install ## Stop the stack and keep its data

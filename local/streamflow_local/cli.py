@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from streamflow_features import UserFeatures, as_lines
 from streamflow_repo.errors import SettingError
 from streamflow_repo.runtime_checks import leave_out_runtime_checks
 from streamflow_repo.settings.secrets import without_password
 
+from streamflow_local.answers import Answer
 from streamflow_local.config import ConfigError, StackConfig
 from streamflow_local.layout import Layout
 from streamflow_local.postgres import SocketPathError
@@ -28,15 +28,24 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, help="Run the whol
 
 
 @app.command()
-def up(data: Annotated[Path | None, typer.Option(help="Load the month folders of this folder.")] = None) -> None:
+def up(
+    data: Annotated[Path | None, typer.Option(help="Load the month folders of this folder.")] = None,
+    feature_repo: Annotated[
+        Path | None, typer.Option(help="Serve the Feast repository of this folder instead of StreamFlow's.")
+    ] = None,
+) -> None:
     """Start the stack, load data on the first start, and print an answered call."""
+    if data and feature_repo:
+        raise ConfigError("DATA is StreamFlow's data, and FEATURE_REPO is another repository; set one of them")
     # Importing the jobs takes seconds; `status` and `down` don't need them.
     leave_out_runtime_checks()
     from streamflow_local.up import up as start  # noqa: PLC0415
 
     layout = _layout()
     with _one_at_a_time(layout):
-        answer = start(layout, os.environ, Steps(sys.stdout, layout.logs / "up.log"), data=data)
+        answer = start(
+            layout, os.environ, Steps(sys.stdout, layout.logs / "up.log"), data=data, feature_repo=feature_repo
+        )
     _say_where(answer, StackConfig.load(layout), layout)
 
 
@@ -90,18 +99,19 @@ def _layout() -> Layout:
     return Layout.of_environment(os.environ)
 
 
-def _say_where(answer: UserFeatures, config: StackConfig, layout: Layout) -> None:
+def _say_where(answer: Answer, config: StackConfig, layout: Layout) -> None:
     grpc = f"127.0.0.1:{config.gateway_grpc_port}"
     http = f"http://127.0.0.1:{config.gateway_http_port}"
     lines = [
         "",
-        f"GetUserFeatures({answer.user_id}) answered:",
+        f"{answer.call} answered:",
         "",
-        *(f"  {line}" for line in as_lines(answer)),
+        *(f"  {line}" for line in answer.lines),
         "",
-        f"gateway gRPC     {grpc}  streamflow.features.v1.UserFeatureService",
-        f"gateway HTTP     {http}/features/{answer.user_id}",
+        f"gateway gRPC     {grpc}  {answer.grpc_service}",
+        f"gateway HTTP     {http}{answer.http_path}",
         *(f"feature server   http://127.0.0.1:{port}" for port in config.feature_servers().values()),
+        *([f"contract         {layout.repository_contract}"] if config.feature_repo else []),
         *stores(config, layout),
         f"logs             {layout.logs}",
         f"for a shell      . {layout.environment_file}",

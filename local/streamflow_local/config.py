@@ -15,6 +15,9 @@ from streamflow_local.layout import Layout
 
 _MAX_PORT = 65535
 _MAX_REPLICAS = 32
+# Apart from StreamFlow's: another repository's project may have the same name.
+_REPOSITORY_DATABASE = "repository"
+_REPOSITORY_REDIS_DATABASE = 1
 
 
 class ConfigError(ValueError):
@@ -45,9 +48,12 @@ class StackConfig:
     external_redis_url: str | None
     """REDIS_URL: your own Redis, instead of the embedded Valkey."""
 
+    feature_repo: str | None = None
+    """The folder of another Feast repository that the stack serves; None for StreamFlow's."""
+
     @classmethod
-    def of_environment(cls, environment: Mapping[str, str]) -> "StackConfig":
-        """Return the configuration that the environment sets.
+    def of_environment(cls, environment: Mapping[str, str], *, feature_repo: Path | None = None) -> "StackConfig":
+        """Return the configuration that the environment sets, for StreamFlow's repository or another.
 
         Raises ConfigError, ConnectionUrlError and FeatureServerError.
         """
@@ -62,6 +68,7 @@ class StackConfig:
             redis_port=_port(environment, "REDIS_PORT", 6380),
             external_postgres_url=environment.get("POSTGRES_URL") or None,
             external_redis_url=environment.get("REDIS_URL") or None,
+            feature_repo=str(feature_repo.resolve()) if feature_repo else None,
         )
         if config.external_postgres_url:
             parse_postgres_url(config.external_postgres_url)
@@ -101,12 +108,20 @@ class StackConfig:
 
     def postgres_url(self, layout: Layout) -> str:
         """Return the URL of the PostgreSQL in use."""
-        return self.external_postgres_url or postgres.url(layout.postgres_socket_dir)
+        return self.external_postgres_url or postgres.url(layout.postgres_socket_dir, self.database)
+
+    @property
+    def database(self) -> str:
+        """The database of the embedded PostgreSQL in use."""
+        return _REPOSITORY_DATABASE if self.feature_repo else postgres.DATABASE
 
     @property
     def redis_url(self) -> str:
         """The URL of the Redis in use."""
-        return self.external_redis_url or valkey.url(self.redis_port)
+        embedded = valkey.url(self.redis_port)
+        return self.external_redis_url or (
+            f"{embedded}/{_REPOSITORY_REDIS_DATABASE}" if self.feature_repo else embedded
+        )
 
     def save(self, layout: Layout) -> None:
         """Write the configuration for `load`."""

@@ -79,6 +79,21 @@ class Layout:
         """The configuration that the running stack was started with."""
         return self.run / "stack.json"
 
+    @property
+    def repository(self) -> Path:
+        """The settings on the stack of another Feast repository, and its contract."""
+        return self.state / "repository"
+
+    @property
+    def repository_contract(self) -> Path:
+        """The contract of another Feast repository."""
+        return self.repository / "contract.json"
+
+    @property
+    def repository_probe(self) -> Path:
+        """What the health checks ask another Feast repository's servers for."""
+        return self.repository / "probe.json"
+
     def log(self, process: str) -> Path:
         """Return the log of a process."""
         return self.logs / f"{process}.log"

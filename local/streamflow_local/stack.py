@@ -61,7 +61,7 @@ def feature_server(
     )
 
 
-def gateway(config: StackConfig) -> ProcessSpec:
+def gateway(config: StackConfig, *, contract: Path = CONTRACT_PATH) -> ProcessSpec:
     """Return the gateway in front of the feature servers."""
     return ProcessSpec(
         name="gateway",
@@ -72,8 +72,8 @@ def gateway(config: StackConfig) -> ProcessSpec:
             "GATEWAY_FEATURE_SERVER_URLS": ",".join(
                 f"http://127.0.0.1:{port}" for port in config.feature_servers().values()
             ),
-            "GATEWAY_CONTRACT_PATH": str(CONTRACT_PATH),
-            "GATEWAY_DEFAULT_FEATURE_SERVICE": "churn_v1",
+            "GATEWAY_CONTRACT_PATH": str(contract),
+            "GATEWAY_DEFAULT_FEATURE_SERVICE": "" if config.feature_repo else "churn_v1",
         },
         port=config.gateway_grpc_port,
     )
@@ -81,13 +81,16 @@ def gateway(config: StackConfig) -> ProcessSpec:
 
 def processes(config: StackConfig, layout: Layout) -> list[ProcessSpec]:
     """Return all processes, in the order in which they start."""
+    folder, contract = FEATURE_REPO, CONTRACT_PATH
+    if config.feature_repo:
+        folder, contract = Path(config.feature_repo), layout.repository_contract
     return [
         *stores(config, layout),
         *(
-            _reclaiming(feature_server(port, name=name, server=config.feature_server), layout)
+            _reclaiming(feature_server(port, name=name, feature_repo=folder, server=config.feature_server), layout)
             for name, port in config.feature_servers().items()
         ),
-        gateway(config),
+        gateway(config, contract=contract),
     ]
 
 

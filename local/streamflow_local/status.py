@@ -3,9 +3,12 @@
 import json
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from http import HTTPStatus
+from typing import Any
 
+import grpc
 import psycopg
 import redis
 from streamflow_features import FeatureClient, FeatureServingError
@@ -14,13 +17,17 @@ from streamflow_repo.settings.redis_url import open_redis
 
 from streamflow_local.config import StackConfig
 from streamflow_local.layout import Layout
+from streamflow_local.probe import Probe
 from streamflow_local.supervisor import Supervisor
 
 CANARY_USER_ID = "3413-BMNZE"
 """A user of every StreamFlow data set. Health checks read this user's features; any answer is healthy."""
 
 _TIMEOUT_S = 2.0
-_CANARY_FEATURE = "subs_profile_fv:months_active"
+_CANARY_READ: Mapping[str, object] = {
+    "features": ["subs_profile_fv:months_active"],
+    "entities": {"user_id": [CANARY_USER_ID]},
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,23 +101,29 @@ def failure_of(name: str, config: StackConfig, layout: Layout) -> str | None:
         elif name == "valkey":
             with open_redis(config.redis_url, timeout_s=_TIMEOUT_S) as client:
                 client.ping()
+        elif name == "gateway" and config.feature_repo:
+            Probe.load(layout.repository_probe).ask(f"127.0.0.1:{config.gateway_grpc_port}", timeout_s=_TIMEOUT_S)
         elif name == "gateway":
             # The call goes to the gateway even if it is not ready: its answer then says what is wrong.
             target = f"127.0.0.1:{config.gateway_grpc_port}"
             with FeatureClient(target, timeout_s=_TIMEOUT_S, follow_health=False) as client:
                 client.get_user_features(CANARY_USER_ID)
         else:
-            return _feature_server_failure(config.feature_servers()[name])
+            probed = Probe.load(layout.repository_probe).body() if config.feature_repo else _CANARY_READ
+            return _feature_server_failure(config.feature_servers()[name], probed)
     except FeatureServingError as error:
         return f"{error.code.name}: {error}"
+    except grpc.RpcError as error:
+        # What a stub raises is a grpc.Call too.
+        call: Any = error
+        return f"{call.code().name}: {call.details()}"
     except (psycopg.Error, redis.RedisError, OSError) as error:
         return " ".join(str(error).split()) or type(error).__name__
     return None
 
 
-def _feature_server_failure(port: int) -> str | None:
-    """Read a feature: Feast's own /health answers 200 even if both stores are down."""
-    body = {"features": [_CANARY_FEATURE], "entities": {"user_id": [CANARY_USER_ID]}}
+def _feature_server_failure(port: int, body: Mapping[str, object]) -> str | None:
+    """Read features: Feast's own /health answers 200 even if both stores are down."""
     request = urllib.request.Request(
         f"http://127.0.0.1:{port}/get-online-features",
         data=json.dumps(body).encode(),

@@ -17,7 +17,7 @@ class Steps:
     def __init__(self, out: TextIO, log: Path) -> None:
         """Create steps that print to `out` and append details to `log`."""
         self._out = out
-        self._log = log
+        self.log = log
         log.parent.mkdir(parents=True, exist_ok=True)
 
     def say(self, text: str) -> None:
@@ -27,7 +27,7 @@ class Steps:
 
     def detail(self, text: str) -> None:
         """Append a line to the log."""
-        with self._log.open("a", encoding="utf-8") as log:
+        with self.log.open("a", encoding="utf-8") as log:
             log.write(text + "\n")
 
     def progress(self, text: str) -> None:
@@ -47,5 +47,5 @@ class Steps:
             raise
         except Exception as error:
             self.detail(f"failed: {type(error).__name__}: {error}")
-            raise StepError(f"{title}: failed\n{error}\nlog: {log or self._log}") from error
+            raise StepError(f"{title}: failed\n{error}\nlog: {log or self.log}") from error
         self.say(f"  ok     {title} ({time.monotonic() - started:.1f} s)")

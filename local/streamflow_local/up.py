@@ -1,22 +1,18 @@
-"""`make up`: from any state of the stack to an answered GetUserFeatures call."""
+"""`make up`: from any state of the stack to an answered call."""
 
 import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from streamflow_features import FeatureClient, FeatureServingError, UserFeatures
-from streamflow_offline.apply import apply_definitions
-from streamflow_offline.generate import generate_months
-from streamflow_offline.ingest import MonthReport, ingest
-from streamflow_offline.materialize import DEFAULT_ALLOWED_SHARE, ViewReport, materialize
-from streamflow_offline.sample import has_months
 from streamflow_repo.settings.connections import feast_environment
 
-from streamflow_local import postgres, stack, valkey
+from streamflow_local import postgres, stack, streamflow, valkey
+from streamflow_local.answers import Answer, ask
 from streamflow_local.config import ConfigError, StackConfig
 from streamflow_local.layout import Layout
 from streamflow_local.ports import describe_listener, in_use
-from streamflow_local.status import CANARY_USER_ID, failure_of
+from streamflow_local.repository import Repository, repository_environment
+from streamflow_local.status import failure_of
 from streamflow_local.steps import StepError, Steps
 from streamflow_local.supervisor import Supervisor
 
@@ -27,17 +23,21 @@ _SERVER_TIMEOUT_S = 120.0
 _POLL_S = 0.2
 
 
-def up(layout: Layout, environment: Mapping[str, str], steps: Steps, *, data: Path | None) -> UserFeatures:
+def up(
+    layout: Layout, environment: Mapping[str, str], steps: Steps, *, data: Path | None, feature_repo: Path | None = None
+) -> Answer:
     """Start what does not run, load data on the first start or if `data` is given, and return an answered call.
 
-    `data` is a folder of month folders. If the stack runs and answers, and `data` is None, nothing is done. Raises
-    StepError or ConfigError.
+    `data` is a folder of month folders, for StreamFlow's repository; `feature_repo` is another Feast repository, which
+    the stack then serves. If the stack runs and answers, and `data` is None, nothing is done. Raises StepError or
+    ConfigError.
     """
-    config = StackConfig.of_environment(environment)
+    config = StackConfig.of_environment(environment, feature_repo=feature_repo)
+    repository = Repository(config, layout, steps) if config.feature_repo else None
     supervisor = Supervisor(layout)
     if supervisor.running:
         _require_same_config(config, layout)
-        answer = _answer(config)
+        answer = ask(config, layout)
         if data is None and answer is not None and _all_run(supervisor):
             steps.say("already up; nothing to do")
             return answer
@@ -45,11 +45,25 @@ def up(layout: Layout, environment: Mapping[str, str], steps: Steps, *, data: Pa
         _require_free_ports(config)
         with steps.step("starting the supervisor", log=layout.log("supervisord")):
             feast = feast_environment(postgres_url=config.postgres_url(layout), redis_url=config.redis_url)
+            if config.feature_repo:
+                feast |= repository_environment(config.feature_repo, layout)
             config.save(layout)
             config.export(layout, feast=feast)
             supervisor.start(stack.processes(config, layout), environment={**environment, **feast})
     _start_stores(supervisor, config, layout, steps)
-    _load_and_materialize(supervisor, config, layout, steps, data)
+
+    def start_feature_servers() -> None:
+        # They take seconds to start and need only the registry, so they start while features are materialized.
+        for name in config.feature_servers():
+            supervisor.start_process(name)
+
+    if repository is None:
+        streamflow.load(config, layout, steps, data=data, on_applied=start_feature_servers)
+    else:
+        repository.load(on_applied=start_feature_servers)
+    for name in config.feature_servers():
+        with steps.step(f"waiting for {name}", log=layout.log(name)):
+            _wait_for(supervisor, name, config, layout)
     return _start_gateway(supervisor, config, layout, steps)
 
 
@@ -85,7 +99,7 @@ def _start_stores(supervisor: Supervisor, config: StackConfig, layout: Layout, s
         with steps.step("starting PostgreSQL", log=layout.log("postgres")):
             supervisor.start_process("postgres")
             postgres.wait_until_ready(postgres.url(layout.postgres_socket_dir, "postgres"), timeout_s=_STORE_TIMEOUT_S)
-            postgres.create_database(layout.postgres_socket_dir)
+            postgres.create_database(layout.postgres_socket_dir, config.database)
     if config.external_redis_url:
         with steps.step("connecting to the Redis of REDIS_URL"):
             valkey.wait_until_ready(config.external_redis_url, timeout_s=_EXTERNAL_STORE_TIMEOUT_S)
@@ -95,70 +109,15 @@ def _start_stores(supervisor: Supervisor, config: StackConfig, layout: Layout, s
             valkey.wait_until_ready(config.redis_url, timeout_s=_STORE_TIMEOUT_S)
 
 
-def _load_and_materialize(
-    supervisor: Supervisor, config: StackConfig, layout: Layout, steps: Steps, data: Path | None
-) -> None:
-    postgres_url = config.postgres_url(layout)
-    months = data
-    if months is None and not has_months(postgres_url):
-        months = layout.generated_months
-        if not months.exists():
-            with steps.step("generating two months of sample data"):
-                generate_months(months)
-    if months is not None:
-        with steps.step(f"loading {months}"):
-            for month in ingest(months, postgres_url=postgres_url, on_progress=steps.detail):
-                steps.progress(_month_line(month))
-    with steps.step("applying the feature definitions and writing contract.json"):
-        contract_hash = apply_definitions(postgres_url=postgres_url, redis_url=config.redis_url, on_output=steps.detail)
-        steps.progress(f"contract {contract_hash}")
-    # Feature servers take seconds to start and need only the registry, so they start while features are materialized.
-    for name in config.feature_servers():
-        supervisor.start_process(name)
-    # Data that are named replace what the stack had. A Redis of others may serve more than this stack.
-    replaced = data is not None and not config.external_redis_url
-    with steps.step("materializing the newest features"):
-        for view in materialize(
-            postgres_url=postgres_url,
-            redis_url=config.redis_url,
-            allow_departed=1.0 if replaced else DEFAULT_ALLOWED_SHARE,
-            on_progress=steps.detail,
-        ):
-            steps.progress(_view_line(view))
-    for name in config.feature_servers():
-        with steps.step(f"waiting for {name}", log=layout.log(name)):
-            _wait_for(supervisor, name, config, layout)
-
-
-def _month_line(month: MonthReport) -> str:
-    rows, inserted, updated, removed = (
-        sum(counts)
-        for counts in zip(
-            *((table.rows, table.inserted, table.updated, table.removed) for table in month.tables), strict=True
-        )
-    )
-    return (
-        f"{month.as_of}: {rows:,} rows in {len(month.tables)} snapshot tables, "
-        f"{inserted:,} new, {updated:,} changed, {removed:,} removed"
-    )
-
-
-def _view_line(view: ViewReport) -> str:
-    newest = view.newest.date().isoformat() if view.newest else "none"
-    left_out = f", {view.later_rows} rows dated after now left out" if view.later_rows else ""
-    departed = f", {view.departed} departed users removed" if view.departed else ""
-    return f"{view.view}: {view.users:,} users, newest {newest}{departed}{left_out}"
-
-
-def _start_gateway(supervisor: Supervisor, config: StackConfig, layout: Layout, steps: Steps) -> UserFeatures:
-    with steps.step("starting the gateway and asking it for a user's features", log=layout.log("gateway")):
+def _start_gateway(supervisor: Supervisor, config: StackConfig, layout: Layout, steps: Steps) -> Answer:
+    with steps.step("starting the gateway and asking it for features", log=layout.log("gateway")):
         # A running gateway reads a changed contract within a second. A restart makes sure that this answer follows it.
         supervisor.stop_process("gateway")
         supervisor.start_process("gateway")
         _wait_for(supervisor, "gateway", config, layout)
-        answer = _answer(config)
+        answer = ask(config, layout)
         if answer is None:
-            raise StepError(f"the gateway does not answer GetUserFeatures\nlog: {layout.log('gateway')}")
+            raise StepError(f"the gateway does not answer\nlog: {layout.log('gateway')}")
         return answer
 
 
@@ -170,11 +129,3 @@ def _wait_for(supervisor: Supervisor, name: str, config: StackConfig, layout: La
         if time.monotonic() > deadline:
             raise TimeoutError(f"{name} does not answer after {_SERVER_TIMEOUT_S:g} s: {reason}")
         time.sleep(_POLL_S)
-
-
-def _answer(config: StackConfig) -> UserFeatures | None:
-    with FeatureClient(f"127.0.0.1:{config.gateway_grpc_port}", timeout_s=2.0) as client:
-        try:
-            return client.get_user_features(CANARY_USER_ID)
-        except FeatureServingError:
-            return None
