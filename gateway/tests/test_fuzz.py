@@ -14,6 +14,8 @@ import grpc
 from feast_api_fakes import request_of
 from gateway_fakes import FakeFeatureServer, Gateway
 from google.protobuf.duration_pb2 import Duration
+from streamflow.features.v1.feature_pb2 import DoubleList
+from streamflow.features.v1.request_data_pb2 import RequestValue
 from streamflow.features.v1.user_feature_service_pb2 import (
     BatchGetUserFeaturesRequest,
     FeatureReferences,
@@ -45,6 +47,12 @@ _REFERENCES = [
     "nope:x",
     "profile_fv:",
 ]
+_REQUEST_VALUES = [
+    RequestValue(),
+    RequestValue(double_value=float("nan")),
+    RequestValue(string_value="x" * 3000),
+    RequestValue(double_list_value=DoubleList(val=[1.0] * 1000)),
+]
 _HASHES = ["", "", "", "sha256:00", "☃"]
 
 
@@ -62,6 +70,8 @@ def _common(rng: random.Random) -> dict[str, Any]:
         fields["feature_references"] = FeatureReferences(references=references)
     if rng.random() < 0.4:
         fields["max_age"] = _duration(rng)
+    if rng.random() < 0.2:
+        fields["request_data"] = {rng.choice(_IDS[:4]): rng.choice(_REQUEST_VALUES) for _ in range(rng.randrange(3))}
     return fields
 
 
