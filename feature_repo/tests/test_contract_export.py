@@ -68,8 +68,14 @@ def test_feast_finds_each_definition_once(monkeypatch: pytest.MonkeyPatch) -> No
     built = repo_contract()
     assert [entity.name for entity in found.entities if entity.name != DUMMY_ENTITY_NAME] == ["user"]
     assert sorted(view.name for view in found.feature_views) == [view["name"] for view in built["feature_views"]]
-    assert sorted(service.name for service in found.feature_services) == ["churn_v1", "engagement_v1"]
-    assert len(found.data_sources) == len(built["feature_views"])
+    assert sorted(service.name for service in found.feature_services) == [
+        "churn_v1",
+        "engagement_v1",
+        "session_v1",
+    ]
+    computed = [view["name"] for view in built["on_demand_feature_views"]]
+    assert [view.name for view in found.on_demand_feature_views] == computed == ["session_now_fv"]
+    assert len(found.data_sources) == len(built["feature_views"]) + len(computed)
 
 
 def test_a_definition_that_cannot_be_served_is_an_error_that_names_it(

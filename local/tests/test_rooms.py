@@ -35,5 +35,5 @@ def test_the_gateway_reads_what_the_feature_repo_exports(tmp_path: Path) -> None
     write_contract(exported, path)
     loaded = load_contract(path)
     assert loaded.hash == exported["hash"]
-    assert set(loaded.services) == {"churn_v1", "engagement_v1"}
-    assert loaded.feature_count == 14
+    assert set(loaded.services) == {"churn_v1", "engagement_v1", "session_v1"}
+    assert loaded.feature_count == 15

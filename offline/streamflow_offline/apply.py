@@ -1,8 +1,9 @@
 """`feast apply`, then the contract: definitions become what Feast serves and what the gateway checks by."""
 
 import io
-from collections.abc import Callable
-from contextlib import chdir, redirect_stdout
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import chdir, contextmanager, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,6 +48,14 @@ def apply_definitions(
     return str(contract["hash"])
 
 
+@contextmanager
+def on_demand_views_unwarned() -> Iterator[None]:
+    """Keep Feast from warning at every apply that on-demand feature views are slow in its own offline retrieval."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "On demand feature view is an experimental feature", RuntimeWarning)
+        yield
+
+
 def _apply(store: "FeatureStore", on_output: Callable[[str], None]) -> None:
     """Apply the definitions in this process: the command would import Feast a second time, which takes seconds."""
     from feast import Project  # noqa: PLC0415
@@ -55,7 +64,7 @@ def _apply(store: "FeatureStore", on_output: Callable[[str], None]) -> None:
     output = io.StringIO()
     try:
         # Feast names the modules of the definitions by their paths from the working directory.
-        with chdir(FEATURE_REPO), redirect_stdout(output):
+        with chdir(FEATURE_REPO), redirect_stdout(output), on_demand_views_unwarned():
             definitions = parse_repo(FEATURE_REPO)
             definitions.projects.append(Project(name=store.project))
             apply_total_with_repo_instance(

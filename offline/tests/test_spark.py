@@ -94,7 +94,10 @@ def spark_url(postgres_socket_dir: Path, months_url: str, spark: None) -> Iterat
     with copied_database(postgres_socket_dir, "spark_applied", template="spark_months") as url:
         with definitions() as services:
             views = [view for view in vars(services).values() if isinstance(view, FeatureView)]
-            apply_objects(url, [user, *views, services.churn_v1, services.engagement_v1])
+            apply_objects(
+                url,
+                [user, *views, services.session_now_fv, services.churn_v1, services.engagement_v1, services.session_v1],
+            )
         for table in ("subscriptions_profile", "usage_agg_30d", "payments_agg_90d", "support_agg_90d"):
             execute(url, f"DROP TABLE {table}_snapshots")
         yield url
@@ -114,6 +117,19 @@ def test_the_training_set_of_the_months_is_the_same_to_the_byte(
     assert manifests[0] == manifests[1]
     assert of_spark.manifest["rows"] == 1200
     assert of_spark.manifest["features"]["support_tickets_90d"]["null_share"] > 0.1
+
+
+def test_on_demand_features_are_the_same_to_the_byte(months_url: str, spark_url: str, tmp_path: Path) -> None:
+    request: dict[str, Any] = {
+        "service": "session_v1",
+        "entity_query": "SELECT user_id, as_of, length(user_id) * 1.25 AS session_mins FROM labels_snapshots",
+    }
+    with on_postgres():
+        build(months_url, tmp_path / "postgres", **request)
+    of_spark = build(spark_url, tmp_path / "spark", **request)
+
+    assert file_bytes(tmp_path / "spark") == file_bytes(tmp_path / "postgres")
+    assert of_spark.manifest["features"]["session_over_avg_7d"]["null_share"] < 0.1
 
 
 @pytest.mark.usefixtures("spark")

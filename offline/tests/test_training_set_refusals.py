@@ -40,7 +40,7 @@ def own_january(postgres_socket_dir: Path, january: str, request: pytest.Fixture
 @pytest.mark.parametrize(
     ("request_", "message"),
     [
-        ({"service": "nope"}, "there is no feature service 'nope'; applied are churn_v1, engagement_v1"),
+        ({"service": "nope"}, "there is no feature service 'nope'; applied are churn_v1, engagement_v1, session_v1"),
         (
             {"as_of": (date(2024, 1, 31), date(2024, 3, 31))},
             "no label snapshots of 2024-03-31; there are of 2024-01-31: choose among these, or load the month",

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import psycopg
 import redis
@@ -14,7 +15,7 @@ from streamflow_repo import JOIN_KEY
 from streamflow_repo.settings.connections import REGISTRY_SCHEMA
 from streamflow_repo.settings.redis_url import open_redis
 
-from streamflow_offline.audit.compare import ComparedCell, compared
+from streamflow_offline.audit.compare import ComparedCell, Feature, compared
 from streamflow_offline.audit.definitions import compare_definitions
 from streamflow_offline.audit.offline_side import OfflineSide
 from streamflow_offline.audit.online_side import OnlineSide, gateway_failure
@@ -22,6 +23,9 @@ from streamflow_offline.audit.report import AuditReport, FeatureReport
 from streamflow_offline.audit.sample import Group, draw_sample
 from streamflow_offline.errors import JobError
 from streamflow_offline.feast_store import connected, open_store, undisturbed
+
+if TYPE_CHECKING:
+    from feast import FeatureStore
 
 DEFAULT_USERS = 1000
 _CHUNK_USERS = 10_000
@@ -93,6 +97,7 @@ def audit_skew(
             raise gateway_failure(request.gateway, error) from error
         with open_store(postgres_url=postgres_url, redis_url=redis_url) as store:
             definitions = compare_definitions(store, described, request.feature_service)
+            _refuse_on_demand(store, definitions.features)
             reports = [FeatureReport(feature=feature) for feature in definitions.features]
             users: dict[Group, list[str]] = {}
             settled = 0
@@ -194,6 +199,16 @@ def _differing(rows: _Rows) -> list[str]:
 def _refuse_unapplied(connection: psycopg.Connection) -> None:
     if connection.execute("SELECT to_regnamespace(%s) IS NULL", (REGISTRY_SCHEMA,)).fetchone() == (True,):
         raise JobError("nothing is applied in this database; run `offline apply` first")
+
+
+def _refuse_on_demand(store: "FeatureStore", features: Sequence[Feature]) -> None:
+    views = {str(view.name) for view in store.list_on_demand_feature_views()}
+    for feature in features:
+        if feature.view in views:
+            raise JobError(
+                f"{feature.reference} is computed from request data, which the audit does not send; audit another "
+                "feature service with --feature-service"
+            )
 
 
 @contextmanager

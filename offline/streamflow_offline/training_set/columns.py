@@ -153,6 +153,17 @@ def feature_column(
     return Column(name=name, type=DTYPES[dtype], source_type=source_type)
 
 
+def request_column(name: str, *, dtype: str, source_type: str, where: str) -> Column:
+    """Return a column of request data that comes with the entity rows. Raises JobError for another source type."""
+    allowed = _SOURCES_WITH_LISTS[dtype]
+    if _PARAMETERS.sub("", source_type) not in allowed:
+        raise JobError(
+            f"{where} has the request data {name} as {source_type}, and the feature service takes {dtype}; "
+            f"cast it to {' or '.join(sorted(allowed))}"
+        )
+    return Column(name=name, type=DTYPES[dtype], source_type=source_type)
+
+
 def carried_column(name: str, *, source_type: str) -> Column:
     """Return a column that comes with the entity rows. A type without a counterpart in Arrow becomes text."""
     return Column(name=name, type=_OF_POSTGRES.get(source_type, pa.string()), source_type=source_type)

@@ -2,7 +2,7 @@
 
 import csv
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
@@ -12,8 +12,9 @@ import pyarrow as pa
 from psycopg import sql
 
 from streamflow_offline.errors import JobError
-from streamflow_offline.training_set.columns import ENTITY_ROW, EVENT_TIMESTAMP, Column
+from streamflow_offline.training_set.columns import DTYPES, ENTITY_ROW, EVENT_TIMESTAMP, Column
 from streamflow_offline.training_set.entities import ASKED_TABLE, StagedEntities, order_asked, refuse_taken, time_column
+from streamflow_offline.training_set.on_demand import RequestField, refuse_missing
 
 _BEGINS_WITH_DAY = re.compile(r"\d{4}-\d{2}-\d{2}(?:[T ]|$)")
 
@@ -26,18 +27,25 @@ _TYPES = (
 
 
 def stage_csv(
-    connection: psycopg.Connection, path: Path, *, join_key: str, features: frozenset[str], by_day: bool
+    connection: psycopg.Connection,
+    path: Path,
+    *,
+    join_key: str,
+    features: frozenset[str],
+    request: Sequence[RequestField],
+    by_day: bool,
 ) -> StagedEntities:
     """Stage the rows of a CSV file in their order.
 
-    A time is an ISO 8601 day, or day and time; without an offset it is in UTC. An empty field is null. A further column
-    has the first type of Bool, Int64, Float64 and String that fits all of its values. Raises JobError for a file that
-    can't be read, for columns that are missing or taken, and for rows that a training set can't have.
+    A time is an ISO 8601 day, or day and time; without an offset it is in UTC. An empty field is null. Request data has
+    its type, and a further column the first type of Bool, Int64, Float64 and String that fits all of its values. Raises
+    JobError for a file that can't be read, for columns that are missing or taken, and for rows that a training set
+    can't have.
     """
     where = str(path)
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            carried = _copy(connection, file, where=where, join_key=join_key, features=features)
+            carried = _copy(connection, file, where=where, join_key=join_key, features=features, request=request)
     except OSError as error:
         raise JobError(f"{where} can't be read: {error.strerror}; give --entities a CSV file") from error
     except UnicodeDecodeError as error:
@@ -50,13 +58,24 @@ def stage_csv(
 
 
 def _copy(
-    connection: psycopg.Connection, file: IO[str], *, where: str, join_key: str, features: frozenset[str]
+    connection: psycopg.Connection,
+    file: IO[str],
+    *,
+    where: str,
+    join_key: str,
+    features: frozenset[str],
+    request: Sequence[RequestField],
 ) -> tuple[Column, ...]:
     reader = csv.reader(file, strict=True)
     header = next(reader, [])
     time = time_column(header, where=where, join_key=join_key)
     further = [name for name in header if name not in {join_key, time}]
     refuse_taken(further, where=where, features=features)
+    refuse_missing(further, request, where=where)
+    requested = {field.name: field.dtype for field in request}
+    lists = [name for name, dtype in requested.items() if pa.types.is_list(DTYPES[dtype])]
+    if lists:
+        raise JobError(f"{where} can't have the list {lists[0]}; bring the rows with --entity-query")
     columns = sql.SQL(", ").join(
         [
             sql.SQL("{} bigint").format(sql.Identifier(ENTITY_ROW)),
@@ -80,10 +99,11 @@ def _copy(
                     possible[place] = [kind for kind in possible[place] if kind[0].fullmatch(value)]
             when = _moment(row[time_at], where=where, line=reader.line_num)
             copy.write_row((number, row[key_at] or None, when, *values))
-    types = [
+    fitting = (
         found[0][1] if found and any_value else pa.string() for found, any_value in zip(possible, seen, strict=True)
-    ]
-    return tuple(Column(name=name, type=kind, source_type="text") for name, kind in zip(further, types, strict=True))
+    )
+    types = dict(zip(further, fitting, strict=True)) | {name: DTYPES[dtype] for name, dtype in requested.items()}
+    return tuple(Column(name=name, type=types[name], source_type="text") for name in further)
 
 
 def _rows(reader: Iterator[list[str]], *, width: int, where: str) -> Iterator[list[str]]:

@@ -17,6 +17,7 @@ from streamflow_repo.settings.connections import REGISTRY_SCHEMA
 from streamflow_offline.applied_contract import applied_contract
 from streamflow_offline.errors import JobError
 from streamflow_offline.feast_store import open_store
+from streamflow_offline.training_set.on_demand import OnDemandView, RequestField
 
 _NOTHING_APPLIED = "nothing is applied in this database; run `offline apply` first"
 
@@ -38,15 +39,26 @@ class Definitions:
     service: FeatureService
 
     views: Sequence[FeatureView]
-    """The service's feature views, ordered by name."""
+    """The feature views that are read, ordered by name."""
 
     features: tuple[Feature, ...]
     """The features in the contract's order."""
+
+    stored: tuple[Feature, ...]
+    """The features that are read from the views: those of the service, then further inputs of on-demand views."""
+
+    on_demand_views: tuple[OnDemandView, ...]
+    """The service's on-demand views, ordered by name."""
 
     contract_hash: str
     """The hash of the definitions in the registry, which Feast reads by."""
 
     join_key: str
+
+    @property
+    def request(self) -> tuple[RequestField, ...]:
+        """The request data that the on-demand views need, each once."""
+        return tuple({field.name: field for view in self.on_demand_views for field in view.request}.values())
 
     def point_in_time_sql(self, entity_query: str) -> str:
         """Return Feast's SQL for all columns of the entity query's rows, each row once, with the service's features.
@@ -95,11 +107,16 @@ def load_definitions(store: FeatureStore, service: str) -> Definitions:
             "a training set is of a service with one"
         )
     features = tuple(Feature(view=f["view"], name=f["name"], dtype=f["dtype"]) for f in entry["features"])
+    used = {feature.view for feature in features}
+    computed = [entry for entry in contract["on_demand_feature_views"] if entry["name"] in used]
+    stored = _stored(contract, features, computed)
     return Definitions(
         store=store,
         service=services[service],
-        views=[views[name] for name in sorted({feature.view for feature in features})],
+        views=[views[name] for name in sorted({feature.view for feature in stored})],
         features=features,
+        stored=stored,
+        on_demand_views=tuple(_on_demand_view(store, entry) for entry in computed),
         contract_hash=contract["hash"],
         join_key=entry["join_keys"][0]["name"],
     )
@@ -116,6 +133,26 @@ def committed_hash() -> str | None:
 def use_offline_store(store: FeatureStore, store_type: str, **settings: Any) -> None:
     """Make Feast read historical features through another offline store. Call this before the first read."""
     store.config.offline_config = {**store.config.offline_config, "type": store_type, **settings}
+
+
+def _stored(contract: Contract, features: Sequence[Feature], computed: Sequence[Contract]) -> tuple[Feature, ...]:
+    dtypes = {(v["name"], f["name"]): f["dtype"] for v in contract["feature_views"] for f in v["features"]}
+    asked = [(feature.view, feature.name) for feature in features if (feature.view, feature.name) in dtypes]
+    needed = dict.fromkeys([*asked, *((i["view"], i["name"]) for entry in computed for i in entry["inputs"])])
+    names = [name for _, name in needed]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise JobError(f"two feature views have a feature {twice[0]}, and both are read; rename one of them")
+    return tuple(Feature(view=view, name=name, dtype=dtypes[view, name]) for view, name in needed)
+
+
+def _on_demand_view(store: FeatureStore, entry: Contract) -> OnDemandView:
+    return OnDemandView(
+        applied=store.get_on_demand_feature_view(entry["name"]),
+        row_by_row=entry["row_by_row"],
+        inputs=tuple(said["name"] for said in entry["inputs"]),
+        request=tuple(RequestField(name=said["name"], dtype=said["dtype"]) for said in entry["request"]),
+    )
 
 
 def _contract(store: FeatureStore) -> Contract:

@@ -14,14 +14,17 @@ from feast import FeatureStore
 from streamflow_repo import CONTRACT_PATH
 from streamflow_repo.definitions.offline_store import OfflineStore
 
+from streamflow_offline.errors import JobError
 from streamflow_offline.feast_store import connected
 from streamflow_offline.progress import Progress
 from streamflow_offline.training_set.chunks import Chunk, chunks_of_days, chunks_of_rows
+from streamflow_offline.training_set.computing_reader import ComputingReader
 from streamflow_offline.training_set.csv_entities import stage_csv
 from streamflow_offline.training_set.definitions import Definitions, committed_hash, load_definitions, opened
 from streamflow_offline.training_set.entities import StagedEntities
 from streamflow_offline.training_set.files import read_part, write_chunk, write_csv
 from streamflow_offline.training_set.manifest import MANIFEST_VERSION, build_manifest, package_versions
+from streamflow_offline.training_set.on_demand import listed_fields
 from streamflow_offline.training_set.postgres import fingerprint, one_state
 from streamflow_offline.training_set.postgres_reader import PostgresReader, choose_joins
 from streamflow_offline.training_set.reader import FeatureReader
@@ -79,7 +82,7 @@ def _built(
         engine = _engine(connection, definitions, tell)
         tell("collecting the entity rows")
         staged = _stage(connection, request, definitions)
-        reader = engine(staged)
+        reader = ComputingReader(engine(staged), definitions, staged)
         label, chunks = _label(reader), _chunks(request, staged)
         read = partial(read_part, work.dataset, features=[f.name for f in definitions.features], label=label)
         finished = work.resume(_inputs(connection, request, definitions, staged, reader), chunks, read)
@@ -122,13 +125,22 @@ def _engine(
 
 
 def _stage(connection: psycopg.Connection, request: TrainingSetRequest, definitions: Definitions) -> StagedEntities:
-    join_key = definitions.join_key
-    features = frozenset(feature.name for feature in definitions.features)
+    join_key, asked = definitions.join_key, definitions.request
+    features = frozenset(feature.name for feature in (*definitions.features, *definitions.stored))
     by_day = request.written_as is OutputFormat.PARQUET
     if request.entities is not None:
-        return stage_csv(connection, request.entities, join_key=join_key, features=features, by_day=by_day)
+        return stage_csv(
+            connection, request.entities, join_key=join_key, features=features, request=asked, by_day=by_day
+        )
     if request.entity_query is not None:
-        return stage_query(connection, request.entity_query, join_key=join_key, features=features, by_day=by_day)
+        return stage_query(
+            connection, request.entity_query, join_key=join_key, features=features, request=asked, by_day=by_day
+        )
+    if asked:
+        raise JobError(
+            f"{request.service} needs request data: {listed_fields(asked)}. Label snapshots have none; bring rows with "
+            "these columns by --entities or --entity-query"
+        )
     return stage_labels(connection, as_of=request.as_of, join_key=join_key)
 
 

@@ -54,6 +54,7 @@ def build_manifest(
         "label": label,
         "label_rate": rate,
         "columns": columns,
+        "request_data": {field.name: field.dtype for field in definitions.request},
         "features": feature_summaries(
             [part.summary for part in parts], {feature.name: feature.dtype for feature in definitions.features}
         ),

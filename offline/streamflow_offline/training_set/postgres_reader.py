@@ -29,7 +29,7 @@ class PostgresReader:
         described = sql.SQL("SELECT * FROM ({}) AS r LIMIT 0").format(sql.SQL(self.point_in_time_sql))
         found = connection.execute(described).description or []
         types = {c.name: postgres_type(c.type_code) for c in found}
-        features = (feature_column(f.name, dtype=f.dtype, source_type=types[f.name]) for f in definitions.features)
+        features = (feature_column(f.name, dtype=f.dtype, source_type=types[f.name]) for f in definitions.stored)
         self.columns = (*entity_columns(definitions, staged), *features, *staged.carried)
 
     def fingerprint(self) -> dict[str, str]:

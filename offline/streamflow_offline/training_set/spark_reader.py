@@ -84,11 +84,11 @@ class SparkReader:
                 allowed=_SOURCES,
                 where="Parquet",
             )
-            for f in definitions.features
+            for f in definitions.stored
         )
         self._casts = [
             functions.col(OUTPUT_ROW),
-            *(functions.col(f.name).cast(_SPARK_TYPES[f.dtype]).alias(f.name) for f in definitions.features),
+            *(functions.col(f.name).cast(_SPARK_TYPES[f.dtype]).alias(f.name) for f in definitions.stored),
         ]
         self.columns = (*self._entity_columns, *self._features, *staged.carried)
 

@@ -1,5 +1,6 @@
 """Entity rows from PostgreSQL: label snapshots, or the caller's SQL query."""
 
+from collections.abc import Sequence
 from datetime import date
 
 import psycopg
@@ -14,6 +15,7 @@ from streamflow_offline.training_set.columns import (
     OUTPUT_ROW,
     carried_column,
     postgres_type,
+    request_column,
 )
 from streamflow_offline.training_set.entities import (
     ASKED_TABLE,
@@ -24,6 +26,7 @@ from streamflow_offline.training_set.entities import (
     refuse_taken,
     time_column,
 )
+from streamflow_offline.training_set.on_demand import RequestField, refuse_missing
 from streamflow_offline.training_set.postgres import key_indexes
 
 LABEL_TABLE = sql.Identifier(str(LABELS.snapshot_name))
@@ -88,7 +91,13 @@ def _chosen(days: dict[date, int], as_of: tuple[date, ...]) -> tuple[tuple[date,
 
 
 def stage_query(
-    connection: psycopg.Connection, query: str, *, join_key: str, features: frozenset[str], by_day: bool
+    connection: psycopg.Connection,
+    query: str,
+    *,
+    join_key: str,
+    features: frozenset[str],
+    request: Sequence[RequestField],
+    by_day: bool,
 ) -> StagedEntities:
     """Stage the rows of the caller's SQL query in the query's order.
 
@@ -107,6 +116,7 @@ def stage_query(
             raise JobError(f"{_WHERE} has {time} as {types[time]}; cast it to timestamptz")
         further = [name for name in names if name not in {join_key, time}]
         refuse_taken(further, where=_WHERE, features=features)
+        refuse_missing(further, request, where=_WHERE)
         columns = sql.SQL(", ").join(
             [
                 # A window without ORDER BY counts the rows in the query's order.
@@ -125,7 +135,13 @@ def stage_query(
         raise
     except psycopg.Error as error:
         raise JobError(f"PostgreSQL refuses {_WHERE}: {error.diag.message_primary or error}") from error
-    carried = tuple(carried_column(name, source_type=types[name]) for name in further)
+    dtypes = {field.name: field.dtype for field in request}
+    carried = tuple(
+        request_column(name, dtype=dtypes[name], source_type=types[name], where=_WHERE)
+        if name in dtypes
+        else carried_column(name, source_type=types[name])
+        for name in further
+    )
     return order_asked(
         connection, join_key=join_key, carried=carried, by_day=by_day, where=_WHERE, source={"query": query}
     )

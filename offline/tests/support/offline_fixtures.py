@@ -10,7 +10,8 @@ from streamflow_local.testing import copied_database
 from streamflow_offline.feast_store import connected
 from streamflow_offline.ingest import create_tables
 from streamflow_repo.definitions.entities import user
-from streamflow_repo.definitions.services import churn_v1, engagement_v1
+from streamflow_repo.definitions.on_demand import session_now_fv
+from streamflow_repo.definitions.services import churn_v1, engagement_v1, session_v1
 from streamflow_repo.definitions.views import payments_agg_90d_fv, subs_profile_fv, support_agg_90d_fv, usage_agg_30d_fv
 from training_sets import apply_objects
 
@@ -89,7 +90,7 @@ def applied_template(postgres_socket_dir: Path) -> str:
     with connected(url) as connection:
         create_tables(connection)
     views = [payments_agg_90d_fv, subs_profile_fv, support_agg_90d_fv, usage_agg_30d_fv]
-    apply_objects(url, [user, *views, churn_v1, engagement_v1])
+    apply_objects(url, [user, *views, session_now_fv, churn_v1, engagement_v1, session_v1])
     return name
 
 

@@ -22,7 +22,7 @@ spark.sql.shuffle.partitions 2
 spark.sql.adaptive.enabled false
 spark.ui.enabled false
 """
-_DEFINITIONS = ("sources", "views", "services")
+_DEFINITIONS = ("sources", "views", "on_demand", "services")
 
 
 def write_defaults(conf_dir: Path) -> None:

@@ -11,6 +11,7 @@ import pyarrow.dataset
 import pyarrow.parquet
 from psycopg import sql
 from streamflow_local import postgres
+from streamflow_offline.apply import on_demand_views_unwarned
 from streamflow_offline.feast_store import exclusive, open_store
 from streamflow_offline.training_set import TrainingSetReport, TrainingSetRequest
 from streamflow_offline.training_set.job import build_training_set
@@ -21,7 +22,11 @@ UNUSED_REDIS_URL = "redis://127.0.0.1:1"
 
 def apply_objects(url: str, objects: Sequence[Any]) -> None:
     """Apply Feast objects in this process, which takes a second where `feast apply` takes several."""
-    with exclusive(url), open_store(postgres_url=url, redis_url=UNUSED_REDIS_URL) as store:
+    with (
+        exclusive(url),
+        open_store(postgres_url=url, redis_url=UNUSED_REDIS_URL) as store,
+        on_demand_views_unwarned(),
+    ):
         store.apply(list(objects))
 
 
