@@ -116,8 +116,11 @@ def differences(dtype: str, offline: OfflineCell, online: OnlineCell) -> frozens
     if online.wrong_type:
         return frozenset({Kind.TYPE})
     has_row = offline.event_timestamp is not None
+    if online.event_timestamp is None and has_row:
+        return _NOTHING if offline.too_old else frozenset({Kind.MISSING_ONLINE})
     if online.event_timestamp is None:
-        return frozenset({Kind.MISSING_ONLINE}) if has_row and not offline.too_old else _NOTHING
+        # An on-demand feature can have a value that comes from no row.
+        return frozenset(_value_differences(dtype, offline.value, online.value))
     if offline.event_timestamp is None:
         return frozenset({Kind.MISSING_OFFLINE})
     found = _value_differences(dtype, offline.value, online.value)

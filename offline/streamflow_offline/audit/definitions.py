@@ -51,6 +51,9 @@ class Definitions:
 
     gateway_hash: str
 
+    gateway_request: Mapping[str, str]
+    """The types of the request data that the gateway needs for the service, by name."""
+
 
 def compare_definitions(store: "FeatureStore", described: Iterable["FeatureService"], service: str) -> Definitions:
     """Compare the repository's definitions, the applied definitions, and the gateway's contract.
@@ -72,6 +75,7 @@ def compare_definitions(store: "FeatureStore", described: Iterable["FeatureServi
         registry = _of_contract(REGISTRY, applied_contract(store), service)
     except ContractError as error:
         raise JobError(f"definitions have no contract: {error}; mend them and run `offline apply`") from error
+    described = list(described)
     gateway = _of_gateway(described, service)
     versions = [repository, registry, gateway]
     read = {feature.view for feature in (registry.features or {}).values()}
@@ -86,6 +90,9 @@ def compare_definitions(store: "FeatureStore", described: Iterable["FeatureServi
         ),
         served=gateway.references,
         gateway_hash=str(gateway.contract_hash),
+        gateway_request={
+            data.name: data.dtype for entry in described if entry.name == service for data in entry.request_data
+        },
     )
 
 

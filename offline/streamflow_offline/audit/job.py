@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 import psycopg
 import redis
@@ -15,17 +14,15 @@ from streamflow_repo import JOIN_KEY
 from streamflow_repo.settings.connections import REGISTRY_SCHEMA
 from streamflow_repo.settings.redis_url import open_redis
 
-from streamflow_offline.audit.compare import ComparedCell, Feature, compared
+from streamflow_offline.audit.compare import ComparedCell, compared
 from streamflow_offline.audit.definitions import compare_definitions
-from streamflow_offline.audit.offline_side import OfflineSide
+from streamflow_offline.audit.offline_side import OfflineSide, on_demand_views, request_dtypes, stored_views
 from streamflow_offline.audit.online_side import OnlineSide, gateway_failure
 from streamflow_offline.audit.report import AuditReport, FeatureReport
+from streamflow_offline.audit.request_data import MadeUpRequestData
 from streamflow_offline.audit.sample import Group, draw_sample
 from streamflow_offline.errors import JobError
 from streamflow_offline.feast_store import connected, open_store, undisturbed
-
-if TYPE_CHECKING:
-    from feast import FeatureStore
 
 DEFAULT_USERS = 1000
 _CHUNK_USERS = 10_000
@@ -97,15 +94,20 @@ def audit_skew(
             raise gateway_failure(request.gateway, error) from error
         with open_store(postgres_url=postgres_url, redis_url=redis_url) as store:
             definitions = compare_definitions(store, described, request.feature_service)
-            _refuse_on_demand(store, definitions.features)
             reports = [FeatureReport(feature=feature) for feature in definitions.features]
             users: dict[Group, list[str]] = {}
             settled = 0
             if reports:
+                computed = on_demand_views(store, definitions.features)
+                needed = {name: request_dtypes(view) for name, view in computed.items()}
+                made_up = MadeUpRequestData(
+                    {name: dtype for dtypes in needed.values() for name, dtype in dtypes.items()}, seed=request.seed
+                )
+                read = {v.name: v for views in stored_views(store, definitions.features).values() for v in views}
                 with open_redis(redis_url, timeout_s=_REDIS_TIMEOUT_S) as redis_client:
                     users = draw_sample(
                         *(connection, redis_client),
-                        [store.get_feature_view(name) for name in sorted({report.feature.view for report in reports})],
+                        [read[name] for name in sorted(read)],
                         project=str(store.project),
                         users=request.users,
                         seed=request.seed,
@@ -116,6 +118,7 @@ def audit_skew(
                         service=store.get_feature_service(request.feature_service),
                         join_key=JOIN_KEY,
                         features=definitions.features,
+                        request_data=made_up,
                     ),
                     online=OnlineSide(
                         client,
@@ -124,6 +127,8 @@ def audit_skew(
                         contract_hash=definitions.gateway_hash,
                         served=definitions.served,
                         compared=[report.feature.reference for report in reports],
+                        request_data=made_up.only(definitions.gateway_request),
+                        computed={r.feature.reference: needed.get(r.feature.view, {}) for r in reports},
                     ),
                     reports=reports,
                     postgres_url=postgres_url,
@@ -199,16 +204,6 @@ def _differing(rows: _Rows) -> list[str]:
 def _refuse_unapplied(connection: psycopg.Connection) -> None:
     if connection.execute("SELECT to_regnamespace(%s) IS NULL", (REGISTRY_SCHEMA,)).fetchone() == (True,):
         raise JobError("nothing is applied in this database; run `offline apply` first")
-
-
-def _refuse_on_demand(store: "FeatureStore", features: Sequence[Feature]) -> None:
-    views = {str(view.name) for view in store.list_on_demand_feature_views()}
-    for feature in features:
-        if feature.view in views:
-            raise JobError(
-                f"{feature.reference} is computed from request data, which the audit does not send; audit another "
-                "feature service with --feature-service"
-            )
 
 
 @contextmanager

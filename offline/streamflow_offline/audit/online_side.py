@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Unpack
 
 import grpc
@@ -12,6 +13,7 @@ from streamflow_features import (
     FeatureServingError,
     InvalidArgument,
     QueryOptions,
+    RequestDataValue,
     ResourceExhausted,
     StalenessPolicy,
     Unavailable,
@@ -20,6 +22,7 @@ from streamflow_features import (
 )
 
 from streamflow_offline.audit.compare import OnlineCell
+from streamflow_offline.audit.request_data import NO_REQUEST_DATA, MadeUpRequestData
 from streamflow_offline.errors import JobError
 
 Cells = tuple[OnlineCell | None, ...]
@@ -45,11 +48,14 @@ class OnlineSide:
         contract_hash: str,
         served: Sequence[str],
         compared: Sequence[str],
+        request_data: MadeUpRequestData = NO_REQUEST_DATA,
+        computed: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
         """Creates a reader of the features `compared`, of the gateway's features `served` in the gateway's order.
 
-        `pause` waits for some seconds when the gateway is busy.
+        `request_data` is what the feature service needs, and `computed` the types of what each on-demand feature among
+        the compared needs. `pause` waits for some seconds when the gateway is busy.
         """
         self._client = client
         self._gateway = gateway
@@ -57,6 +63,8 @@ class OnlineSide:
         self._contract_hash = contract_hash
         self._compared = tuple(compared)
         self._positions = [list(served).index(reference) for reference in compared]
+        self._request_data = request_data
+        self._computed = {reference: request_data.only(dtypes) for reference, dtypes in computed.items()}
         self._pause = pause
 
     def read(self, user_ids: Sequence[str]) -> dict[str, Cells]:
@@ -110,9 +118,11 @@ class OnlineSide:
     def _asked(
         self, user_ids: Sequence[str], *, feature_service: str | None = None, features: Sequence[str] | None = None
     ) -> Mapping[str, UserFeatures | FeatureServingError]:
+        sent = self._request_data if features is None else self._computed.get(features[0])
         try:
             batch = self._batch(
                 user_ids,
+                request_data_by_user=[sent.of(user_id) for user_id in user_ids] if sent and sent.dtypes else (),
                 feature_service=feature_service,
                 features=features,
                 contract_hash=self._contract_hash,
@@ -141,13 +151,22 @@ class OnlineSide:
                 )
         return dict(zip(user_ids, batch, strict=True))
 
-    def _batch(self, user_ids: Sequence[str], **options: Unpack[QueryOptions]) -> UserFeaturesBatch:
+    def _batch(
+        self,
+        user_ids: Sequence[str],
+        *,
+        request_data_by_user: Sequence[Mapping[str, RequestDataValue]],
+        **options: Unpack[QueryOptions],
+    ) -> UserFeaturesBatch:
+        def ask() -> UserFeaturesBatch:
+            return self._client.batch_get_user_features(user_ids, request_data_by_user=request_data_by_user, **options)
+
         for _ in range(_MAX_ATTEMPTS - 1):
             try:
-                return self._client.batch_get_user_features(user_ids, **options)
+                return ask()
             except ResourceExhausted as error:
                 self._pause(error.retry_after_s or _RETRY_AFTER_S)
-        return self._client.batch_get_user_features(user_ids, **options)
+        return ask()
 
 
 def _mismatches(answer: UserFeatures | FeatureServingError) -> bool:
