@@ -36,6 +36,7 @@ def test_streamflows_contract_has_the_names_that_consumers_know() -> None:
     }
 
 
+@pytest.mark.slow
 def test_the_contract_is_the_same_in_every_process(tmp_path: Path) -> None:
     texts = set()
     for seed in ("1", "2"):

@@ -75,6 +75,7 @@ def test_spark_gets_the_java_of_the_extra_and_this_python() -> None:
     assert offline_store_environment({"JAVA_HOME": "/x"}) == {"FEAST_OFFLINE_STORE": "postgres"}
 
 
+@pytest.mark.slow
 def test_the_same_definitions_read_parquet_without_pyspark(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FEAST_OFFLINE_STORE", "spark")
     monkeypatch.setenv("FEAST_SPARK_DATA", "s3a://bucket/snapshots/")

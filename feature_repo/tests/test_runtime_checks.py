@@ -9,6 +9,7 @@ _WRONG_DEFINITION = "from feast import Entity; Entity(name='user', description=1
 _WITHOUT = "from streamflow_repo.runtime_checks import leave_out_runtime_checks; leave_out_runtime_checks();"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("before", "complaint"), [("", "TypeCheckError"), (_WITHOUT, "")])
 def test_definitions_are_checked_unless_that_is_left_out(before: str, complaint: str) -> None:
     ended = subprocess.run(

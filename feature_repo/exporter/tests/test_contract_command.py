@@ -62,6 +62,7 @@ def test_it_exports_what_is_applied_whatever_the_registry_and_the_working_folder
     assert main(["check", "--repo", "repo", "--contract", "contract.json"]) == 0
 
 
+@pytest.mark.slow
 def test_the_same_definitions_are_the_same_file_in_every_process(trial_repo: Path, tmp_path: Path) -> None:
     texts = set()
     for seed in ("1", "2"):
