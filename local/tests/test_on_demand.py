@@ -201,7 +201,7 @@ async def test_features_that_feast_would_take_for_others_are_refused(
 
 async def test_a_service_that_feast_cannot_answer_in_full_is_refused_with_the_reason(lookup: Lookup) -> None:
     with pytest.raises(GatewayError, match="named trips") as raised:
-        lookup.contract.feature_set_of_service("trips_v1")
+        lookup.contract.feature_set_of_service("mixed_up_v1")
     assert raised.value.reason == ErrorReason.ERROR_REASON_FEATURE_NAME_CLASH
 
 

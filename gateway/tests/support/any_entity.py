@@ -88,4 +88,4 @@ def of_keys(name: str, row: dict[str, Any]) -> tuple[Any, str]:
     """A value for each name that depends on the whole key."""
     if name in {"trip_fv__last", "last"}:
         return "-".join(str(row[key]) for key in sorted(row)), EVENT_TIMESTAMP
-    return sum(row.values()), EVENT_TIMESTAMP
+    return sum(len(value) if isinstance(value, str) else value for value in row.values()), EVENT_TIMESTAMP

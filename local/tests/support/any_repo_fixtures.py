@@ -21,7 +21,7 @@ from any_repo import (
 )
 from streamflow_local import postgres
 
-_REDIS_DATABASE = 9
+_REDIS_DATABASE = 11
 """A database of the tests' Valkey that nothing else uses."""
 
 
