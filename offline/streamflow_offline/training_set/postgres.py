@@ -71,10 +71,11 @@ def copied_rows(
     with connection.cursor() as cursor, cursor.copy(statement) as copy:
         for data in copy:
             buffer.write(data)
-    return _parsed(buffer.getbuffer(), columns)
+    # Without a copy, and without a view that could outlive the buffer, as Python 3.13 warns of.
+    return _parsed(buffer.getvalue(), columns)
 
 
-def _parsed(text: memoryview, columns: Sequence[Column]) -> pa.Table:
+def _parsed(text: bytes, columns: Sequence[Column]) -> pa.Table:
     if not text:
         return pa.schema([(column.name, column.type) for column in columns]).empty_table()
     try:
