@@ -26,8 +26,8 @@ from feature_gateway.conversions import (
 )
 from feature_gateway.values import FeatureValue
 
-_INT32_LIMIT = 2**31
-_INT64_LIMIT = 2**63
+INT_LIMITS: Mapping[str, int] = {"Int32": 2**31, "Int64": 2**63}
+"""The integer types: their values are from -limit to below limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +60,16 @@ class Dtype:
     json_is_typed: bool = False
     """Whether a JSON value of `python_type` needs no conversion and no check."""
 
+    @property
+    def feast_field(self) -> str:
+        """The field of Feast's Value message."""
+        return self.proto_field.replace("timestamp", "unix_timestamp").replace("_value", "_val")
+
+
+def element_of(dtype: str) -> str:
+    """Return the name of the type of a list's elements; of another type, its own name."""
+    return dtype.removeprefix("List(").removesuffix(")")
+
 
 def _list(
     of: str,
@@ -72,7 +82,7 @@ def _list(
     return Dtype(f"List({of})", tuple, from_feast_json, proto_field, fill_proto, to_json)
 
 
-_INT32, _INT64 = to_int(_INT32_LIMIT), to_int(_INT64_LIMIT)
+_INT32, _INT64 = to_int(INT_LIMITS["Int32"]), to_int(INT_LIMITS["Int64"])
 _FLOATS = to_list(to_float, typed=all_of(float))
 
 DTYPES: Mapping[str, Dtype] = {
@@ -87,8 +97,8 @@ DTYPES: Mapping[str, Dtype] = {
         Dtype("Bytes", bytes, to_bytes, "bytes_value", to_json=bytes_json),
         Dtype("UnixTimestamp", int, to_timestamp_ns, "timestamp_value", fill_timestamp, to_json=rfc3339),
         _list("Bool", "bool_list_value", to_list(to_bool, typed=all_of(bool))),
-        _list("Int32", "int32_list_value", to_list(_INT32, typed=all_ints(_INT32_LIMIT))),
-        _list("Int64", "int64_list_value", to_list(_INT64, typed=all_ints(_INT64_LIMIT))),
+        _list("Int32", "int32_list_value", to_list(_INT32, typed=all_ints(INT_LIMITS["Int32"]))),
+        _list("Int64", "int64_list_value", to_list(_INT64, typed=all_ints(INT_LIMITS["Int64"]))),
         _list("Float32", "float_list_value", _FLOATS, to_json=floats_json),
         _list("Float64", "double_list_value", _FLOATS, to_json=floats_json),
         _list("String", "string_list_value", to_list(to_text, typed=all_of(str))),

@@ -5,13 +5,13 @@ import gc
 import logging
 import signal
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any
 
 from prometheus_client import CollectorRegistry
 
+from feature_gateway.background import keep_running
 from feature_gateway.coalescing.coalescer import Coalescer
 from feature_gateway.contract.content import ContractError
 from feature_gateway.contract.reload import ContractHolder, keep_current
@@ -95,8 +95,8 @@ async def running_gateway(settings: Settings, *, controls: Controls | None = Non
         )
         canary = Canary(pool, canary_read, start_trial_s=settings.start_trial_s)
         every_s = settings.readiness_interval_s
-        _keep_running(follow(readiness, lambda: canary.check(contracts.current), interval_s=every_s), stack)
-        _keep_running(keep_current(contracts, canary.try_out, asked=controls.reload_contract), stack)
+        keep_running(follow(readiness, lambda: canary.check(contracts.current), interval_s=every_s), stack)
+        keep_running(keep_current(contracts, canary.try_out, asked=controls.reload_contract), stack)
         app = make_app(lookup, readiness=readiness, metrics=metrics)
         http_address, end_http = await start_http(
             app,
@@ -196,7 +196,7 @@ async def _pool(
         use=pool.set_urls,
     )
     following = share.follow(settings.feature_server_urls, settings.peer_urls, interval_s=settings.dns_interval_s)
-    _keep_running(following, stack)
+    keep_running(following, stack)
     return pool
 
 
@@ -234,17 +234,6 @@ def _reader(coalescer: Coalescer, pool: ReplicaPool, settings: Settings) -> RowR
         now_s=time.monotonic,
     )
     return StaleIfDown(coalescer, last_known, silent=pool.times.silent)
-
-
-def _keep_running(work: Coroutine[Any, Any, None], stack: AsyncExitStack) -> None:
-    """Run `work` beside everything else until the stack closes."""
-    task = asyncio.create_task(work)
-
-    async def end() -> None:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-
-    stack.push_async_callback(end)
 
 
 async def _all(ends: list[Callable[[], Awaitable[object]]]) -> None:

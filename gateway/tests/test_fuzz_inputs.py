@@ -18,7 +18,7 @@ from feature_gateway.errors import GatewayError
 from feature_gateway.readiness.canary_sets import canary_key, trial_sets
 from feature_gateway.settings import Settings
 from feature_gateway.upstream.feast_json import parse_rows
-from gateway_fakes import contract_content, feast_answer, serving, with_hash
+from gateway_fakes import contract_content, feast_answer, serving, with_hash, written_contract
 from list_fakes import LIST_VALUES, with_lists
 from list_fakes import SERVICE as LISTS_SERVICE
 from mutations import INPUTS, Memory, generator, mutated, with_odd_parts
@@ -41,8 +41,7 @@ def test_an_answer_of_a_feature_server_is_rows_or_a_mismatch(
     tmp_path: Path, service: str, values: dict[str, Any] | None
 ) -> None:
     rng, memory, outcomes = generator(), Memory(), Counter[str]()
-    path = tmp_path / "contract.json"
-    path.write_text(json.dumps(with_hash(with_lists(contract_content()))))
+    path = written_contract(tmp_path, with_lists(contract_content()))
     feature_set = load_contract(path).services[service]
     answer = feast_answer({"features": feature_set.references, "entities": {"user_id": _USERS}}, values=values)
     for done in range(INPUTS):
@@ -103,8 +102,7 @@ def test_a_contract_file_is_loaded_or_refused(tmp_path: Path) -> None:
 
 def test_a_contract_that_python_has_no_room_for_is_refused(tmp_path: Path) -> None:
     def refused(**changes: Any) -> str:
-        path = tmp_path / "contract.json"
-        path.write_text(json.dumps(with_hash({**contract_content(), **changes})))
+        path = written_contract(tmp_path, {**contract_content(), **changes})
         return refusal(path)
 
     def refusal(path: Path) -> str:

@@ -1,7 +1,7 @@
-"""Another Feast repository on the stack, with the stack's registry and online store in place of its own.
+"""Another Feast repository on the stack, with the stack's registry and online store instead of the repository's own.
 
-Its own are neither read nor written: `feast apply` deletes what a folder does not define, and a registry may have the
-definitions of several folders.
+The repository's own are neither read nor written: `feast apply` deletes what a folder does not define, and a registry
+may have the definitions of several folders.
 """
 
 import json

@@ -1,5 +1,6 @@
 """The fixtures of this folder's tests."""
 
 from client_fixtures import feature_server, gateway, settings
+from request_data_fakes import drivers
 
-__all__ = ["feature_server", "gateway", "settings"]
+__all__ = ["drivers", "feature_server", "gateway", "settings"]

@@ -3,13 +3,12 @@
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from gateway_fakes import FakeFeatureServer, Gateway
-from request_data_fakes import ALL, OF_ALL, PACE, reads_of, serving_drivers
+from request_data_fakes import ALL, OF_ALL, PACE, reads_of
 from streamflow_features import (
     AsyncFeatureClient,
     FeatureClient,
@@ -22,12 +21,6 @@ from streamflow_features import (
 )
 
 _TIMEOUT_S = 20
-
-
-@pytest.fixture
-async def drivers(feature_server: FakeFeatureServer, tmp_path: Path) -> AsyncIterator[Gateway]:
-    async with serving_drivers(feature_server, tmp_path) as gateway:
-        yield gateway
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The error of this package, and how what is left out is told."""
+"""The error of this package, and the lines that say what a contract leaves out."""
 
 from collections.abc import Iterable, Mapping
 

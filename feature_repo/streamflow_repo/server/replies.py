@@ -10,27 +10,21 @@ from typing import Any
 
 import orjson
 from fastapi.responses import JSONResponse
-from feast import feature_server, feature_server_utils
+from feast import FeatureStore, feature_server_utils
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from streamflow_repo.server.apps import change_apps
+
 _PATH = "/get-online-features"
-_server: Any = feature_server
 _utils: Any = feature_server_utils
 
 
 def write_replies_at_once() -> None:
     """Have the apps of this process write replies on the event loop, by orjson, with each timestamp formatted once."""
-    get_app = _server.get_app
-
-    def get_app_with_route(*args: Any, **kwargs: Any) -> Any:
-        app = get_app(*args, **kwargs)
-        _replace_route(app)
-        return app
-
-    _server.get_app = get_app_with_route
+    change_apps(_replace_route)
 
 
-def _replace_route(app: Any) -> None:
+def _replace_route(app: Any, _store: FeatureStore) -> None:
     route = next((route for route in app.routes if getattr(route, "path", None) == _PATH), None)
     if route is None:
         raise LookupError(f"this Feast has no route {_PATH} to replace")

@@ -10,31 +10,29 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from feast import FeatureStore, ValueType, feature_server
+from feast import FeatureStore, ValueType
+
+from streamflow_repo.server.apps import change_apps
 
 _log = logging.getLogger(__name__)
 _TIMEOUT_S = 5.0
-_server: Any = feature_server
 
 
 def read_at_start() -> None:
     """Have the apps of this process read from the online store before they take requests, or try to for 5 s."""
-    get_app = _server.get_app
+    change_apps(_read_ahead)
 
-    def get_app_that_reads(store: FeatureStore, *args: Any, **kwargs: Any) -> Any:
-        app = get_app(store, *args, **kwargs)
-        lifespan = app.router.lifespan_context
 
-        @asynccontextmanager
-        async def reading(started: Any) -> AsyncIterator[Any]:
-            async with lifespan(started) as state:
-                await _read(store)
-                yield state
+def _read_ahead(app: Any, store: FeatureStore) -> None:
+    lifespan = app.router.lifespan_context
 
-        app.router.lifespan_context = reading
-        return app
+    @asynccontextmanager
+    async def reading(started: Any) -> AsyncIterator[Any]:
+        async with lifespan(started) as state:
+            await _read(store)
+            yield state
 
-    _server.get_app = get_app_that_reads
+    app.router.lifespan_context = reading
 
 
 async def _read(store: FeatureStore) -> None:

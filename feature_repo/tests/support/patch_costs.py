@@ -44,7 +44,7 @@ _NAMES: dict[str, tuple[Any, str, Any]] = {
     "orjson": (replies, "OrjsonResponse", JSONResponse),
     "frozen": (serve, "freeze_before_fork", lambda: None),
 }
-"""What is put in place of each change."""
+"""Where each change is, and what a server without the change has there."""
 
 
 @dataclass

@@ -10,10 +10,11 @@ from functools import partial
 from typing import Any
 
 import anyio.to_thread
-from feast import feature_server, feature_server_utils, utils
+from feast import feature_server_utils, utils
 from feast.cli.cli import cli
 from redis.asyncio.connection import AbstractConnection
 from streamflow_repo.server.__main__ import main
+from streamflow_repo.server.apps import change_apps
 
 _done: Counter[str] = Counter()
 
@@ -40,17 +41,10 @@ def _count_threads() -> None:
 
 
 def _add_route() -> None:
-    get_app = feature_server.get_app
-
     async def spies() -> dict[str, int]:  # a plain function would run in a thread, which is counted
         return {**_done, "frozen": gc.get_freeze_count()}
 
-    def get_app_with_spies(*args: Any, **kwargs: Any) -> Any:
-        app = get_app(*args, **kwargs)
-        app.add_api_route("/spies", spies)
-        return app
-
-    feature_server.get_app = get_app_with_spies
+    change_apps(lambda app, _store: app.add_api_route("/spies", spies))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from typing import Any
 
 from streamflow.features.feast.types.Value_pb2 import RepeatedValue, Value
 
-from feature_gateway.conversions import fill_list, fill_timestamps
+from feature_gateway.dtypes import DTYPES, Dtype
 from feature_gateway.values import FeatureValue
 
 _NS_PER_S = 1_000_000_000
@@ -43,30 +43,15 @@ def _write_seconds(message: Value, field: str, value: Any) -> None:
     setattr(message, field, value // _NS_PER_S)
 
 
-def _write_list(message: Value, field: str, value: Any) -> None:
-    fill_list(getattr(message, field), value)
+def _form(dtype: Dtype) -> Form:
+    fill = dtype.fill_proto
+    if fill is None:
+        return dtype.feast_field, setattr
+    if dtype.python_type is not tuple:
+        # A time is a message in the API, and a number in Feast's.
+        return dtype.feast_field, _write_seconds
+    return dtype.feast_field, lambda message, field, value: fill(getattr(message, field), value)
 
 
-def _write_list_of_seconds(message: Value, field: str, value: Any) -> None:
-    fill_timestamps(getattr(message, field), value)
-
-
-FORMS: Mapping[str, Form] = {
-    "Bool": ("bool_val", setattr),
-    "Int32": ("int32_val", setattr),
-    "Int64": ("int64_val", setattr),
-    "Float32": ("float_val", setattr),
-    "Float64": ("double_val", setattr),
-    "String": ("string_val", setattr),
-    "Bytes": ("bytes_val", setattr),
-    "UnixTimestamp": ("unix_timestamp_val", _write_seconds),
-    "List(Bool)": ("bool_list_val", _write_list),
-    "List(Int32)": ("int32_list_val", _write_list),
-    "List(Int64)": ("int64_list_val", _write_list),
-    "List(Float32)": ("float_list_val", _write_list),
-    "List(Float64)": ("double_list_val", _write_list),
-    "List(String)": ("string_list_val", _write_list),
-    "List(Bytes)": ("bytes_list_val", _write_list),
-    "List(UnixTimestamp)": ("unix_timestamp_list_val", _write_list_of_seconds),
-}
+FORMS: Mapping[str, Form] = {name: _form(dtype) for name, dtype in DTYPES.items()}
 """The form of each type's values, by the type's name."""

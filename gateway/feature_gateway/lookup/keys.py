@@ -14,6 +14,7 @@ from streamflow.features.v1.error_reason_pb2 import ErrorReason
 from feature_gateway.clipping import listed
 from feature_gateway.contract.columns import Column, ColumnKind, RowKey
 from feature_gateway.contract.feature_set import FeatureSet
+from feature_gateway.dtypes import INT_LIMITS
 from feature_gateway.errors import GatewayError
 
 _MAX_FLOAT32 = 3.4028234663852886e38
@@ -197,8 +198,10 @@ def _list(value: Any, *, element: Callable[[Any], Any]) -> tuple[Any, ...]:
 
 _SCALARS: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "Bool": ("true or false", _truth),
-    "Int32": ("a whole number from -2147483648 to 2147483647", partial(_whole, limit=2**31)),
-    "Int64": ("a whole number from -9223372036854775808 to 9223372036854775807", partial(_whole, limit=2**63)),
+    **{
+        name: (f"a whole number from {-limit} to {limit - 1}", partial(_whole, limit=limit))
+        for name, limit in INT_LIMITS.items()
+    },
     "Float32": ("a finite number", partial(_number, largest=_MAX_FLOAT32)),
     "Float64": ("a finite number", _number),
     "String": ("a text", _text),

@@ -5,6 +5,7 @@ from typing import Any
 
 from feature_gateway.contract.columns import ColumnKind
 from feature_gateway.contract.feature_set import FeatureSet
+from feature_gateway.dtypes import element_of
 from feature_gateway.lookup.keys import checked, invalid, missing, takes_of, unknown
 from feature_gateway.lookup.written import Written
 
@@ -28,7 +29,7 @@ class RequestData:
             if column is None:
                 raise unknown(name, self._feature_set, is_request_data=True, place=_PLACE)
             if isinstance(value, Written):
-                if len(value) > 1 and not column.dtype.startswith("List("):
+                if len(value) > 1 and element_of(column.dtype) == column.dtype:
                     raise self._invalid(name, f"it is given {len(value)} times")
                 value = value.value(column.dtype)  # noqa: PLW2901  # the same value
             typed[name] = checked(value, column, None, max_key_bytes=self._max_key_bytes)

@@ -9,6 +9,7 @@ from streamflow.features.v1.error_reason_pb2 import ErrorReason
 from feature_gateway.contract.columns import Column, ColumnKind, RowKey
 from feature_gateway.contract.feature_set import FeatureSet
 from feature_gateway.contract.model import Contract
+from feature_gateway.dtypes import INT_LIMITS
 from feature_gateway.errors import GatewayError
 from feature_gateway.lookup.keys import missing, takes_of
 from feature_gateway.lookup.request_data import RequestData
@@ -17,7 +18,6 @@ _USER_ID_FIELD = "user_id"
 _USER_IDS_FIELD = "user_ids"
 # One form for each number, so that one user has one id.
 _WHOLE = re.compile(r"0|-?[1-9][0-9]{0,18}")
-_LIMITS = {"Int32": 2**31, "Int64": 2**63}
 
 
 class Users:
@@ -130,7 +130,7 @@ class Users:
 
 
 def _whole(column: Column, user_id: str) -> int:
-    limit = _LIMITS[column.dtype]
+    limit = INT_LIMITS[column.dtype]
     if _WHOLE.fullmatch(user_id) and -limit <= int(user_id) < limit:
         return int(user_id)
     raise GatewayError(

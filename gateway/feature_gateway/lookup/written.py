@@ -4,6 +4,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from feature_gateway.dtypes import element_of
+
 _WHOLE = re.compile(r"-?[0-9]{1,19}")
 # float() alone would also accept "nan", "1_000" and blanks.
 _NUMBER = re.compile(r"-?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
@@ -16,7 +18,7 @@ class Written(tuple[str, ...]):
 
     def value(self, dtype: str) -> Any:
         """Return the value of a type that can be request data; it has None for each text that is not of the type."""
-        element = dtype.removeprefix("List(").removesuffix(")")
+        element = element_of(dtype)
         values = [_READ[element](text) for text in self]
         return values if element != dtype else values[0]
 

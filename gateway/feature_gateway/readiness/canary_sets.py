@@ -6,8 +6,8 @@ from typing import Any
 from feature_gateway.contract.columns import Column, ColumnKind, RowKey
 from feature_gateway.contract.feature_set import FeatureSet
 from feature_gateway.contract.model import Contract
+from feature_gateway.dtypes import INT_LIMITS, element_of
 
-_LIMITS = {"Int32": 2**31, "Int64": 2**63}
 # A function that divides by request data can do so.
 _REQUEST_DATA: dict[str, Any] = {
     "Bool": False,
@@ -46,10 +46,10 @@ def canary_key(columns: Iterable[Column], text: str) -> RowKey:
 
 def _value(column: Column, text: str) -> Any:
     if column.kind is ColumnKind.REQUEST_DATA:
-        element = column.dtype.removeprefix("List(").removesuffix(")")
+        element = element_of(column.dtype)
         value = _REQUEST_DATA[element]
         return value if element == column.dtype else (value,)
     if column.dtype == "String":
         return text
-    limit = _LIMITS[column.dtype]
+    limit = INT_LIMITS[column.dtype]
     return int(text) if text.isdecimal() and int(text) < limit else 0

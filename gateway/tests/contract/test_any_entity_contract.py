@@ -1,6 +1,5 @@
 """A contract of any entities: its columns, its names, and what in it is refused."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,21 +8,14 @@ import pytest
 from any_entity import any_entity_content
 from feature_gateway.contract.columns import Column, ColumnKind
 from feature_gateway.contract.content import ContractError
-from feature_gateway.contract.file import load_contract
 from feature_gateway.contract.model import Contract
 from feature_gateway.errors import GatewayError
-from gateway_fakes import contract_content, with_hash
-
-
-def _loaded(folder: Path, content: dict[str, Any]) -> Contract:
-    path = folder / "contract.json"
-    path.write_text(json.dumps(with_hash(content)))
-    return load_contract(path)
+from gateway_fakes import contract_content, loaded_contract
 
 
 @pytest.fixture
 def contract(tmp_path: Path) -> Contract:
-    return _loaded(tmp_path, any_entity_content())
+    return loaded_contract(tmp_path, any_entity_content())
 
 
 _DRIVER = Column("driver_id", "Int64", None, ColumnKind.JOIN_KEY)
@@ -60,7 +52,7 @@ def test_a_service_that_is_left_out_says_why(contract: Contract) -> None:
 def test_features_of_views_whose_join_keys_share_a_name_and_not_a_type_are_refused(tmp_path: Path) -> None:
     content = any_entity_content()
     content["entities"][1]["join_key"] = "driver_id"
-    contract = _loaded(tmp_path, content)
+    contract = loaded_contract(tmp_path, content)
     with pytest.raises(GatewayError, match="columns of different types that are named driver_id"):
         contract.feature_set_of_references(["driver_fv:rating", "place_fv:visits"])
 
@@ -95,7 +87,7 @@ def test_a_contract_that_contradicts_itself_is_refused(
     content = any_entity_content()
     edit(content)
     with pytest.raises(ContractError, match=message):
-        _loaded(tmp_path, content)
+        loaded_contract(tmp_path, content)
 
 
 def test_the_default_is_the_only_service_that_needs_the_users_key_alone(contract: Contract, tmp_path: Path) -> None:
@@ -105,4 +97,4 @@ def test_the_default_is_the_only_service_that_needs_the_users_key_alone(contract
     assert default(contract, "driver") is contract.services["driver_v1"]
     assert default(contract, "shop") is None
     assert default(contract, "user") is None
-    assert default(_loaded(tmp_path, contract_content()), "user") is None
+    assert default(loaded_contract(tmp_path, contract_content()), "user") is None

@@ -1,29 +1,21 @@
 """On-demand views of a contract: their columns, how they are asked for, and what is refused."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 from feature_gateway.contract.columns import ColumnKind
 from feature_gateway.contract.content import ContractError
-from feature_gateway.contract.file import load_contract
 from feature_gateway.contract.model import Contract
 from feature_gateway.errors import GatewayError
-from gateway_fakes import service_entry, with_hash
+from gateway_fakes import loaded_contract, service_entry
 from on_demand import on_demand_content, on_demand_view
 from streamflow.features.v1.error_reason_pb2 import ErrorReason
 
 
-def _loaded(folder: Path, content: dict[str, Any]) -> Contract:
-    path = folder / "contract.json"
-    path.write_text(json.dumps(with_hash(content)))
-    return load_contract(path)
-
-
 @pytest.fixture
 def contract(tmp_path: Path) -> Contract:
-    return _loaded(tmp_path, on_demand_content())
+    return loaded_contract(tmp_path, on_demand_content())
 
 
 def test_columns_are_the_join_keys_of_inputs_and_then_request_data(contract: Contract) -> None:
@@ -96,7 +88,7 @@ def test_names_that_clash_are_refused_and_a_service_of_them_too(
     parts = [reference.split(":") for reference in references]
     service = service_entry("s_v1", [(view, name, dtypes[name], None) for view, name in parts], join_keys=keys)
     content = on_demand_content(on_demand_feature_views=views)
-    contract = _loaded(tmp_path, content | {"feature_services": [*content["feature_services"], service]})
+    contract = loaded_contract(tmp_path, content | {"feature_services": [*content["feature_services"], service]})
     with pytest.raises(GatewayError) as of_references:
         contract.feature_set_of_references(references)
     with pytest.raises(GatewayError) as of_service:
@@ -124,4 +116,4 @@ def test_an_on_demand_view_that_cannot_be_served_is_refused(
     tmp_path: Path, changes: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ContractError, match=message):
-        _loaded(tmp_path, on_demand_content(on_demand_feature_views=[on_demand_view("a", "x") | changes]))
+        loaded_contract(tmp_path, on_demand_content(on_demand_feature_views=[on_demand_view("a", "x") | changes]))

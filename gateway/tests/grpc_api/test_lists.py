@@ -12,7 +12,7 @@ import orjson
 import pytest
 from aiohttp import web
 from feature_gateway.settings import Settings
-from gateway_fakes import Answer, FakeFeatureServer, Gateway, contract_content, feast_answer, serving, with_hash
+from gateway_fakes import Answer, FakeFeatureServer, Gateway, contract_content, feast_answer, serving, written_contract
 from google.rpc import code_pb2
 from list_fakes import LIST_VALUES, LISTS, SERVICE, with_lists
 from streamflow.features.v1 import feature_pb2
@@ -51,9 +51,7 @@ def _answer(by_user: Mapping[str, Mapping[str, Any]] = MappingProxyType({}), *, 
 
 @pytest.fixture
 def contract_path(tmp_path: Path) -> Path:
-    path = tmp_path / "contract.json"
-    path.write_bytes(orjson.dumps(with_hash(with_lists(contract_content()))))
-    return path
+    return written_contract(tmp_path, with_lists(contract_content()))
 
 
 @pytest.fixture

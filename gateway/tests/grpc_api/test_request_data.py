@@ -1,15 +1,13 @@
 """GetUserFeatures takes request data, over gRPC and HTTP; callers share a row only with the same."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import grpc
 import pytest
 from aiohttp import web
 from any_entity import computed
 from gateway_fakes import FakeFeatureServer, Gateway, error_details
-from request_data_fakes import ALL, OF_ALL, PACE, cell, minutes_of, over_http, reads_of, serving_drivers
+from request_data_fakes import ALL, OF_ALL, PACE, cell, minutes_of, over_http, reads_of
 from streamflow.features.v1.error_reason_pb2 import ErrorReason
 from streamflow.features.v1.feature_pb2 import Int64List
 from streamflow.features.v1.request_data_pb2 import RequestData, RequestValue
@@ -24,12 +22,6 @@ from streamflow.features.v1.user_feature_service_pb2 import (
 )
 
 _BOUND_S = 20
-
-
-@pytest.fixture
-async def drivers(feature_server: FakeFeatureServer, tmp_path: Path) -> AsyncIterator[Gateway]:
-    async with serving_drivers(feature_server, tmp_path) as gateway:
-        yield gateway
 
 
 async def test_each_way_to_ask_takes_request_data(drivers: Gateway) -> None:

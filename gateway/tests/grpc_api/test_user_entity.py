@@ -1,6 +1,5 @@
 """The methods for users serve the entity that a setting names, and say so where they can't."""
 
-import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +17,7 @@ from gateway_fakes import (
     gateway_settings,
     health_becomes,
     serving,
-    with_hash,
+    written_contract,
 )
 from streamflow.features.v1.error_reason_pb2 import ErrorReason
 from streamflow.features.v1.user_feature_service_pb2 import (
@@ -34,8 +33,7 @@ _BOUND_S = 20
 
 
 def _settings(feature_server: FakeFeatureServer, folder: Path, content: dict[str, Any], user_entity: str) -> Settings:
-    path = folder / "any.json"
-    path.write_text(json.dumps(with_hash(content)))
+    path = written_contract(folder, content)
     feature_server.answer = feature_server.canary_answer = computed(of_keys)
     return replace(gateway_settings(feature_server, path), default_feature_service="", user_entity=user_entity)
 

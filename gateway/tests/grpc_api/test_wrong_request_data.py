@@ -1,14 +1,12 @@
 """Wrong request data are refused over gRPC and HTTP, before any hop."""
 
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
 from gateway_fakes import FakeFeatureServer, Gateway, error_details
-from request_data_fakes import ALL, PACE, minutes_of, over_http, reads_of, serving_drivers
+from request_data_fakes import ALL, PACE, minutes_of, over_http, reads_of
 from streamflow.features.v1.error_reason_pb2 import ErrorReason
 from streamflow.features.v1.feature_pb2 import DoubleList, StringList
 from streamflow.features.v1.request_data_pb2 import RequestData, RequestValue
@@ -19,12 +17,6 @@ from streamflow.features.v1.user_feature_service_pb2 import (
 )
 
 _BOUND_S = 20
-
-
-@pytest.fixture
-async def drivers(feature_server: FakeFeatureServer, tmp_path: Path) -> AsyncIterator[Gateway]:
-    async with serving_drivers(feature_server, tmp_path) as gateway:
-        yield gateway
 
 
 @dataclass(frozen=True)

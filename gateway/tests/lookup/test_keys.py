@@ -1,6 +1,5 @@
 """A row's key has one value of the right type for each column; anything else is refused, and says what is taken."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ from feature_gateway.contract.feature_set import FeatureSet
 from feature_gateway.contract.file import load_contract
 from feature_gateway.errors import GatewayError
 from feature_gateway.lookup.keys import checked, keys_of
-from gateway_fakes import with_hash
+from gateway_fakes import written_contract
 from streamflow.features.v1.error_reason_pb2 import ErrorReason
 
 _MAX_ROWS = 5
@@ -19,8 +18,7 @@ _MAX_ROWS = 5
 
 @pytest.fixture
 def trips(tmp_path: Path) -> FeatureSet:
-    path = tmp_path / "contract.json"
-    path.write_text(json.dumps(with_hash(any_entity_content())))
+    path = written_contract(tmp_path, any_entity_content())
     return load_contract(path).services["trips_v1"]
 
 

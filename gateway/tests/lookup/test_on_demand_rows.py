@@ -1,7 +1,6 @@
 """On-demand features: callers share reads only where rows are apart, and a function's failure is one row's."""
 
 import asyncio
-import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -18,7 +17,7 @@ from feature_gateway.observer import Observer
 from feature_gateway.readiness.canary import CanaryRead
 from feature_gateway.upstream.pool import ReplicaPool
 from feature_gateway.values import FeatureStatus, Row
-from gateway_fakes import running_feature_server, with_hash
+from gateway_fakes import running_feature_server, written_contract
 from lookup_bed import lookup_before
 from on_demand import Functions, on_demand_content
 from streamflow.features.v1.error_reason_pb2 import ErrorReason
@@ -43,8 +42,7 @@ class Counts(Observer):
 async def _bed(
     folder: Path, functions: Functions, counts: Counts, *, servers: int = 2
 ) -> AsyncIterator[tuple[Lookup, ReplicaPool]]:
-    path = folder / "contract.json"
-    path.write_text(json.dumps(with_hash(on_demand_content())))
+    path = written_contract(folder, on_demand_content())
     async with running_feature_server() as fake:
         fake.answer = fake.canary_answer = functions
         urls = [f"{fake.url}/{number}" for number in range(servers)]

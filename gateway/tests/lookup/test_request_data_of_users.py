@@ -1,13 +1,12 @@
 """The methods for users take request data beside the user id."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 from feature_gateway.errors import GatewayError
 from feature_gateway.lookup.query import Query, Selection, UserFeatures
-from gateway_fakes import running_feature_server, with_hash
+from gateway_fakes import running_feature_server, written_contract
 from lookup_bed import lookup_before
 from on_demand import Functions, on_demand_content, on_demand_view
 from streamflow.features.v1.error_reason_pb2 import ErrorReason
@@ -15,8 +14,7 @@ from streamflow.features.v1.error_reason_pb2 import ErrorReason
 
 async def test_request_data_are_part_of_a_users_row_and_checked(tmp_path: Path) -> None:
     view = on_demand_view("pace", "pace_out", inputs=[{"view": "driver_fv", "name": "rating"}])
-    path = tmp_path / "contract.json"
-    path.write_text(json.dumps(with_hash(on_demand_content(on_demand_feature_views=[view]))))
+    path = written_contract(tmp_path, on_demand_content(on_demand_feature_views=[view]))
 
     def query(data: dict[str, Any] | None) -> Query:
         return Query(Selection(references=["pace:pace_out"]), request_data=data)

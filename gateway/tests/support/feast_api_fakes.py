@@ -1,6 +1,5 @@
 """A contract with keys of all types, and a feature server that answers by it, for the tests of Feast's own API."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from aiohttp import web
 from feast.protos.feast.serving.ServingService_pb2 import GetOnlineFeaturesRequest, GetOnlineFeaturesResponse
 from feast.protos.feast.serving.ServingService_pb2_grpc import ServingServiceStub
 from feast.protos.feast.types.Value_pb2 import Value
-from gateway_fakes import NEVER_WRITTEN, Gateway, contract_content, service_entry, with_hash
+from gateway_fakes import NEVER_WRITTEN, Gateway, contract_content, service_entry, written_contract
 
 FRESH = "2099-01-01T00:00:00Z"
 OLD = "2024-02-29T00:00:00Z"
@@ -81,9 +80,7 @@ def feast_api_contract() -> dict[str, Any]:
 
 
 def write_feast_api_contract(folder: Path) -> Path:
-    path = folder / "contract.json"
-    path.write_text(json.dumps(with_hash(feast_api_contract())))
-    return path
+    return written_contract(folder, feast_api_contract())
 
 
 async def answer_feast(request: web.Request) -> web.Response:

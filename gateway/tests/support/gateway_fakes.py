@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import orjson
 from aiohttp import web
+from feature_gateway.contract.file import load_contract
+from feature_gateway.contract.model import Contract
 from feature_gateway.server import Addresses, running_gateway
 from feature_gateway.settings import Settings
 from google.rpc import error_details_pb2
@@ -118,7 +120,7 @@ def feast_answer(
 class FakeFeatureServer:
     """Answers like `feast serve`, or as a test tells it to, and remembers what it was asked.
 
-    The canary reads are told apart by their keys, so that only the tests about them need think of them.
+    A canary read has a key of its own, so only the tests about canary reads have to consider them.
     """
 
     url: str = ""
@@ -159,10 +161,16 @@ async def running_feature_server() -> AsyncIterator[FakeFeatureServer]:
         await runner.cleanup()
 
 
-def written_contract(folder: Path) -> Path:
+def written_contract(folder: Path, content: dict[str, Any] | None = None) -> Path:
+    """Write a contract's content with its hash, by default `contract_content`, and return the file."""
     path = folder / "contract.json"
-    path.write_text(json.dumps(with_hash(contract_content())))
+    path.write_text(json.dumps(with_hash(content or contract_content())))
     return path
+
+
+def loaded_contract(folder: Path, content: dict[str, Any]) -> Contract:
+    """Return the contract of some content, as a gateway loads it."""
+    return load_contract(written_contract(folder, content))
 
 
 def gateway_settings(feature_server: FakeFeatureServer, contract_path: Path) -> Settings:

@@ -1,6 +1,5 @@
 """A lookup in front of feature servers, without gRPC and HTTP."""
 
-import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,7 +12,7 @@ from feature_gateway.lookup.lookup import Lookup
 from feature_gateway.observer import Observer
 from feature_gateway.upstream.feature_server import FeatureServer, make_session
 from feature_gateway.upstream.pool import ReplicaPool
-from gateway_fakes import FakeFeatureServer, running_feature_server, with_hash
+from gateway_fakes import FakeFeatureServer, running_feature_server, written_contract
 
 
 @asynccontextmanager
@@ -45,8 +44,7 @@ async def lookup_before(
 @asynccontextmanager
 async def looking_up(content: dict[str, Any], folder: Path) -> AsyncIterator[tuple[Lookup, FakeFeatureServer]]:
     """A lookup in front of a feature server that answers by `of_keys`, by a contract's content."""
-    path = folder / "contract.json"
-    path.write_text(json.dumps(with_hash(content)))
+    path = written_contract(folder, content)
     async with running_feature_server() as fake:
         fake.answer = computed(of_keys)
         async with lookup_before([fake.url], path) as (lookup, _):

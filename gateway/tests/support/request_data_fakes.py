@@ -1,12 +1,11 @@
 """A gateway whose users need request data."""
 
-import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 from aiohttp import ClientSession
 from any_entity import computed
 from gateway_fakes import (
@@ -16,7 +15,7 @@ from gateway_fakes import (
     gateway_settings,
     service_entry,
     serving,
-    with_hash,
+    written_contract,
 )
 from on_demand import on_demand_content, on_demand_view
 from streamflow.features.v1.request_data_pb2 import RequestValue
@@ -57,11 +56,10 @@ def cell(name: str, row: dict[str, Any]) -> tuple[Any, str]:
     return 1.0, NEVER_WRITTEN
 
 
-@asynccontextmanager
-async def serving_drivers(feature_server: FakeFeatureServer, folder: Path) -> AsyncIterator[Gateway]:
+@pytest.fixture
+async def drivers(feature_server: FakeFeatureServer, tmp_path: Path) -> AsyncIterator[Gateway]:
     """A gateway whose users are drivers."""
-    path = folder / "on_demand.json"
-    path.write_text(json.dumps(with_hash(_content())))
+    path = written_contract(tmp_path, _content())
     feature_server.answer = feature_server.canary_answer = computed(cell)
     settings = replace(gateway_settings(feature_server, path), default_feature_service="", user_entity="driver")
     async with serving(settings) as gateway:

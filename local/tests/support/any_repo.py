@@ -139,7 +139,7 @@ def feast_serve(folder: Path, *, logs: Path, server: FeatureServer = FeatureServ
 
 
 def _definitions(folder: Path) -> list[Any]:
-    """Return the definitions of a repository's modules, made anew: applying them changes them."""
+    """Return new definitions of a repository's modules: `apply` changes the definitions that it is given."""
     from feast import Entity, FeatureService, FeatureView, OnDemandFeatureView  # noqa: PLC0415
 
     kinds = (Entity, FeatureService, FeatureView, OnDemandFeatureView)
