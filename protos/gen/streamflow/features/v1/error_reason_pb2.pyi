@@ -89,9 +89,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     the other messages again on another connection.
     """
     ERROR_REASON_CREDENTIALS_INVALID: _ErrorReason.ValueType  # 28
-    """UNAUTHENTICATED: the feature server rejected the call's authorization metadata, or the call has none."""
+    """UNAUTHENTICATED: the gateway or the feature server rejected the call's credentials, or the call has none."""
     ERROR_REASON_PERMISSION_DENIED: _ErrorReason.ValueType  # 29
-    """PERMISSION_DENIED: these credentials may not read the features."""
+    """PERMISSION_DENIED: these credentials may not read the features, which need not exist."""
     ERROR_REASON_ENTITY_KEY_MISSING: _ErrorReason.ValueType  # 30
     """INVALID_ARGUMENT: a join key of the features is missing. Every join key of every feature view that is read is required.
     Metadata: join_key, and takes: the type of its values and their range.
@@ -125,6 +125,14 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_FEATURE_NAME_CLASH: _ErrorReason.ValueType  # 41
     """INVALID_ARGUMENT: the selection has several features, inputs of on-demand features, or columns of one name, which Feast
     can't tell apart. Metadata: names.
+    """
+    ERROR_REASON_RATE_LIMITED: _ErrorReason.ValueType  # 42
+    """RESOURCE_EXHAUSTED: the identity of the credentials has asked for more calls or users than it may in a second. Sent
+    immediately, with google.rpc.RetryInfo.
+    """
+    ERROR_REASON_CREDENTIALS_UNVERIFIABLE: _ErrorReason.ValueType  # 43
+    """UNAVAILABLE: the gateway can't check credentials at the moment, because it has no keys of their issuer. Sent with
+    google.rpc.RetryInfo.
     """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
@@ -199,9 +207,9 @@ ERROR_REASON_SHUTTING_DOWN: ErrorReason.ValueType  # 27
 the other messages again on another connection.
 """
 ERROR_REASON_CREDENTIALS_INVALID: ErrorReason.ValueType  # 28
-"""UNAUTHENTICATED: the feature server rejected the call's authorization metadata, or the call has none."""
+"""UNAUTHENTICATED: the gateway or the feature server rejected the call's credentials, or the call has none."""
 ERROR_REASON_PERMISSION_DENIED: ErrorReason.ValueType  # 29
-"""PERMISSION_DENIED: these credentials may not read the features."""
+"""PERMISSION_DENIED: these credentials may not read the features, which need not exist."""
 ERROR_REASON_ENTITY_KEY_MISSING: ErrorReason.ValueType  # 30
 """INVALID_ARGUMENT: a join key of the features is missing. Every join key of every feature view that is read is required.
 Metadata: join_key, and takes: the type of its values and their range.
@@ -235,5 +243,13 @@ feature_views, the on-demand feature views that were asked for.
 ERROR_REASON_FEATURE_NAME_CLASH: ErrorReason.ValueType  # 41
 """INVALID_ARGUMENT: the selection has several features, inputs of on-demand features, or columns of one name, which Feast
 can't tell apart. Metadata: names.
+"""
+ERROR_REASON_RATE_LIMITED: ErrorReason.ValueType  # 42
+"""RESOURCE_EXHAUSTED: the identity of the credentials has asked for more calls or users than it may in a second. Sent
+immediately, with google.rpc.RetryInfo.
+"""
+ERROR_REASON_CREDENTIALS_UNVERIFIABLE: ErrorReason.ValueType  # 43
+"""UNAVAILABLE: the gateway can't check credentials at the moment, because it has no keys of their issuer. Sent with
+google.rpc.RetryInfo.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

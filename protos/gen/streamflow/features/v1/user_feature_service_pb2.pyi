@@ -409,7 +409,9 @@ class UserResult(_message.Message):
 
     @_builtins.property
     def stale_age(self) -> _duration_pb2.Duration:
-        """As in GetUserFeaturesResponse. The gateway answers either all users of a call from earlier reads, or none."""
+        """As in GetUserFeaturesResponse. The gateway answers from earlier reads, or from new ones, all users of a call that it
+        answers.
+        """
 
     def __init__(
         self,

@@ -88,7 +88,9 @@ class UserFeatureServiceServicer(object):
         """BatchGetUserFeatures returns the same features of several users, one result for each user, in the order of the request.
 
         A wrong user id, and wrong request data of one user, are the error of that user's result. A wrong selection, wrong request
-        data of all users, or a failure of the feature server, is the error of the call. The gateway splits a large batch into several reads and answers other calls between them.
+        data of all users, or a failure of the feature server, is the error of the call. If the gateway answers some of the users
+        from earlier reads, the failure is the error of the other users' results. The gateway splits a large batch into several
+        reads and answers other calls between them.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

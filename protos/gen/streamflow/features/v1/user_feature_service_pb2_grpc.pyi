@@ -49,7 +49,9 @@ class UserFeatureServiceStub:
     """BatchGetUserFeatures returns the same features of several users, one result for each user, in the order of the request.
 
     A wrong user id, and wrong request data of one user, are the error of that user's result. A wrong selection, wrong request
-    data of all users, or a failure of the feature server, is the error of the call. The gateway splits a large batch into several reads and answers other calls between them.
+    data of all users, or a failure of the feature server, is the error of the call. If the gateway answers some of the users
+    from earlier reads, the failure is the error of the other users' results. The gateway splits a large batch into several
+    reads and answers other calls between them.
     """
     StreamUserFeatures: _grpc.StreamStreamMultiCallable[_user_feature_service_pb2.StreamUserFeaturesRequest, _user_feature_service_pb2.StreamUserFeaturesResponse]
     """StreamUserFeatures answers each message as soon as the answer is ready, in any order; the request id links answer and
@@ -82,7 +84,9 @@ class UserFeatureServiceAsyncStub(UserFeatureServiceStub):
     """BatchGetUserFeatures returns the same features of several users, one result for each user, in the order of the request.
 
     A wrong user id, and wrong request data of one user, are the error of that user's result. A wrong selection, wrong request
-    data of all users, or a failure of the feature server, is the error of the call. The gateway splits a large batch into several reads and answers other calls between them.
+    data of all users, or a failure of the feature server, is the error of the call. If the gateway answers some of the users
+    from earlier reads, the failure is the error of the other users' results. The gateway splits a large batch into several
+    reads and answers other calls between them.
     """
     StreamUserFeatures: _aio.StreamStreamMultiCallable[_user_feature_service_pb2.StreamUserFeaturesRequest, _user_feature_service_pb2.StreamUserFeaturesResponse]  # type: ignore[assignment]
     """StreamUserFeatures answers each message as soon as the answer is ready, in any order; the request id links answer and
@@ -124,7 +128,9 @@ class UserFeatureServiceServicer(metaclass=_abc_1.ABCMeta):
         """BatchGetUserFeatures returns the same features of several users, one result for each user, in the order of the request.
 
         A wrong user id, and wrong request data of one user, are the error of that user's result. A wrong selection, wrong request
-        data of all users, or a failure of the feature server, is the error of the call. The gateway splits a large batch into several reads and answers other calls between them.
+        data of all users, or a failure of the feature server, is the error of the call. If the gateway answers some of the users
+        from earlier reads, the failure is the error of the other users' results. The gateway splits a large batch into several
+        reads and answers other calls between them.
         """
 
     @_abc_1.abstractmethod
