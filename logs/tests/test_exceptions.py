@@ -1,22 +1,12 @@
-"""The log of the process shows where an exception was raised, and no text that may have a user's value."""
+"""The log shows where an exception was raised, and no text that may have a user's value."""
 
 import logging
-from collections.abc import Iterator
 
 import pytest
-from feature_gateway.logs import configure_logging
+from log_fixtures import OWN
+from streamflow_logs import LogSettings, configure
 
-_log = logging.getLogger("feature_gateway.somewhere")
-
-
-@pytest.fixture(autouse=True)
-def _logging_as_it_was() -> Iterator[None]:
-    root, gateway = logging.getLogger(), logging.getLogger("feature_gateway")
-    handlers, level, gateway_level = root.handlers[:], root.level, gateway.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    gateway.setLevel(gateway_level)
+_log = logging.getLogger(f"{OWN}.somewhere")
 
 
 def _inner() -> None:
@@ -35,7 +25,7 @@ def _logged(capsys: pytest.CaptureFixture[str], error: Exception) -> str:
 
 
 def test_an_exceptions_type_and_lines_are_shown_and_not_its_text(capsys: pytest.CaptureFixture[str]) -> None:
-    configure_logging()
+    configure(LogSettings(), own=[OWN])
     text = _logged(capsys, ValueError("SECRET of user B"))
     assert "unforeseen failure\nTraceback (most recent call last):\n" in text
     assert "\nKeyError\n" in text
@@ -45,11 +35,24 @@ def test_an_exceptions_type_and_lines_are_shown_and_not_its_text(capsys: pytest.
 
 
 def test_what_the_system_says_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
-    configure_logging()
+    configure(LogSettings(), own=[OWN])
     assert _logged(capsys, OSError(24, "Too many open files")).endswith("\nOSError: [Errno 24] Too many open files\n")
 
 
+def test_what_a_package_says_is_well_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    configure(LogSettings(), own=[OWN], shown=(LookupError,))
+    assert "KeyError: 'SECRET inside'\n" in _logged(capsys, ValueError("of user B"))
+
+
 def test_the_texts_are_shown_at_debug(capsys: pytest.CaptureFixture[str]) -> None:
-    configure_logging()
-    logging.getLogger("feature_gateway").setLevel(logging.DEBUG)
+    configure(LogSettings(level=logging.DEBUG), own=[OWN])
     assert "SECRET of user B" in _logged(capsys, ValueError("SECRET of user B"))
+
+
+def test_what_asyncio_and_feast_put_into_their_messages_is_not_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    configure(LogSettings(), own=[OWN])
+    logging.getLogger("asyncio").error("Task exception was never retrieved\nfuture: KeyError('SECRET')")
+    logging.getLogger("fastapi").error('Traceback (most recent call last):\n  File "x"\nKeyError: SECRET')
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.endswith("ERROR asyncio Task exception was never retrieved")
+    assert second.endswith("ERROR fastapi unforeseen failure")
