@@ -4,7 +4,7 @@ What needs Feast is in `feast_contract.registry` and `feast_contract.messages`: 
 """
 
 from feast_contract.build import build_contract
-from feast_contract.compare import differences
+from feast_contract.compare import differences, lacking
 from feast_contract.definitions import Definitions
 from feast_contract.errors import ContractError, left_out_lines
 from feast_contract.file import CONTRACT_VERSION, Contract, contract_hash, contract_text, read_contract, write_contract
@@ -18,6 +18,7 @@ __all__ = [
     "contract_hash",
     "contract_text",
     "differences",
+    "lacking",
     "left_out_lines",
     "read_contract",
     "write_contract",

@@ -28,6 +28,39 @@ def differences(applied: Contract, other: Contract, *, name: str) -> list[str]:
     return found
 
 
+def lacking(applied: Contract, other: Contract, *, name: str) -> list[str]:
+    """Return a line for each thing of another contract that its readers would not find in what is applied.
+
+    They need names, types and keys. What is applied may have more.
+    """
+    ours, theirs = dict(_needed(applied)), dict(_needed(other))
+    return [
+        f"{label}: {_said(ours.get(label), need, name)}" for label, need in theirs.items() if ours.get(label) != need
+    ]
+
+
+def _needed(contract: Contract) -> Iterator[tuple[str, str]]:
+    """Yield what reads by a contract depend on, each with a label."""
+    yield "project", contract["project"]
+    for entity in contract["entities"]:
+        yield f"entity {entity['name']}", f"{entity['join_key']} {entity['dtype']}"
+    for view in contract["feature_views"]:
+        yield f"feature view {view['name']}", " ".join(view["entities"])
+        yield from _features_needed(f"feature view {view['name']}", view)
+    for view in contract["on_demand_feature_views"]:
+        yield f"on-demand feature view {view['name']}", json.dumps([view["mode"], view["singleton"], view["request"]])
+        yield from _features_needed(f"on-demand feature view {view['name']}", view)
+    for service in contract["feature_services"]:
+        # Features of the others are asked for by view and name.
+        if service["by_name"]:
+            yield f"feature service {service['name']}", json.dumps([service["join_keys"], service["features"]])
+
+
+def _features_needed(label: str, view: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for feature in view["features"]:
+        yield f"{label}, feature {feature['name']}", feature["dtype"]
+
+
 def _said(mine: str | None, yours: str | None, name: str) -> str:
     if mine is None:
         return f"not applied, in {name}"
@@ -42,6 +75,9 @@ def _facts(contract: Contract) -> Iterator[tuple[str, str]]:
     for section, kind in _KINDS.items():
         for entry in contract[section]:
             yield from _facts_of(f"{kind} {entry['name']}", entry)
+    for kind, texts in contract.get("descriptions", {}).items():
+        for name, text in texts.items():
+            yield f"description of {kind.replace('_', ' ')} {name}", json.dumps(text)
     for entry in contract["left_out"]:
         yield f"left out: {kind_name(entry['kind'])} {entry['name']}", entry["why"]
 

@@ -1,7 +1,7 @@
 """Definitions as a registry has them, as plain values without Feast."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 UNKNOWN_TYPE = "Invalid"
 """Feast's name for the type of an Entity without a value_type."""
@@ -16,6 +16,9 @@ class Field:
     dtype: str
     """Feast's name of the type, with lists as List(Int64)."""
 
+    description: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Entity:
@@ -28,6 +31,9 @@ class Entity:
     """The type of the join key; UNKNOWN_TYPE if the Entity has no value_type."""
 
     pattern: str | None
+    description: str = ""
+    owner: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +51,9 @@ class View:
     online: bool
     enabled: bool
     has_labels: bool
+    description: str = ""
+    owner: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +100,9 @@ class OnDemandView:
     """Whether its outputs are written to the online store."""
 
     aggregates: bool
+    description: str = ""
+    owner: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +111,9 @@ class Service:
 
     name: str
     projections: tuple[Projection, ...]
+    description: str = ""
+    owner: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

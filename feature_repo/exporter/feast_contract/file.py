@@ -11,13 +11,16 @@ from feast_contract.errors import ContractError
 
 CONTRACT_VERSION = 2
 
+# A description that changes makes no difference to a caller.
+_NOT_HASHED = frozenset({"hash", "descriptions"})
+
 Contract = dict[str, Any]
 """A contract, as JSON types."""
 
 
 def contract_hash(content: Mapping[str, Any]) -> str:
-    """Return the hash of a contract's content, all but its "hash" member."""
-    hashed = {name: value for name, value in content.items() if name != "hash"}
+    """Return the hash of a contract's content, all but its members "hash" and "descriptions"."""
+    hashed = {name: value for name, value in content.items() if name not in _NOT_HASHED}
     canonical = json.dumps(hashed, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return "sha256:" + hashlib.sha256(canonical.encode()).hexdigest()
 

@@ -77,6 +77,7 @@ def _entity(spec: Any) -> Entity:
         join_key=spec.join_key,
         dtype=_dtype(from_value_type(ValueType(spec.value_type))),
         pattern=spec.tags.get("pattern") or None,
+        **_notes(spec),
     )
 
 
@@ -90,6 +91,7 @@ def _view(spec: Any) -> View:
         online=spec.online,
         enabled=not spec.disabled,
         has_labels=False,
+        **_notes(spec),
     )
 
 
@@ -132,11 +134,16 @@ def _on_demand_view(spec: Any) -> OnDemandView:
         enabled=not spec.disabled,
         stored=spec.write_to_online_store,
         aggregates=bool(spec.aggregations),
+        **_notes(spec),
     )
 
 
 def _service(spec: Any) -> Service:
-    return Service(name=spec.name, projections=tuple(map(_projection, spec.features)))
+    return Service(name=spec.name, projections=tuple(map(_projection, spec.features)), **_notes(spec))
+
+
+def _notes(spec: Any) -> dict[str, Any]:
+    return {"description": spec.description, "owner": spec.owner, "tags": dict(spec.tags)}
 
 
 def _projection(message: Any) -> Projection:
@@ -150,7 +157,10 @@ def _projection(message: Any) -> Projection:
 
 
 def _fields(messages: Iterable[Any]) -> tuple[Field, ...]:
-    return tuple(Field(message.name, _dtype(FeastField.from_proto(message).dtype)) for message in messages)
+    return tuple(
+        Field(message.name, _dtype(FeastField.from_proto(message).dtype), message.description, dict(message.tags))
+        for message in messages
+    )
 
 
 def _dtype(dtype: Any) -> str:

@@ -74,7 +74,7 @@ def _check(view: OnDemandView) -> None:
 
 
 def _check_columns(view: OnDemandView, entities: Iterable[Entity]) -> None:
-    """Raise Unservable if one column of a request would have two meanings."""
+    """Raise Unservable if one column of a request would have two meanings, or if no row is named."""
     first: dict[str, Entity] = {}
     for entity in entities:
         known = first.setdefault(entity.join_key, entity)
@@ -86,6 +86,8 @@ def _check_columns(view: OnDemandView, entities: Iterable[Entity]) -> None:
     for field in view.request:
         if field.name in first:
             raise Unservable(f"its request data {field.name} has the name of a join key; rename the request data")
+    if view.sources and not first:
+        raise Unservable("its sources have no entity; give one of them an entity, whose join key names a row")
 
 
 def _readable(source: Projection, views: Mapping[str, View], left_out: LeftOut) -> Projection:

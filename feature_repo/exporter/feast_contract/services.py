@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from feast_contract.definitions import Entity, OnDemandView, Projection, Service, View
+from feast_contract.definitions import Entity, Field, OnDemandView, Projection, Service, View
 from feast_contract.left_out import FEATURE, FEATURE_SERVICE, FEATURE_VIEW, ON_DEMAND_FEATURE_VIEW, LeftOut, Unservable
 
 
@@ -53,6 +53,8 @@ class _Parts:
         _check_names(projection for top in service.projections for projection in self._read(top))
         join_keys = self._join_keys(service)
         self._check_request(service, join_keys)
+        if not join_keys and not any(self._request(projection) for projection in service.projections):
+            raise Unservable("its views have no entity; add a feature of a view with one, whose join key names a row")
         return {
             "name": service.name,
             "by_name": any(projection.renamed for projection in service.projections),
@@ -119,15 +121,18 @@ class _Parts:
         view = self._view(projection)
         return view.sources if isinstance(view, OnDemandView) else (projection,)
 
+    def _request(self, projection: Projection) -> tuple[Field, ...]:
+        view = self._view(projection)
+        return view.request if isinstance(view, OnDemandView) else ()
+
     def _check_request(self, service: Service, join_keys: Mapping[str, Entity]) -> None:
         """Raise Unservable if one column would have two meanings."""
         dtypes: dict[str, str] = {}
         for projection in service.projections:
-            view = self._view(projection)
-            for field in view.request if isinstance(view, OnDemandView) else ():
+            for field in self._request(projection):
                 if field.name in join_keys:
                     raise Unservable(
-                        f"{field.name} is request data of {view.name} and a join key; rename the request data"
+                        f"{field.name} is request data of {projection.view} and a join key; rename the request data"
                     )
                 if dtypes.setdefault(field.name, field.dtype) != field.dtype:
                     raise Unservable(

@@ -54,8 +54,6 @@ def _check(view: View, entities: Mapping[str, Entity], left_out: LeftOut) -> Non
         raise Unservable(f"it is disabled; enable it with `feast feature-views enable {view.name}`")
     if not view.online:
         raise Unservable("it is not online; give it online=True")
-    if not view.entities:
-        raise Unservable("it has no entity; give it one, whose join key names a row")
     for name in view.entities:
         if name not in entities:
             how = "left out" if left_out.why(ENTITY, name) else "not applied; apply it"

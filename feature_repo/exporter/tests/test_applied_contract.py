@@ -1,5 +1,6 @@
 """The contract of a repository that has a definition of every kind, read from the registry that `feast apply` wrote."""
 
+import runpy
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 from feast_contract import build_contract, contract_hash, write_contract
 from feast_contract.registry import read_definitions
 from feature_gateway.contract.file import load_contract
+from streamflow_features._command.main import main
 
 _SCALARS = ("Bool", "Int32", "Int64", "Float32", "Float64", "String", "Bytes", "UnixTimestamp")
 
@@ -23,11 +25,48 @@ def _named(entries: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
 def test_it_is_of_version_2_with_a_hash_over_the_rest(contract: dict[str, Any]) -> None:
     assert [*contract] == [
         *("version", "project", "entities", "feature_views", "on_demand_feature_views", "feature_services"),
-        *("left_out", "hash"),
+        *("descriptions", "left_out", "hash"),
     ]
     assert (contract["version"], contract["project"]) == (2, "trial")
     assert contract["hash"] == contract_hash(contract)
     assert contract_hash({**contract, "left_out": []}) != contract["hash"]
+
+
+def test_descriptions_owners_and_tags_are_those_of_what_is_served(contract: dict[str, Any]) -> None:
+    assert contract["descriptions"] == {
+        "entities": {"shop": "Where riders stop."},
+        "feature_services": {"request_v1": "Request data alone."},
+        "feature_views": {"inferred_fv": "What riders did.", "request_odfv": "One more."},
+        "features": {"inferred_fv:trips": "Trips in all."},
+        "request_data": {"python_odfv:boost": "How much.", "request_odfv:boost": "How much."},
+        "owners": {"feature_service request_v1": "team-requests", "feature_view inferred_fv": "team-riders"},
+        "tags": {
+            "entity shop": {"pattern": "^[a-z]+$"},
+            "feature inferred_fv:trips": {"unit": "trips"},
+            "feature_view inferred_fv": {"area": "riding", "stage": "trial"},
+            "feature_view python_odfv": {"row_by_row": "true"},
+        },
+    }
+
+
+def test_a_description_written_anew_leaves_the_hash_as_it_is(contract: dict[str, Any], tmp_path: Path) -> None:
+    edited = {**contract, "descriptions": {"features": {"inferred_fv:trips": "Another text."}}}
+    assert contract_hash(edited) == contract["hash"]
+    write_contract(edited, tmp_path / "contract.json")
+    assert load_contract(tmp_path / "contract.json").hash == contract["hash"]
+
+
+def test_the_client_writes_typed_features_of_it(contract: dict[str, Any], tmp_path: Path) -> None:
+    write_contract(contract, tmp_path / "contract.json")
+    assert main(["codegen", str(tmp_path / "contract.json"), "--out", str(tmp_path / "typed.py")]) == 0
+    module = runpy.run_path(str(tmp_path / "typed.py"))
+    classes = [name for name, found in module.items() if isinstance(found, type) and name.endswith("V1")]
+    assert classes == ["AliasV1", "BesideV1", "RequestV1"]
+    assert module["RequestV1"].given(boost=2).options() == {
+        "feature_service": "request_v1",
+        "contract_hash": contract["hash"],
+        "request_data": {"boost": 2},
+    }
 
 
 def test_all_definitions_are_sorted_by_name(contract: dict[str, Any]) -> None:
@@ -48,7 +87,15 @@ def test_an_entity_has_the_type_that_feast_encodes_its_join_key_by(contract: dic
 
 def test_a_view_has_its_entities_and_features_in_definition_order(contract: dict[str, Any]) -> None:
     views = _named(contract["feature_views"])
-    assert [*views] == ["composite_fv", "inferred_fv", "lists_fv", "partly_fv", "scalars_fv", "stream_fv"]
+    assert [*views] == [
+        "composite_fv",
+        "entityless_fv",
+        "inferred_fv",
+        "lists_fv",
+        "partly_fv",
+        "scalars_fv",
+        "stream_fv",
+    ]
     assert views["composite_fv"] == {
         "entities": ["shop", "driver", "city"],
         "max_age_s": None,
@@ -150,6 +197,13 @@ def test_a_service_with_an_alias_or_a_join_key_map_is_asked_for_by_its_name(cont
     ]
 
 
+def test_a_view_without_an_entity_is_in_a_service_beside_others(contract: dict[str, Any]) -> None:
+    assert _named(contract["feature_views"])["entityless_fv"]["entities"] == []
+    beside = _named(contract["feature_services"])["beside_v1"]
+    assert [feature["view"] for feature in beside["features"]] == ["entityless_fv", "scalars_fv"]
+    assert [key["name"] for key in beside["join_keys"]] == ["driver_id"]
+
+
 _LEFT_OUT = {
     "entity flag": "its join key flag is Bool; the gateway takes String, Int32 and Int64 join keys",
     "entity puzzle": "its tag `pattern` is not a regular expression",
@@ -161,7 +215,6 @@ _LEFT_OUT = {
     "feature unserved_fv:a_json": "it is Json",
     "feature unserved_fv:a_struct": "it is Struct",
     "feature_view disabled_fv": "it is disabled; enable it with `feast feature-views enable disabled_fv`",
-    "feature_view entityless_fv": "it has no entity; give it one",
     "feature_view flag_fv": "its entity flag is left out",
     "feature_view labels_fv": "it is a label view",
     "feature_view offline_fv": "it is not online; give it online=True",
@@ -172,6 +225,7 @@ _LEFT_OUT = {
     "feature_view zone_of_64_bits_fv": "its entity zone is left out",
     "on_demand_feature_view aggregating_odfv": "it has aggregations",
     "on_demand_feature_view disabled_odfv": "it is disabled",
+    "on_demand_feature_view everywhere_odfv": "its sources have no entity; give one of them an entity",
     "on_demand_feature_view mapped_source_odfv": "its source scalars_fv has an alias, a join-key map or a version",
     "on_demand_feature_view offline_odfv": "its source offline_fv is left out",
     "on_demand_feature_view renamed_source_odfv": "its source scalars_fv has an alias, a join-key map or a version",
@@ -179,6 +233,7 @@ _LEFT_OUT = {
     "on_demand_feature_view timely_odfv": "its request data at is UnixTimestamp; the gateway takes request data of",
     "feature_service again_v1": "it has the feature scalars_fv:a_int64 2 times; once is enough",
     "feature_service clashing_v1": "driver_id is request data of clashing_odfv and a join key; rename the request data",
+    "feature_service everywhere_v1": "its views have no entity; add a feature of a view with one",
     "feature_service half_renamed_v1": "it has the view scalars_fv with an alias and without one; give each an alias",
     "feature_service offline_on_demand_v1": "its view offline_odfv is left out",
     "feature_service offline_v1": "its view offline_fv is left out",

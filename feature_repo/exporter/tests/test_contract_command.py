@@ -2,8 +2,11 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -21,16 +24,18 @@ offline_store: {{type: file}}
 entity_key_serialization_version: 3
 """
 _SQLITE = "{registry_type: sql, path: 'sqlite:///data/registry_of_sql.db'}"
+_TIMEOUT_S = 120
 _DRIVER = Entity(name="driver", join_keys=["driver_id"], value_type=ValueType.INT64)
 
 
-def _view(*features: str, online: bool = True) -> FeatureView:
+def _view(*features: str, online: bool = True, description: str = "") -> FeatureView:
     return FeatureView(
         name="stats",
         entities=[_DRIVER],
         schema=[Field(name=name, dtype=Json if name == "json" else Int64) for name in features],
         source=FileSource(path="rows.parquet", timestamp_field="event_timestamp"),
         online=online,
+        description=description,
     )
 
 
@@ -101,19 +106,80 @@ def test_a_strict_export_writes_nothing_if_anything_is_left_out(
 
 
 def test_a_check_says_what_differs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    repo, out = _repo(tmp_path / "repo", _view("x", "y")), tmp_path / "contract.json"
+    repo, out = _repo(tmp_path / "repo", _view("x", "y", description="Old.")), tmp_path / "contract.json"
     assert main(["export", "--repo", str(repo), "--out", str(out)]) == 0
     before = out.read_bytes()
-    _apply(repo, _view("y", "z"))
+    _apply(repo, _view("y", "z", description="New."))
     assert main(["check", "--repo", str(repo), "--contract", str(out)]) == 1
     said = capsys.readouterr().err.splitlines()
     assert said == [
+        f'description of feature views stats: applied is "New.", in {out} is "Old."',
         f"feature view stats, feature x: not applied, in {out}",
         f"feature view stats, feature z: applied, not in {out}",
         f"feature view stats, order of features: applied is y z, in {out} is x y",
         f"feast-contract: {out} differs from what is applied; run `feast apply` or export it again",
     ]
     assert out.read_bytes() == before
+
+
+def test_readers_by_a_contract_need_not_wait_where_more_is_applied(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    repo, out = _repo(tmp_path / "repo", _view("x", description="Old.")), tmp_path / "contract.json"
+    assert main(["export", "--repo", str(repo), "--out", str(out)]) == 0
+    _apply(repo, _view("z", "x", description="New."))
+    assert main(["wait", "--repo", str(repo), "--contract", str(out)]) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_readers_wait_until_what_they_need_is_applied(tmp_path: Path) -> None:
+    repo, out = _repo(tmp_path / "repo", _view("x", "y")), tmp_path / "contract.json"
+    assert main(["export", "--repo", str(repo), "--out", str(out)]) == 0
+    _apply(repo, _view("x"))
+    with _waiting(repo, out) as process:
+        assert _told(process) == [
+            f"feature view stats, feature y: not applied, in {out}",
+            "feast-contract: waiting until this is applied",
+        ]
+        assert process.poll() is None
+        _apply(repo, _view("x", "y", "z"))
+        assert process.wait(_TIMEOUT_S) == 0
+
+
+def test_readers_wait_for_a_registry_that_is_not_there(tmp_path: Path) -> None:
+    repo, out = _repo(tmp_path / "repo", _view("x"), registry=_SQLITE), tmp_path / "contract.json"
+    assert main(["export", "--repo", str(repo), "--out", str(out)]) == 0
+    (repo / "data" / "registry_of_sql.db").unlink()
+    with _waiting(repo, out) as process:
+        assert "nothing of the project small is applied" in _told(process)[0]
+        _apply(repo, _view("x"))
+        assert process.wait(_TIMEOUT_S) == 0
+
+
+def test_a_wait_ends_when_it_is_told_to(tmp_path: Path) -> None:
+    repo, out = _repo(tmp_path / "repo", _view("x", "y")), tmp_path / "contract.json"
+    assert main(["export", "--repo", str(repo), "--out", str(out)]) == 0
+    _apply(repo, _view("x"))
+    with _waiting(repo, out) as process:
+        _told(process)
+        process.terminate()
+        assert process.wait(_TIMEOUT_S) == 128 + signal.SIGTERM
+
+
+@contextmanager
+def _waiting(repo: Path, contract: Path) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-O", "-m", "feast_contract", "wait", "--repo", str(repo), "--contract", str(contract)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def _told(process: subprocess.Popen[str]) -> list[str]:
+    """Return what a process that waits has said."""
+    assert process.stderr is not None
+    return [process.stderr.readline().rstrip("\n") for _ in range(2)]
 
 
 def test_an_edited_file_is_no_contract(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -133,12 +199,16 @@ def test_a_contract_of_version_1_is_to_be_exported_again(tmp_path: Path, capsys:
     assert "its version is 1; write it again with `feast-contract export`" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["export", "--help"], ["check", "--help"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["export", "--help"], ["check", "--help"], ["wait", "--help"]], ids=" ".join
+)
 def test_help_names_the_options(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="0"):
         main(arguments)
     said = capsys.readouterr().out
-    assert {"export": "--out FILE", "check": "--contract FILE"}.get(arguments[0], "export") in said
+    assert {"export": "--out FILE", "check": "--contract FILE", "wait": "--contract FILE"}.get(
+        arguments[0], "export"
+    ) in said
 
 
 def test_the_command_is_there_before_feast_is_imported() -> None:

@@ -4,7 +4,13 @@ from feast import Entity, ValueType
 
 driver = Entity(name="driver", join_keys=["driver_id"], value_type=ValueType.INT64)
 city = Entity(name="city", join_keys=["city_code"], value_type=ValueType.INT32)
-shop = Entity(name="shop", join_keys=["shop_id"], value_type=ValueType.STRING, tags={"pattern": "^[a-z]+$"})
+shop = Entity(
+    name="shop",
+    join_keys=["shop_id"],
+    value_type=ValueType.STRING,
+    description="Where riders stop.",
+    tags={"pattern": "^[a-z]+$"},
+)
 # The parquet file says Int64.
 rider = Entity(name="rider", join_keys=["rider_id"])
 # The views say Int32 and Int64.

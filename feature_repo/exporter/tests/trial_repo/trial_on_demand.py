@@ -9,10 +9,10 @@ from feast.aggregation import Aggregation
 from feast.on_demand_feature_view import OnDemandFeatureView, on_demand_feature_view
 from feast.types import Array, Float64, Int64, String, UnixTimestamp
 from trial_entities import driver
-from trial_views import composite_fv, offline_fv, partly_fv, scalars_fv
+from trial_views import composite_fv, entityless_fv, offline_fv, partly_fv, scalars_fv
 
 _now = RequestSource(name="now", schema=[Field(name="minutes", dtype=Float64), Field(name="device", dtype=String)])
-_more = RequestSource(name="more", schema=[Field(name="boost", dtype=Int64)])
+_more = RequestSource(name="more", schema=[Field(name="boost", dtype=Int64, description="How much.")])
 _out = [Field(name="out", dtype=Float64)]
 
 
@@ -39,7 +39,9 @@ def singleton_odfv(inputs: dict[str, Any]) -> dict[str, Any]:
     return {"double": 2 * (inputs["sales"] or 0)}
 
 
-@on_demand_feature_view(sources=[_more], schema=[Field(name="boosted", dtype=Int64)], mode="python")
+@on_demand_feature_view(
+    sources=[_more], schema=[Field(name="boosted", dtype=Int64)], mode="python", description="One more."
+)
 def request_odfv(inputs: dict[str, Any]) -> dict[str, Any]:
     return {"boosted": [boost + 1 for boost in inputs["boost"]]}
 
@@ -84,3 +86,8 @@ def timely_odfv(inputs: dict[str, Any]) -> dict[str, Any]:
 )
 def clashing_odfv(inputs: dict[str, Any]) -> dict[str, Any]:
     return {"clashing": inputs["driver_id"]}
+
+
+@on_demand_feature_view(sources=[entityless_fv], schema=[Field(name="twice", dtype=Int64)], mode="pandas")
+def everywhere_odfv(inputs: pd.DataFrame) -> pd.DataFrame:
+    return pd.DataFrame({"twice": inputs["x"] * 2})

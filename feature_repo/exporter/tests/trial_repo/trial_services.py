@@ -3,14 +3,17 @@
 from feast import FeatureService
 from trial_on_demand import clashing_odfv, offline_odfv, pandas_odfv, python_odfv, request_odfv, singleton_odfv
 from trial_streams import stream_fv
-from trial_views import composite_fv, inferred_fv, lists_fv, offline_fv, partly_fv, scalars_fv
+from trial_views import composite_fv, entityless_fv, inferred_fv, lists_fv, offline_fv, partly_fv, scalars_fv
 
 plain_v1 = FeatureService(name="plain_v1", features=[scalars_fv[["a_string", "a_bool"]], stream_fv, inferred_fv])
 composite_v1 = FeatureService(name="composite_v1", features=[composite_fv, lists_fv[["some_int64"]]])
 on_demand_v1 = FeatureService(
     name="on_demand_v1", features=[python_odfv[["ratio"]], pandas_odfv, scalars_fv[["a_int64"]], singleton_odfv]
 )
-request_v1 = FeatureService(name="request_v1", features=[request_odfv])
+beside_v1 = FeatureService(name="beside_v1", features=[entityless_fv, scalars_fv[["a_bool"]]])
+request_v1 = FeatureService(
+    name="request_v1", features=[request_odfv], description="Request data alone.", owner="team-requests"
+)
 mapped_v1 = FeatureService(
     name="mapped_v1",
     features=[
@@ -31,6 +34,7 @@ swapped_v1 = FeatureService(
 )
 alias_v1 = FeatureService(name="alias_v1", features=[scalars_fv[["a_bool"]].with_name("renamed")])
 
+everywhere_v1 = FeatureService(name="everywhere_v1", features=[entityless_fv], description="Left out.", owner="nobody")
 offline_v1 = FeatureService(name="offline_v1", features=[scalars_fv[["a_bool"]], offline_fv])
 partly_v1 = FeatureService(name="partly_v1", features=[partly_fv])
 offline_on_demand_v1 = FeatureService(name="offline_on_demand_v1", features=[offline_odfv])

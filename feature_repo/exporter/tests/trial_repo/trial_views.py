@@ -52,8 +52,11 @@ composite_fv = FeatureView(
 inferred_fv = FeatureView(
     name="inferred_fv",
     entities=[rider],
-    schema=[Field(name="trips", dtype=Int64)],
+    schema=[Field(name="trips", dtype=Int64, description="Trips in all.", tags={"unit": "trips"})],
     source=_source("trips"),
+    description="What riders did.",
+    owner="team-riders",
+    tags={"stage": "trial", "area": "riding"},
 )
 zone_fv = FeatureView(
     name="zone_fv",
