@@ -19,6 +19,7 @@ from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 from google.protobuf.timestamp_pb2 import Timestamp
 from redis.exceptions import NoScriptError
+from streamflow_logs import Event
 
 _log = logging.getLogger(__name__)
 
@@ -126,11 +127,13 @@ class NewestWinsRedisOnlineStore(RedisOnlineStore):
         if left_out and view not in self._told:
             self._told.add(view)
             _log.warning(
-                "%s: %d of %d rows are older than what Redis holds and were left out; further ones are not told. "
-                "To go back on purpose, run `offline materialize --as-of TIME`",
-                view,
-                left_out,
-                len(written),
+                Event(
+                    "older rows left out",
+                    reason="Redis holds newer ones; to go back on purpose, run `offline materialize --as-of TIME`",
+                    view=view,
+                    count=left_out,
+                    rows=len(written),
+                )
             )
 
 
