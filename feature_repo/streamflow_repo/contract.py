@@ -11,8 +11,10 @@ from typing import Any
 from feast import FeatureView
 from feast_contract import Contract, ContractError, build_contract, contract_text, write_contract
 from feast_contract.messages import definitions_of
+from streamflow_logs import log_failure
 
 from streamflow_repo import CONTRACT_PATH, PROJECT, definitions
+from streamflow_repo.errors import SettingError
 
 
 def repo_contract() -> Contract:
@@ -38,16 +40,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--check", action="store_true", help="exit 1 if contract.json differs from the definitions")
     parser.add_argument("--path", type=Path, default=CONTRACT_PATH, help="the file to write; default: %(default)s")
     options = parser.parse_args(arguments)
+    # Who exports alone needs no driver of a store.
+    from streamflow_repo.logs import configure_logs  # noqa: PLC0415
+
     try:
+        configure_logs()
         contract = repo_contract()
         if not options.check:
             write_contract(contract, options.path)
             return 0
-    except ContractError as error:
-        sys.stderr.write(f"contract: {error}\n")
+    except (ContractError, SettingError) as error:
+        log_failure(f"contract: {error}", str(error))
         return 1
     if not CONTRACT_PATH.exists() or CONTRACT_PATH.read_text(encoding="utf-8") != contract_text(contract):
-        sys.stderr.write("contract: contract.json differs from the definitions; write it again with `make contract`\n")
+        reason = "contract.json differs from the definitions; write it again with `make contract`"
+        log_failure(f"contract: {reason}", reason)
         return 1
     return 0
 

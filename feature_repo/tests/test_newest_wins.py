@@ -21,7 +21,6 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from streamflow_repo.server.newest_wins import NewestWinsRedisOnlineStore
-from streamflow_repo.server.online_store import OneReadRedisOnlineStore
 from streamflow_repo.settings.connections import ONLINE_STORE
 
 _WRITERS = 4
@@ -219,7 +218,8 @@ def test_rows_that_are_left_out_are_told_once_for_each_view(write: Write, caplog
     for _ in range(3):
         write([Row(0, "a", _JANUARY), Row(0, "b", _JANUARY), Row(1, "a", _JANUARY)])
     [said] = caplog.messages
-    assert said.startswith("profile_fv: 1 of 2 rows are older than what Redis holds and were left out")
+    assert said.startswith("older rows left out: ")
+    assert said.endswith(" view=profile_fv count=1 rows=2")
     assert "`offline materialize --as-of TIME`" in said
 
 
@@ -229,11 +229,6 @@ def test_all_rows_are_counted_as_progress(url: str) -> None:
         batch = [_encoded(Row(0, user, moment)) for user in "ab"]
         store.online_write_batch(_config(url, key_ttl_seconds=100), _VIEWS[0], batch, done.append)
     assert done == [2, 2]
-
-
-def test_the_feature_servers_store_writes_by_the_same_rule() -> None:
-    for name in ("online_write_batch", "online_write_batch_async"):
-        assert getattr(OneReadRedisOnlineStore, name) is getattr(NewestWinsRedisOnlineStore, name)
 
 
 _rows = st.lists(

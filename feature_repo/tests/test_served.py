@@ -11,13 +11,13 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import psycopg
 import pytest
-import redis
 from feast import FeatureService, FeatureStore
 from feast.infra.registry.sql import SqlRegistry
 from psycopg import sql
@@ -25,7 +25,7 @@ from streamflow_local import ports, postgres
 from streamflow_local.process import ProcessSpec
 from streamflow_local.testing import running, wait_for_port
 from streamflow_local.waiting import wait_until
-from streamflow_offline.ingest import create_tables
+from streamflow_offline.ingest.schema import create_tables
 from streamflow_repo import CONTRACT_PATH
 from streamflow_repo.definitions.entities import user
 from streamflow_repo.definitions.services import churn_v1
@@ -68,13 +68,6 @@ class Server:
         with urllib.request.urlopen(f"{self.url}/spies", timeout=_BOUND_S) as reply:  # noqa: S310  # the same
             found: dict[str, int] = json.load(reply)
             return found
-
-    def did(self, what: str) -> int:
-        """How often Feast did something for one read."""
-        self.read()
-        before = self.spies().get(what, 0)
-        self.read()
-        return self.spies().get(what, 0) - before
 
 
 @dataclass
@@ -126,6 +119,17 @@ def _rows(view: Any) -> pd.DataFrame:
     return pd.DataFrame({"user_id": _USERS, **values, "as_of": now, "ingested_at": now})
 
 
+def test_a_server_that_is_told_to_has_all_of_feasts_routes(servers: Servers) -> None:
+    for server in (servers.ours, servers.feasts):
+        for path in ("/push", "/write-to-online-store", "/materialize"):
+            with pytest.raises(urllib.error.HTTPError) as refused:
+                urllib.request.urlopen(f"{server.url}{path}", data=b"{}", timeout=_BOUND_S)  # noqa: S310  # http by construction
+            assert refused.value.code == HTTPStatus.UNPROCESSABLE_ENTITY
+            refused.value.close()
+        with urllib.request.urlopen(f"{server.url}/chat", timeout=_BOUND_S) as page:  # noqa: S310  # the same
+            assert page.status == HTTPStatus.OK
+
+
 @contextmanager
 def _started(whose: str, folder: Path) -> Iterator[Server]:
     port = ports.free_port()
@@ -134,7 +138,7 @@ def _started(whose: str, folder: Path) -> Iterator[Server]:
     spec = ProcessSpec(
         name=whose,
         command=(sys.executable, str(_SPIED), whose, "serve", *options),
-        environment={"PYTHONOPTIMIZE": "1"},
+        environment={"PYTHONOPTIMIZE": "1", "FEATURE_SERVER_ROUTES": "all"},
         directory=CONTRACT_PATH.parent,
         port=port,
     )
@@ -144,18 +148,6 @@ def _started(whose: str, folder: Path) -> Iterator[Server]:
 
 def test_a_server_has_read_before_its_first_request(servers: Servers) -> None:
     assert servers.reads_at_start == {"ours": len(_VIEWS), "feasts": 0}
-
-
-def test_redis_is_asked_once_for_each_user(servers: Servers, redis_url: str) -> None:
-    def commands(server: Server) -> int:
-        with redis.Redis.from_url(redis_url) as client:
-            server.read()
-            before = client.info("commandstats")["cmdstat_hmget"]["calls"]
-            server.read()
-            return int(client.info("commandstats")["cmdstat_hmget"]["calls"] - before)
-
-    assert commands(servers.ours) == len(_USERS)
-    assert commands(servers.feasts) == len(_USERS) * len(_VIEWS)
 
 
 def test_replies_say_the_same_as_feasts_own(servers: Servers) -> None:
@@ -168,27 +160,6 @@ def _by_name(reply: dict[str, Any]) -> dict[str, Any]:
     return dict(zip(reply["metadata"]["feature_names"], reply["results"], strict=True))
 
 
-def test_replies_are_written_by_orjson(servers: Servers) -> None:
-    # The standard library writes 1e-07.
-    assert "1e-7," in servers.ours.read()
-    assert "1e-07," in servers.feasts.read()
-
-
-def test_replies_are_written_on_the_event_loop(servers: Servers) -> None:
-    assert servers.ours.did("in a thread: convert_response_to_dict") == 0
-    assert servers.feasts.did("in a thread: convert_response_to_dict") == 1
-
-
-def test_a_timestamp_is_formatted_once(servers: Servers) -> None:
-    assert servers.ours.did("_timestamp_to_str") == 0
-    assert servers.feasts.did("_timestamp_to_str") == len(_USERS) * (len(_REFERENCES) + 1)
-
-
-def test_commands_to_redis_are_encoded_by_hiredis(servers: Servers) -> None:
-    assert servers.ours.did("pack_command") == 0
-    assert servers.feasts.did("pack_command") == len(_USERS) * len(_VIEWS)
-
-
 def test_the_garbage_collector_leaves_out_what_the_start_made(servers: Servers) -> None:
     assert servers.ours.spies()["frozen"] > 100_000
     assert servers.feasts.spies()["frozen"] == 0
@@ -198,7 +169,7 @@ def test_the_registry_is_refreshed_again_after_an_outage_of_postgresql(servers: 
     server = servers.ours
 
     def refresh_failed() -> None:
-        if "the registry can't be read" not in server.log.read_text(encoding="utf-8"):
+        if "registry not read" not in server.log.read_text(encoding="utf-8"):
             raise LookupError
 
     with _away(servers):

@@ -8,6 +8,9 @@ import logging
 from typing import Any
 
 from feast.vector_store_utils import VectorStoreRegistry
+from streamflow_logs import Event
+
+from streamflow_repo.logs import said
 
 _log = logging.getLogger(__name__)
 
@@ -20,6 +23,6 @@ def outlast_outages() -> None:
         try:
             refresh(self)
         except Exception as error:  # noqa: BLE001  # whatever failed, the next refresh must come
-            _log.warning("the registry can't be read, and stays as it was: %s", error)
+            _log.warning(Event("registry not read", reason=said(error)))
 
     VectorStoreRegistry.refresh = refresh_if_possible  # type: ignore[method-assign]

@@ -5,10 +5,12 @@ Containers need it: their environment has two URLs and two password files, and F
 
 import argparse
 import os
-import sys
 from collections.abc import Sequence
 
+from streamflow_logs import end_with
+
 from streamflow_repo.errors import SettingError
+from streamflow_repo.logs import configure_logs
 from streamflow_repo.settings.connections import (
     JOB_REDIS_TIMEOUT_S,
     SERVING_REDIS_TIMEOUT_S,
@@ -30,6 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if not options.command:
         parser.error("name a command")
     try:
+        configure_logs()
         postgres_url, redis_url = urls_from_environment(os.environ)
         environment = feast_environment(
             postgres_url=postgres_url,
@@ -37,11 +40,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
             redis_timeout_s=JOB_REDIS_TIMEOUT_S if options.job else SERVING_REDIS_TIMEOUT_S,
         )
     except SettingError as error:
-        sys.exit(f"error: {error}")
+        end_with(f"error: {error}", str(error))
     try:
         os.execvpe(options.command[0], options.command, {**os.environ, **environment})  # noqa: S606  # its very purpose
     except OSError as error:
-        sys.exit(f"error: {options.command[0]} can't be run: {error.strerror}")
+        reason = f"{options.command[0]} can't be run: {error.strerror}"
+        end_with(f"error: {reason}", reason)
 
 
 if __name__ == "__main__":

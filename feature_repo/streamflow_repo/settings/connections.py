@@ -28,7 +28,7 @@ JOB_REDIS_TIMEOUT_S = 30.0
 """How long a job waits for Redis: a batch of 10,000 writes takes longer than a read."""
 
 ONLINE_STORE = "streamflow_repo.server.newest_wins.NewestWinsRedisOnlineStore"
-"""The online store of every process that writes to Redis. StreamFlow's feature servers use a subclass, for reads."""
+"""The online store of every process that writes to Redis."""
 
 REGISTRY_SCHEMA = "feast"
 """The PostgreSQL schema of Feast's registry tables. A team's own tables may have names such as "projects" too."""

@@ -16,7 +16,7 @@ def with_password(environment: Mapping[str, str], store: str) -> str:
     file = environment.get(variable)
     if not file:
         return url
-    password = _password(file, variable)
+    password = read_password(file, variable)
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -28,7 +28,8 @@ def with_password(environment: Mapping[str, str], store: str) -> str:
     return urlunsplit(parts._replace(netloc=f"{user}:{quote(password, safe='')}@{host}"))
 
 
-def _password(file: str, variable: str) -> str:
+def read_password(file: str, variable: str) -> str:
+    """Return the password in the file that a variable names; raise ConnectionUrlError when the file can't be used."""
     try:
         password = Path(file).read_text(encoding="utf-8").rstrip("\r\n")
     except UnicodeDecodeError as error:

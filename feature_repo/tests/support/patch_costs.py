@@ -1,4 +1,4 @@
-"""`python patch_costs.py` prints what each change of the feature server saves, on the data of a running stack.
+"""`python patch_costs.py` prints what a change of the feature server saves, on the data of a running stack.
 
 Source `.local/env` first. A server with all changes, and for each change a server without that one, answer the same
 reads in turn. What is compared is CPU time of the server's worker; for the garbage collector, the slowest reads.
@@ -20,14 +20,12 @@ from typing import Any
 import aiohttp
 import psutil
 import psycopg
-from fastapi.responses import JSONResponse
-from starlette.concurrency import run_in_threadpool
 from streamflow_local import ports, stack
 from streamflow_local.testing import running, wait_for_port
 from streamflow_local.waiting import wait_until
 from streamflow_repo.contract import repo_contract
-from streamflow_repo.server import online_store, replies, serve
-from streamflow_repo.server.newest_wins import NewestWinsRedisOnlineStore
+from streamflow_repo.server import serve
+from streamflow_repo.settings.feature_server import Routes
 
 _START_S = 120
 _ROUNDS = 15
@@ -37,11 +35,6 @@ _CROWD = 64
 _READS_OF_A_CROWD = 2560
 _WITHOUT = "PATCH_COSTS_WITHOUT"
 _NAMES: dict[str, tuple[Any, str, Any]] = {
-    "one read": (serve, "OneReadRedisOnlineStore", NewestWinsRedisOnlineStore),
-    "hiredis packs": (online_store, "pack_by_hiredis", lambda client: client),
-    "timestamps once": (replies, "formatted_once", lambda format_timestamp: format_timestamp),
-    "no thread": (replies, "_run_here", run_in_threadpool),
-    "orjson": (replies, "OrjsonResponse", JSONResponse),
     "frozen": (serve, "freeze_before_fork", lambda: None),
 }
 """Where each change is, and what a server without the change has there."""
@@ -153,4 +146,4 @@ if __name__ == "__main__":
     else:
         if (without := os.environ[_WITHOUT]) in _NAMES:
             setattr(*_NAMES[without])
-        serve.serve()
+        serve.serve(Routes.READS)
