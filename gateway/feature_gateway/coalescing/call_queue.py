@@ -47,6 +47,11 @@ class CallQueue:
     def __len__(self) -> int:
         return self._length
 
+    @property
+    def groups(self) -> int:
+        """How many groups have calls."""
+        return self._waiting_known + len(self._newcomers)
+
     def has_room(self, group: Group, count: int) -> bool:
         """Return whether this many more calls of a group may wait."""
         if self._length + count > self._max_calls:
@@ -57,6 +62,9 @@ class CallQueue:
         """Return about how many reads leave ahead of a new call of a group."""
         others, calls = self._waiting_known, self._turns.get(group)
         turns = 0
+        if others == 1 and calls and not self._newcomers:
+            # Alone.
+            return len(calls) // self.most_rows(group, alone=True)
         if self._is_known(group):
             others += bool(self._newcomers) - bool(calls)
         else:
@@ -79,15 +87,17 @@ class CallQueue:
             calls[waiter] = None
         self._length += len(waiters)
 
-    def remove(self, group: Group, waiter: Waiter) -> None:
-        """Remove a call; without effect if it does not wait here."""
+    def remove(self, group: Group, waiter: Waiter) -> bool:
+        """Remove a call, and return whether it waited here."""
         calls = self._newcomers.get(group)
         if calls is None:
             calls = self._turns.get(group, OrderedDict())
-        if waiter in calls:
-            del calls[waiter]
-            self._newcomers_calls.discard(waiter)
-            self._left(group, calls, 1)
+        if waiter not in calls:
+            return False
+        del calls[waiter]
+        self._newcomers_calls.discard(waiter)
+        self._left(group, calls, 1)
+        return True
 
     def answered(self, group: Group) -> None:
         """Give a group turns of its own from now on."""

@@ -2,13 +2,12 @@
 
 import asyncio
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from feature_gateway.coalescing.batch import Batch, Group
 from feature_gateway.coalescing.coalescer import Coalescer
-from feature_gateway.contract.columns import RowKey
+from feature_gateway.coalescing.deadlines import TICK_S
 from feature_gateway.contract.feature_set import FeatureSet
 from feature_gateway.contract.views import ContractFeature
 from feature_gateway.errors import (
@@ -19,20 +18,18 @@ from feature_gateway.errors import (
     UpstreamUnavailableError,
 )
 from feature_gateway.reads import Served, Slot
-from feature_gateway.upstream.feature_server import FeatureServer, ServerUnreachableError
+from feature_gateway.upstream.feature_server import ServerUnreachableError
 from feature_gateway.upstream.pool import ReplicaPool
 from feature_gateway.upstream.slot import ReplicaSlot
-from feature_gateway.values import FeatureStatus, Row
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from own_time import OwnTimeLoop
 from streamflow.features.v1.error_reason_pb2 import ErrorReason
+from watched_servers import BAD_NAME, MAX_READ_ROWS, Read, Server, row_for
 
 _MAX_QUEUED = 12
-_MAX_READ_ROWS = 4
 _URLS = ("a", "b", "c")
-_BAD_NAME = "bad"
 _FAILURES: dict[str, type[Exception] | type[asyncio.CancelledError]] = {
     "unavailable": UpstreamUnavailableError,
     "unreachable": ServerUnreachableError,
@@ -42,54 +39,6 @@ _FAILURES: dict[str, type[Exception] | type[asyncio.CancelledError]] = {
 }
 # More on demand, such as HISTORIES=20000.
 _HISTORIES = int(os.environ.get("HISTORIES", "150"))
-
-
-@dataclass(eq=False)
-class _Read:
-    """A read under way on a server, ended by a rule or by its time."""
-
-    server: "_Server"
-    names: list[str]
-    answer: "asyncio.Future[None]"
-
-
-@dataclass(eq=False)
-class _Server(FeatureServer):
-    """A server that answers when a rule says so."""
-
-    url: str
-    machine: "Histories"
-    live: list[_Read] = field(default_factory=list)
-
-    async def read_rows(
-        self, feature_set: FeatureSet, keys: Sequence[RowKey], *, authorization: str, timeout_s: float
-    ) -> list[Row]:
-        # A slot is free when its server is: each read under way has one.
-        for replica in self.machine.pool._replicas:
-            assert replica.server is not self or len(self.live) < replica.slots_taken
-        assert len(keys) <= _MAX_READ_ROWS
-        assert len(set(keys)) == len(keys)
-        names = [str(name) for (name,) in keys]
-        read = _Read(self, names, asyncio.get_running_loop().create_future())
-        self.live.append(read)
-        try:
-            async with asyncio.timeout(timeout_s):
-                await read.answer
-        except TimeoutError as error:
-            raise DeadlineExceededError("late") from error
-        finally:
-            self.live.remove(read)
-        if _BAD_NAME in names:
-            raise RejectedUpstreamError("bad")
-        return [_row(name, feature_set, authorization) for name in names]
-
-    async def alive(self, *, timeout_s: float) -> bool:
-        del timeout_s
-        return True
-
-
-def _row(name: str, feature_set: FeatureSet, authorization: str) -> Row:
-    return Row((f"{name}/{feature_set.features[0].name}/{authorization}",), (FeatureStatus.PRESENT,), (1,), True)
 
 
 @dataclass(eq=False)
@@ -109,17 +58,21 @@ class Histories(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.servers: dict[str, _Server] = {}
-        self.all_servers: list[_Server] = []
+        self.servers: dict[str, Server] = {}
+        self.all_servers: list[Server] = []
         self.calls: list[_Call] = []
         self.reloads = 0
         self.newcomers = 0
         self.waits: dict[Group, list[int]] = {}
         """For each group that waits: batches that left since, and how many may at most."""
+        self.batches: list[Batch] = []
+        """In the order in which they left; the coalescer's own set has none that a history would repeat."""
         self.complaints: list[dict[str, Any]] = []
         self.runner = asyncio.Runner(loop_factory=OwnTimeLoop)
         self.loop = self.runner.get_loop()
         self.loop.set_exception_handler(lambda _, context: self.complaints.append(context))
+        self.all_sets: list[FeatureSet] = []
+        """Kept: the queue knows groups by their hashes, and a new set could have the address of one that is gone."""
         self.feature_sets = self._new_sets()
         self.run(self._build())
 
@@ -128,7 +81,7 @@ class Histories(RuleBasedStateMachine):
 
     async def _build(self) -> None:
         self.pool = ReplicaPool(_URLS[:2], connect=self._connect, hedge=False)
-        self.coalescer = Coalescer(self.pool, max_read_rows=_MAX_READ_ROWS, max_queued=_MAX_QUEUED)
+        self.coalescer = Coalescer(self.pool, max_read_rows=MAX_READ_ROWS, max_queued=_MAX_QUEUED)
         queue = self.coalescer._queue
         take_batch = queue.take_batch
 
@@ -139,6 +92,7 @@ class Histories(RuleBasedStateMachine):
             turns, newcomers = len(queue._turns), len(queue._newcomers)
             waiting = {group for group, calls in queue._turns.items() if group is not None and calls}
             batch = take_batch(slot, now)
+            self.batches.append(batch)
             self.waits = {
                 group: [left, max(most, turns)] for group, (left, most) in self.waits.items() if group in waiting
             }
@@ -152,20 +106,22 @@ class Histories(RuleBasedStateMachine):
 
         queue.take_batch = take_and_count  # type: ignore[method-assign]  # watched, not changed
 
-    def _connect(self, url: str) -> _Server:
-        self.servers[url] = _Server(url, self)
+    def _connect(self, url: str) -> Server:
+        self.servers[url] = Server(url, lambda: self.pool)
         self.all_servers.append(self.servers[url])
         return self.servers[url]
 
     def _new_sets(self) -> list[FeatureSet]:
-        return [FeatureSet((ContractFeature(f"{name}{self.reloads}", "v", name, "String", None),), ()) for name in "fg"]
+        features = [ContractFeature(f"{name}{self.reloads}", "v", name, "String", None) for name in "fg"]
+        self.all_sets += (new := [FeatureSet((feature,), ()) for feature in features])
+        return new
 
     @property
-    def live(self) -> list[_Read]:
+    def live(self) -> list[Read]:
         return [read for server in self.all_servers for read in server.live if not read.answer.done()]
 
     @rule(
-        names=st.lists(st.sampled_from(["1", "2", "3", "4", "5", _BAD_NAME]), min_size=1, max_size=6, unique=True),
+        names=st.lists(st.sampled_from(["1", "2", "3", "4", "5", BAD_NAME]), min_size=1, max_size=6, unique=True),
         which=st.integers(0, 1),
         authorization=st.sampled_from(["p", "q", "new"]),
         timeout_s=st.sampled_from([0.01, 0.3, 600.0]),
@@ -182,10 +138,10 @@ class Histories(RuleBasedStateMachine):
     ) -> None:
         asked: Any
         if len(names) == 1:
-            asked = self.coalescer.row(feature_set, (names[0],), authorization=authorization, timeout_s=timeout_s)
+            asked = self.coalescer.row(feature_set, (names[0],), caller_key=authorization, timeout_s=timeout_s)
         else:
             asked = self.coalescer.rows(
-                feature_set, [(name,) for name in names], authorization=authorization, timeout_s=timeout_s
+                feature_set, [(name,) for name in names], caller_key=authorization, timeout_s=timeout_s
             )
         task = asyncio.create_task(asked)
         self.calls.append(_Call(names, feature_set, authorization, self.loop.time() + timeout_s, task))
@@ -215,7 +171,7 @@ class Histories(RuleBasedStateMachine):
         await asyncio.sleep(seconds)
         await self._turns(10)
         for call in self.calls:
-            assert call.task.done() or call.deadline > self.loop.time()
+            assert call.task.done() or call.deadline + TICK_S > self.loop.time()
 
     @precondition(lambda self: self.live)
     @rule(which=st.integers(0, 50), turns=st.integers(0, 4))
@@ -239,7 +195,7 @@ class Histories(RuleBasedStateMachine):
     @rule(which=st.integers(0, 50), turns=st.integers(0, 4))
     def break_off(self, which: int, turns: int) -> None:
         """Cancel a read's task at whatever it awaits."""
-        batches = sorted(self.coalescer._batches, key=lambda batch: (batch.started, sorted(batch.waiters)))
+        batches = [batch for batch in self.batches if batch in self.coalescer._batches]
         task = batches[which % len(batches)].task
         assert task is not None
         task.cancel()
@@ -260,9 +216,9 @@ class Histories(RuleBasedStateMachine):
     @invariant()
     def bounds_hold(self) -> None:
         assert self.coalescer.queued <= _MAX_QUEUED
-        # No slot but those of reads under way; reads on servers that were dropped have others.
+        # No slot but those of reads, and of what is done after them; reads on servers that were dropped have others.
         taken = sum(replica.slots_taken for replica in self.pool._replicas)
-        assert taken <= self.coalescer.in_flight
+        assert taken <= len(self.coalescer._batches)
         assert self.complaints == []
         for call in self.calls:
             if call.task.done():
@@ -277,16 +233,16 @@ class Histories(RuleBasedStateMachine):
         if error is not None:
             assert isinstance(error, GatewayError | ZeroDivisionError), repr(error)
             if isinstance(error, RejectedUpstreamError):
-                assert call.names == [_BAD_NAME]
+                assert call.names == [BAD_NAME]
             return
         answers = call.task.result()
         for name, answer in zip(call.names, [answers] if len(call.names) == 1 else answers, strict=True):
             if isinstance(answer, Served):
-                assert name != _BAD_NAME
-                assert answer.row == _row(name, call.feature_set, call.authorization)
+                assert name != BAD_NAME
+                assert answer.row == row_for(name, call.feature_set, call.authorization)
             else:
                 assert isinstance(answer, RejectedUpstreamError)
-                assert name == _BAD_NAME
+                assert name == BAD_NAME
 
     def teardown(self) -> None:
         try:

@@ -14,8 +14,9 @@ from feature_gateway.observer import Observer
 from feature_gateway.reads import ReadReport, Served
 from feature_gateway.upstream.feature_server import FeatureServer
 from feature_gateway.upstream.pool import ReplicaPool
-from feature_gateway.values import FeatureStatus, Row
+from feature_gateway.values import Row
 from own_time import run_in_own_time
+from row_fakes import row_of_text, values_of
 from slot_fakes import FixedSlots, TimedReader
 
 _SET = FeatureSet((ContractFeature("f", "v", "f", "String", None),), ())
@@ -28,10 +29,10 @@ def test_a_batch_cancelled_in_any_turn_leaves_no_call_in_the_queue(
     async def history() -> None:
         reader = TimedReader(0.1)
         coalescer = Coalescer(FixedSlots(reader), max_read_rows=64, max_queued=100)
-        busy = asyncio.create_task(coalescer.row(_SET, ("busy",), authorization="", timeout_s=1))
+        busy = asyncio.create_task(coalescer.row(_SET, ("busy",), caller_key="", timeout_s=1))
         await asyncio.sleep(0)
         batch = asyncio.create_task(
-            coalescer.rows(_SET, [(str(number),) for number in range(64)], authorization="", timeout_s=0.5)
+            coalescer.rows(_SET, [(str(number),) for number in range(64)], caller_key="", timeout_s=0.5)
         )
         for _ in range(turns):
             await asyncio.sleep(0)
@@ -65,7 +66,7 @@ class _BrokenReader:
             raise RejectedUpstreamError("several")
         if ("broken",) in keys:
             raise ZeroDivisionError
-        return [Row((str(name),), (FeatureStatus.PRESENT,), (1,), True) for (name,) in keys], ReadReport()
+        return [row_of_text(str(name)) for (name,) in keys], ReadReport()
 
 
 def test_an_unforeseen_failure_while_a_read_is_split_fails_its_own_rows_at_once_and_no_others() -> None:
@@ -74,13 +75,13 @@ def test_an_unforeseen_failure_while_a_read_is_split_fails_its_own_rows_at_once_
         coalescer = Coalescer(FixedSlots(_BrokenReader()), max_read_rows=64, max_queued=100)
         names = ["0", "1", "broken", "3", "4"]
         calls = [
-            asyncio.create_task(coalescer.row(_SET, (name,), authorization="", timeout_s=600))
+            asyncio.create_task(coalescer.row(_SET, (name,), caller_key="", timeout_s=600))
             for name in ("first", *names)
         ]
         ended = await asyncio.gather(*calls, return_exceptions=True)
         assert loop.time() < 1
         assert (coalescer.queued, coalescer.in_flight) == (0, 0)
-        return [one.row.values[0] if isinstance(one, Served) else type(one) for one in ended]
+        return [values_of(one.row)[0] if isinstance(one, Served) else type(one) for one in ended]
 
     assert run_in_own_time(history()) == ["first", "0", "1", ZeroDivisionError, "3", "4"]
 
@@ -105,7 +106,7 @@ def test_calls_end_even_if_an_answer_has_too_few_rows_or_the_observer_raises(obs
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(lambda *_: None)
         coalescer = Coalescer(FixedSlots(_TooFewRows(0.01)), max_read_rows=64, max_queued=100, observer=observer)
-        calls = [asyncio.create_task(coalescer.row(_SET, (name,), authorization="", timeout_s=600)) for name in "012"]
+        calls = [asyncio.create_task(coalescer.row(_SET, (name,), caller_key="", timeout_s=600)) for name in "012"]
         ended = await asyncio.gather(*calls, return_exceptions=True)
         assert loop.time() < 1
         assert all(isinstance(one, ValueError | ZeroDivisionError | Served) for one in ended)
@@ -120,7 +121,7 @@ def test_closing_ends_the_calls_that_wait_too_and_begins_no_read() -> None:
         reader = TimedReader(0.1)
         coalescer = Coalescer(FixedSlots(reader), max_read_rows=2, max_queued=100)
         calls = [
-            asyncio.create_task(coalescer.row(_SET, (str(name),), authorization="", timeout_s=600)) for name in range(9)
+            asyncio.create_task(coalescer.row(_SET, (str(name),), caller_key="", timeout_s=600)) for name in range(9)
         ]
         await asyncio.sleep(0.01)
         assert coalescer.queued == 8
@@ -129,7 +130,7 @@ def test_closing_ends_the_calls_that_wait_too_and_begins_no_read() -> None:
         assert [type(one) for one in ended] == [UpstreamUnavailableError] * 9
         assert (reader.reads, coalescer.queued, coalescer.in_flight) == (1, 0, 0)
         with pytest.raises(UpstreamUnavailableError):
-            await coalescer.row(_SET, ("late",), authorization="", timeout_s=1)
+            await coalescer.row(_SET, ("late",), caller_key="", timeout_s=1)
 
     run_in_own_time(history())
 
@@ -148,7 +149,7 @@ class _Server(FeatureServer):
         del feature_set, authorization
         self.reads.append(timeout_s)
         await asyncio.sleep(timeout_s if self.hangs else 0.001)
-        return [Row((self.url,), (FeatureStatus.PRESENT,), (1,), True) for _ in keys]
+        return [row_of_text(self.url) for _ in keys]
 
 
 def test_a_server_that_hangs_and_is_let_go_holds_up_no_call_of_the_others() -> None:
@@ -159,20 +160,20 @@ def test_a_server_that_hangs_and_is_let_go_holds_up_no_call_of_the_others() -> N
         nonlocal answered
         pool = ReplicaPool(("a", "b"), connect=servers.__getitem__, hedge=False)
         coalescer = Coalescer(pool, max_read_rows=64, max_queued=100)
-        calls = [asyncio.create_task(coalescer.row(_SET, (name,), authorization="", timeout_s=600)) for name in "01"]
+        calls = [asyncio.create_task(coalescer.row(_SET, (name,), caller_key="", timeout_s=600)) for name in "01"]
         await asyncio.sleep(0.01)
         assert coalescer.in_flight == 1
         pool.set_urls(["b"])
         for name in range(100):
-            await coalescer.row(_SET, (str(name),), authorization="", timeout_s=1)
+            await coalescer.row(_SET, (str(name),), caller_key="", timeout_s=1)
             answered += 1
         # Calls that wait leave as soon as a server joins, without another call that comes.
         servers["b"].hangs = True
-        waiting = [asyncio.create_task(coalescer.row(_SET, (name,), authorization="", timeout_s=1)) for name in "23"]
+        waiting = [asyncio.create_task(coalescer.row(_SET, (name,), caller_key="", timeout_s=1)) for name in "23"]
         await asyncio.sleep(0.01)
         assert coalescer.queued == 1
         pool.set_urls(["b", "c"])
-        assert (await waiting[1]).row.values == ("c",)
+        assert values_of((await waiting[1]).row) == ("c",)
         await coalescer.close()
         await asyncio.gather(*calls, *waiting, return_exceptions=True)
         await pool.close()

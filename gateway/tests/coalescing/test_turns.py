@@ -34,7 +34,7 @@ async def _answered(read_s: float, row_s: float, others: Callable[[], str] | Non
             if loop.time() >= _MEASURED_S:
                 return
             try:
-                await coalescer.row(_SET, (f"{name}-{number}",), authorization=authorization(), timeout_s=_DEADLINE_S)
+                await coalescer.row(_SET, (f"{name}-{number}",), caller_key=authorization(), timeout_s=_DEADLINE_S)
             except GatewayError as error:
                 await asyncio.sleep(error.retry_after_s or 0.001)
             else:
@@ -66,13 +66,13 @@ def test_a_new_caller_gets_in_beside_patient_callers_that_are_new_in_each_call()
 
         async def flood() -> None:
             while not ended.is_set():
-                await coalescer.row(_SET, ("row",), authorization=f"new-{next(names)}", timeout_s=600)
+                await coalescer.row(_SET, ("row",), caller_key=f"new-{next(names)}", timeout_s=600)
 
         async def come(name: str) -> None:
             # All would wait for 128 ms by age, and each gives up long before.
             while not ended.is_set():
                 try:
-                    await coalescer.row(_SET, (name,), authorization="few", timeout_s=_DEADLINE_S)
+                    await coalescer.row(_SET, (name,), caller_key="few", timeout_s=_DEADLINE_S)
                 except GatewayError as error:
                     await asyncio.sleep(error.retry_after_s or 0.001)
                 else:
