@@ -5,6 +5,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from streamflow_logs import Event
+
 _log = logging.getLogger(__name__)
 
 QUIET_S = 5.0
@@ -41,7 +43,7 @@ class FailureLog:
             kind.not_logged += 1
         elif len(self._kinds) < MAX_KINDS:
             self._kinds[what] = _Kind(now_s, now_s)
-            _log.warning("feature server %s: %s", self._url, what)
+            _log.warning(Event("feature server failed", reason=what, feature_server=self._url))
 
     def succeeded(self) -> None:
         """Log the kinds that have ended."""
@@ -51,5 +53,12 @@ class FailureLog:
         for what, kind in list(self._kinds.items()):
             if now_s - kind.last_s >= QUIET_S:
                 del self._kinds[what]
-                took_s = kind.last_s - kind.began_s
-                _log.info("feature server %s: over after %.1f s, %d more: %s", self._url, took_s, kind.not_logged, what)
+                _log.info(
+                    Event(
+                        "feature server failed no more",
+                        reason=what,
+                        feature_server=self._url,
+                        count=kind.not_logged,
+                        lasted_s=kind.last_s - kind.began_s,
+                    )
+                )

@@ -6,13 +6,11 @@ a test compares them with a live server.
 """
 
 import re
-from collections.abc import Iterable, Iterator
 from http import HTTPStatus
 
 import orjson
 from streamflow.features.v1.error_reason_pb2 import ErrorReason
 
-from feature_gateway.contract.columns import RowKey
 from feature_gateway.errors import (
     CredentialsRefusedError,
     GatewayError,
@@ -29,9 +27,10 @@ _REJECTED = re.compile(
     r"|bad argument type|but expected one of|surrogates not allowed"
 )
 _NOT_READY_RETRY_S = 1.0
-_OF_THE_STORE = re.compile(r"(Error \d+ (while writing|connecting)|Timeout (reading|connecting)|Connection )[^'\"]*$")
-# An opening quote without a closing one: the body is cut.
-_MAYBE_A_VALUE = re.compile(r"""'[^']*(?:'|$)|"[^"]*(?:"|$)|\d+""")
+_OF_THE_STORE = re.compile(
+    r"(Error \d+ (while writing|connecting) to [^'\"]*|Timeout (reading|connecting)[^'\"]*"
+    r"|Connection closed by server\.)$"
+)
 
 
 def failure_of(status: int, body: bytes) -> GatewayError:
@@ -69,26 +68,16 @@ def failure_of(status: int, body: bytes) -> GatewayError:
     return UpstreamUnavailableError("The feature server could not read its online store.")
 
 
-def without_values(body: bytes, keys: Iterable[RowKey]) -> bytes:
-    """Return the text of an unsuccessful answer without what may be a caller's: keys, numbers, and what is in quotes.
+def known_words(body: bytes) -> str:
+    """Return what an unsuccessful answer says in words that are Feast's or its store's own, for the log.
 
-    Feast's texts quote the values that they are about. A text of Redis is without them, and keeps its numbers.
+    An exception's text may have any value of a caller's or of the store's. What is not recognised is left out.
     """
     text = _text(body)
-    for value in sorted({text for key in keys for text in _texts(key)}, key=len, reverse=True):
-        text = text.replace(value, "?")
-    if not _OF_THE_STORE.match(text):
-        text = _MAYBE_A_VALUE.sub("?", text)
-    return text.encode(errors="replace")
-
-
-def _texts(value: object) -> Iterator[str]:
-    """Yield the texts of a key, and of lists in it; numbers are left out anyway."""
-    if isinstance(value, tuple):
-        for part in value:
-            yield from _texts(part)
-    elif isinstance(value, str) and value:
-        yield value
+    if _OF_THE_STORE.match(text):
+        return text
+    known = _MISMATCH.search(text) or _REJECTED.search(text)
+    return f"… {known[0]} …" if known else "words of its own, which are in its log"
 
 
 def _text(body: bytes) -> str:

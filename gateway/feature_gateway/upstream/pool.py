@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from feature_gateway.contract.columns import RowKey
 from feature_gateway.contract.feature_set import FeatureSet
 from feature_gateway.errors import TransformationFailedError, UpstreamUnavailableError
-from feature_gateway.observer import Observer
+from feature_gateway.observer import FeatureServerState, Observer
 from feature_gateway.reads import ReadReport, RowsRead
 from feature_gateway.upstream.budget import Budget
 from feature_gateway.upstream.feature_server import FeatureServer
@@ -94,6 +94,16 @@ class ReplicaPool:
     def when_slots_free(self, act: Callable[[], object]) -> None:
         """Have `act` called whenever a slot may have become free."""
         self._act_on_free_slot = act
+
+    @property
+    def slots_taken(self) -> int:
+        """How many slots are in use."""
+        return sum(replica.slots_taken for replica in self._replicas)
+
+    @property
+    def states(self) -> dict[str, FeatureServerState]:
+        """What metrics say of each replica, by its server's URL."""
+        return {replica.server.url: replica.state for replica in self._replicas}
 
     @property
     def ejected(self) -> int:

@@ -12,8 +12,9 @@ from feature_gateway.errors import (
     RejectedRowError,
     WrongValueError,
 )
-from feature_gateway.observer import Observer
+from feature_gateway.observer import FeatureServerState, Observer
 from feature_gateway.reads import RowsRead
+from feature_gateway.tracing.current import current_read
 from feature_gateway.upstream.failure_log import FailureLog
 from feature_gateway.upstream.feature_server import FeatureServer, ServerUnreachableError
 from feature_gateway.upstream.read_times import ReadTimes
@@ -64,6 +65,10 @@ class Replica:
         self.slow = False
         """Whether it is ejected for slowness."""
 
+        self.ejections = 0
+        """How many times it was ejected."""
+
+        self._ended = dict.fromkeys(("answered", "failed", "given_up"), (0, 0.0))
         self._times = times
         self._may_eject_slow = may_eject_slow
         self._restored = restored
@@ -74,13 +79,16 @@ class Replica:
 
         self._retired = False
         self._faults = FailureLog(server.url)
-        # Apart, so that no caller's texts keep an outage out of the log.
-        self._callers_faults = FailureLog(server.url)
 
     @property
     def ejected(self) -> bool:
         """Whether other replicas are preferred."""
         return self.probe is not None
+
+    @property
+    def state(self) -> FeatureServerState:
+        """What metrics say of it."""
+        return FeatureServerState(self._ended, self.in_flight, ejected=self.ejected, ejections=self.ejections)
 
     async def read_rows(
         self, feature_set: FeatureSet, keys: Sequence[RowKey], *, authorization: str, timeout_s: float
@@ -91,19 +99,29 @@ class Replica:
         started = loop.time()
         self.in_flight += 1
         self.latest_read_s = started
+        read = current_read.get()
+        if read is not None:
+            read.sent(self.server.url)
         try:
             rows = await self.server.read_rows(feature_set, keys, authorization=authorization, timeout_s=timeout_s)
         except GatewayError as error:
+            error.feature_server = self.server.url
+            self._note_end("failed", loop.time() - started)
             self._note_failure(error, timeout_s)
+            raise
+        except asyncio.CancelledError:
+            self._note_end("given_up", loop.time() - started)
             raise
         finally:
             self.in_flight -= 1
-        self._times.add(loop.time() - started)
+        elapsed_s = loop.time() - started
+        self._note_end("answered", elapsed_s)
+        self._times.add(elapsed_s)
         self._timeouts = 0
         self._faults.succeeded()
-        self._callers_faults.succeeded()
         for row in rows:
             if isinstance(row, WrongValueError):
+                row.feature_server = self.server.url
                 self._faults.failed(_said(row))
         if was_ejected:
             self.restore()
@@ -130,10 +148,14 @@ class Replica:
             probe.cancel()
         self._restored()
 
+    def _note_end(self, outcome: str, elapsed_s: float) -> None:
+        count, sum_s = self._ended[outcome]
+        self._ended[outcome] = count + 1, sum_s + elapsed_s
+
     def _note_failure(self, error: GatewayError, timeout_s: float) -> None:
         """Log what is new, and eject the server if the failure is its own."""
         if isinstance(error, RejectedRowError | CredentialsRefusedError):
-            self._callers_faults.failed(_said(error))
+            self._faults.failed(_said(error))
             return
         too_slow = isinstance(error, DeadlineExceededError)
         if too_slow:
@@ -156,6 +178,7 @@ class Replica:
         elif not self._retired:
             self.slow = slow
             self.probe = asyncio.create_task(self._probe_until_well())
+            self.ejections += 1
             self._observer.replica_ejected()
 
     async def _probe_until_well(self) -> None:

@@ -5,15 +5,22 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from urllib.parse import urlsplit
 
+from streamflow_logs import Event
+
 _log = logging.getLogger(__name__)
 
-DNS_SCHEME = "dns+http"
-"""The scheme of a URL whose host is to be resolved to all of its addresses, such as dns+http://feature-server:6566."""
-
-DEFAULT_PORT = 80
+DNS_SCHEMES = {"dns+http": 80, "dns+https": 443}
+"""The schemes of URLs whose host is to be resolved to all of its addresses, such as dns+http://feature-server:6566,
+and their ports."""
 
 Lookup = Callable[[str, int], Awaitable[Sequence[str]]]
 """Returns the addresses of a host; raises OSError when there are none."""
+
+
+def address_in(url: str) -> str:
+    """Return the address that a resolved URL leads to; the host of a URL without one."""
+    parts = urlsplit(url)
+    return parts.fragment or parts.hostname or ""
 
 
 async def addresses_of(host: str, port: int) -> list[str]:
@@ -25,16 +32,22 @@ async def addresses_of(host: str, port: int) -> list[str]:
 async def resolve(urls: Sequence[str], *, lookup: Lookup = addresses_of) -> list[str]:
     """Return the URLs, each DNS URL replaced by the URLs of its addresses, in a stable order.
 
+    With TLS, they have the name as their host and the address as their fragment.
+
     Raises OSError if a name can't be resolved, because servers would be missing then.
     """
     resolved: list[str] = []
     for url in urls:
         parts = urlsplit(url)
-        if parts.scheme != DNS_SCHEME or parts.hostname is None:
+        if parts.scheme not in DNS_SCHEMES or parts.hostname is None:
             resolved.append(url)
             continue
-        port = parts.port or DEFAULT_PORT
+        port = parts.port or DNS_SCHEMES[parts.scheme]
         for address in sorted(set(await lookup(parts.hostname, port))):
+            if parts.scheme == "dns+https":
+                # Certificates are for names.
+                resolved.append(f"https://{parts.hostname}:{port}#{address}")
+                continue
             host = f"[{address}]" if ":" in address else address
             resolved.append(f"http://{host}:{port}")
     return list(dict.fromkeys(resolved))
@@ -42,7 +55,7 @@ async def resolve(urls: Sequence[str], *, lookup: Lookup = addresses_of) -> list
 
 def needs_resolving(urls: Sequence[str]) -> bool:
     """Return whether any of the URLs is a DNS one."""
-    return any(urlsplit(url).scheme == DNS_SCHEME for url in urls)
+    return any(urlsplit(url).scheme in DNS_SCHEMES for url in urls)
 
 
 async def follow_names(
@@ -62,10 +75,10 @@ async def follow_names(
         try:
             found = await resolve(urls, lookup=lookup)
         except OSError as error:
-            _log.warning("%s can't be resolved, the known ones stay: %s", what, error)
+            _log.warning(Event("names not resolved", reason=error, what=what))
         else:
             if found != current:
-                _log.info("%s: %s", what, ", ".join(found))
+                _log.info(Event("names resolved", what=what, urls=", ".join(found)))
                 use(found)
                 current = found
         await asyncio.sleep(interval_s)

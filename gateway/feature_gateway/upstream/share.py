@@ -8,7 +8,7 @@ from contextlib import suppress
 from functools import partial
 from urllib.parse import urlsplit
 
-from feature_gateway.upstream.resolver import follow_names, needs_resolving
+from feature_gateway.upstream.resolver import address_in, follow_names, needs_resolving
 from feature_gateway.upstream.subset import balanced_subset_of, subset_of
 
 Use = Callable[[Sequence[str]], None]
@@ -60,7 +60,7 @@ class Share:
     def set_gateways(self, urls: Sequence[str]) -> None:
         """Share with these gateways, this one included; with nobody known if this gateway is not among them."""
         # A host with addresses of both families is one gateway.
-        self._gateways = [url for url in urls if "[" not in url] or urls
+        self._gateways = [url for url in urls if ":" not in address_in(url)] or urls
         self._choose()
 
     def _choose(self) -> None:
@@ -83,7 +83,7 @@ def share_of_gateway(size: int, *, bind_address: str, port: int, use: Use) -> Sh
 
 def own_url(urls: Sequence[str], *, bind_address: str, port: int) -> str | None:
     """Return which of the URLs is of a server of this process's host; None if that is none of them, or several."""
-    own = [url for url in urls if urlsplit(url).port == port and _is_own(urlsplit(url).hostname or "", bind_address)]
+    own = [url for url in urls if urlsplit(url).port == port and _is_own(address_in(url), bind_address)]
     return own[0] if len(own) == 1 else None
 
 

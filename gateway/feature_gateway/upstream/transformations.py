@@ -26,16 +26,20 @@ def may_be_of_a_function(feature_set: FeatureSet, status: int, body: bytes) -> b
 def inputs_of(feature_set: FeatureSet, keys: Sequence[RowKey]) -> tuple[FeatureSet, list[RowKey]] | None:
     """Return what to read instead: the functions' inputs for the same rows; None if they have none."""
     inputs = feature_set.stored_inputs
-    if inputs is None:
-        return None
-    positions = [feature_set.columns.index(column) for column in inputs.columns]
-    return inputs, [tuple(key[position] for position in positions) for key in keys]
+    return None if inputs is None else (inputs, keys_for(inputs, feature_set, keys))
+
+
+def keys_for(part: FeatureSet, feature_set: FeatureSet, keys: Sequence[RowKey]) -> list[RowKey]:
+    """Return the keys of a feature set as those of a part of its columns."""
+    positions = [feature_set.columns.index(column) for column in part.columns]
+    return [tuple(key[position] for position in positions) for key in keys]
 
 
 def transformation_failed(feature_set: FeatureSet) -> TransformationFailedError:
     """Return the error of a row for which a function failed; Feast's text may have values, and is left out."""
     names = listed([view.name for view in feature_set.on_demand])
+    rows = "the rows of this call" if feature_set.reads_whole_calls else "this row"
     return TransformationFailedError(
-        f"The function of an on-demand feature view ({names}) failed for this row; the feature server's log has why.",
+        f"The function of an on-demand feature view ({names}) failed for {rows}; the feature server's log has why.",
         metadata={"feature_views": names},
     )

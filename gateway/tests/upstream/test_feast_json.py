@@ -12,9 +12,10 @@ from feature_gateway.contract.views import ContractFeature
 from feature_gateway.dtypes import DTYPES
 from feature_gateway.errors import GatewayError, WrongValueError
 from feature_gateway.upstream.feast_json import parse_rows, request_body
-from feature_gateway.values import FeatureStatus, FeatureValue, Row
+from feature_gateway.values import FeatureStatus, Judgement, Row
 from hypothesis import given
 from hypothesis import strategies as st
+from row_fakes import values_of
 from streamflow.features.v1.error_reason_pb2 import ErrorReason
 
 _REAL = "2024-02-29T00:00:00Z"
@@ -73,18 +74,18 @@ def _rows(body: bytes, feature_set: FeatureSet, row_count: int) -> list[Row]:
         ("String", "NaN", "NaN"),
         ("String", "", ""),
         ("Bytes", "AP8=", b"\x00\xff"),
-        ("UnixTimestamp", 1_709_164_800, _REAL_NS),
+        ("UnixTimestamp", 1_709_164_800, 1_709_164_800),
     ],
 )
-def test_a_value_gets_back_the_type_that_json_lost(dtype: str, json_value: Any, value: FeatureValue) -> None:
+def test_a_value_gets_back_the_type_that_json_lost(dtype: str, json_value: Any, value: object) -> None:
     row = _one(dtype, json_value)
-    assert row.values == (value,)
-    assert type(row.values[0]) is type(value)
-    assert row.statuses == (FeatureStatus.PRESENT,)
+    assert values_of(row) == (value,)
+    assert type(values_of(row)[0]) is type(value)
+    assert row.judgement.statuses == (FeatureStatus.PRESENT,)
 
 
 def test_nan_is_a_number_again() -> None:
-    (value,) = _one("Float64", "NaN").values
+    (value,) = values_of(_one("Float64", "NaN"))
     assert isinstance(value, float)
     assert math.isnan(value)
 
@@ -123,7 +124,9 @@ def test_a_value_of_another_type_is_a_mismatch(dtype: str, json_value: Any) -> N
 def test_the_truth_table(
     value: int | None, stamp: str, status: FeatureStatus, stamp_ns: int | None, *, known: bool
 ) -> None:
-    assert _one("Int64", value, stamp) == Row((value,), (status,), (stamp_ns,), known)
+    row = _one("Int64", value, stamp)
+    assert values_of(row) == (value,)
+    assert row.judgement == Judgement((status,), (stamp_ns,), known)
 
 
 def test_a_view_knows_a_user_as_a_whole_or_not_at_all() -> None:
@@ -135,14 +138,14 @@ def test_a_view_knows_a_user_as_a_whole_or_not_at_all() -> None:
         "b__w": ([2], [_REAL]),
     }
     (row,) = _rows(_body(columns), features, 1)
-    assert [status.name for status in row.statuses] == ["NOT_FOUND", "NULL_VALUE", "NOT_FOUND", "PRESENT"]
-    assert row.known
+    assert [status.name for status in row.judgement.statuses] == ["NOT_FOUND", "NULL_VALUE", "NOT_FOUND", "PRESENT"]
+    assert row.judgement.known
 
 
 def test_a_null_at_the_epoch_beside_a_value_of_its_view_is_a_null_value() -> None:
     features = _set(("a", "x", "Int64"), ("a", "z", "Int64"))
     (row,) = _rows(_body({"a__x": ([None], [_EPOCH]), "a__z": ([3], [_EPOCH])}), features, 1)
-    assert [status.name for status in row.statuses] == ["NULL_VALUE", "PRESENT"]
+    assert [status.name for status in row.judgement.statuses] == ["NULL_VALUE", "PRESENT"]
 
 
 def test_columns_are_taken_by_name_and_rows_by_position() -> None:
@@ -153,9 +156,9 @@ def test_columns_are_taken_by_name_and_rows_by_position() -> None:
         "a__x": ([1, 2], [_REAL] * 2),
     }
     first, second = _rows(_body(columns), features, 2)
-    assert first.values == (1, "p")
-    assert second.values == (2, None)
-    assert second.statuses == (FeatureStatus.PRESENT, FeatureStatus.NOT_FOUND)
+    assert values_of(first) == (1, "p")
+    assert values_of(second) == (2, None)
+    assert second.judgement.statuses == (FeatureStatus.PRESENT, FeatureStatus.NOT_FOUND)
 
 
 @pytest.mark.parametrize(
@@ -168,7 +171,7 @@ def test_columns_are_taken_by_name_and_rows_by_position() -> None:
     ],
 )
 def test_event_timestamps_keep_their_fractions(stamp: str, stamp_ns: int) -> None:
-    assert _one("Int64", 1, stamp).event_timestamps_ns == (stamp_ns,)
+    assert _one("Int64", 1, stamp).judgement.event_timestamps_ns == (stamp_ns,)
 
 
 @pytest.mark.parametrize("values", [[], [1], [1, 2, 3]])
@@ -206,7 +209,9 @@ def test_a_wrong_value_is_the_error_of_its_user_alone_and_in_no_text(
     assert isinstance(wrong, WrongValueError)
     assert str(wrong) == f"The feature server's {said}: feature server and gateway are not on the same definitions."
     assert wrong.__cause__ is None
-    assert right == Row((2, "b"), (FeatureStatus.PRESENT,) * 2, (_REAL_NS,) * 2, known=True)
+    assert isinstance(right, Row)
+    assert values_of(right) == (2, "b")
+    assert right.judgement == Judgement((FeatureStatus.PRESENT,) * 2, (_REAL_NS,) * 2, known=True)
 
 
 @pytest.mark.parametrize(

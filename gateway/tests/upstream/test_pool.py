@@ -13,7 +13,8 @@ from feature_gateway.reads import RowsRead
 from feature_gateway.upstream.budget import Budget
 from feature_gateway.upstream.feature_server import FeatureServer, ServerUnreachableError
 from feature_gateway.upstream.pool import ReplicaPool
-from feature_gateway.values import FeatureStatus, Row
+from feature_gateway.values import Row
+from row_fakes import row_of_text, values_of
 from streamflow.features.v1.error_reason_pb2 import ErrorReason
 
 _SET = FeatureSet((ContractFeature("f", "v", "f", "String", None),), ())
@@ -48,7 +49,7 @@ class FakeServer(FeatureServer):
                 raise DeadlineExceededError("late") from error
         if self.failure is not None:
             raise self.failure
-        return [Row((self.url,), (FeatureStatus.PRESENT,), (1,), True) for _ in keys]
+        return [row_of_text(self.url) for _ in keys]
 
     async def alive(self, *, timeout_s: float) -> bool:
         del timeout_s
@@ -60,7 +61,7 @@ class FakeServer(FeatureServer):
 def _value(rows: RowsRead) -> str:
     (row,) = rows
     assert isinstance(row, Row)
-    return str(row.values[0])
+    return str(values_of(row)[0])
 
 
 @dataclass

@@ -24,11 +24,12 @@ from feature_gateway.errors import (
 from feature_gateway.upstream.feature_server import FeatureServer, ServerUnreachableError
 from feature_gateway.upstream.pool import ReplicaPool
 from feature_gateway.upstream.replica import Replica
-from feature_gateway.values import FeatureStatus, Row
+from feature_gateway.values import Row
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from own_time import OwnTimeLoop
+from row_fakes import row_of_text, values_of
 from streamflow.features.v1.error_reason_pb2 import ErrorReason
 
 _SET = FeatureSet((ContractFeature("f", "v", "f", "String", None),), ())
@@ -83,7 +84,7 @@ class Server(FeatureServer):
         failure = _FAILURES.get(self.states[self.url])
         if failure is not None:
             raise failure()
-        return [Row((str(name),), (FeatureStatus.PRESENT,), (1,), True) for (name,) in keys]
+        return [row_of_text(str(name)) for (name,) in keys]
 
     async def alive(self, *, timeout_s: float) -> bool:
         if self.let_go:
@@ -145,7 +146,7 @@ class PoolModel(RuleBasedStateMachine):
             try:
                 with contextlib.suppress(GatewayError):
                     rows, _ = await slot.read_rows(_SET, [(name,)], authorization="", timeout_s=timeout_s)
-                    assert [row.values for row in rows if isinstance(row, Row)] == [(name,)]
+                    assert [values_of(row) for row in rows if isinstance(row, Row)] == [(name,)]
             finally:
                 slot.free()
 

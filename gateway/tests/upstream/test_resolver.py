@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 
-from feature_gateway.upstream.resolver import addresses_of, follow_names, needs_resolving, resolve
+from feature_gateway.upstream.resolver import address_in, addresses_of, follow_names, needs_resolving, resolve
 
 
 class Names:
@@ -28,8 +28,15 @@ async def test_a_name_becomes_its_addresses_and_other_urls_stay() -> None:
     assert names.asked == [("feast", 6566)]
 
 
-async def test_the_port_is_that_of_http_when_none_is_named() -> None:
+async def test_with_tls_the_name_stays_beside_its_addresses() -> None:
+    urls = await resolve(["dns+https://feast:6566"], lookup=Names(["10.0.0.2", "fe80::1"]))
+    assert urls == ["https://feast:6566#10.0.0.2", "https://feast:6566#fe80::1"]
+    assert [address_in(url) for url in urls] == ["10.0.0.2", "fe80::1"]
+
+
+async def test_the_port_is_that_of_the_scheme_when_none_is_named() -> None:
     assert await resolve(["dns+http://feast"], lookup=Names(["10.0.0.1"])) == ["http://10.0.0.1:80"]
+    assert await resolve(["dns+https://feast"], lookup=Names(["10.0.0.1"])) == ["https://feast:443#10.0.0.1"]
 
 
 async def test_the_system_resolves_localhost() -> None:

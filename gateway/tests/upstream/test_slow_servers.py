@@ -12,8 +12,9 @@ from feature_gateway.contract.views import ContractFeature
 from feature_gateway.errors import DeadlineExceededError
 from feature_gateway.upstream.feature_server import FeatureServer, ServerUnreachableError
 from feature_gateway.upstream.pool import ReplicaPool
-from feature_gateway.values import FeatureStatus, Row
+from feature_gateway.values import Row
 from own_time import in_own_time
+from row_fakes import row_of_text
 
 _SET = FeatureSet((ContractFeature("f", "v", "f", "String", None),), ())
 _BOUND_S = 20
@@ -42,7 +43,7 @@ class SlowServer(FeatureServer):
                 await asyncio.sleep(self.takes_s)
         except TimeoutError as error:
             raise DeadlineExceededError("late") from error
-        return [Row((self.url,), (FeatureStatus.PRESENT,), (1,), True) for _ in keys]
+        return [row_of_text(self.url) for _ in keys]
 
     async def alive(self, *, timeout_s: float) -> bool:
         del timeout_s

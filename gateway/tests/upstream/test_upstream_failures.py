@@ -141,7 +141,7 @@ async def test_a_caller_that_gives_up_ends_the_upstream_read(
 async def test_an_unforeseen_exception_tells_the_caller_nothing_of_itself(
     gateway: Gateway, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("feature_gateway.upstream.feature_server.request_body", lambda *_: 1 / 0)
+    monkeypatch.setattr("feature_gateway.upstream.rows_route.body_for", lambda *_: 1 / 0)
     error = await _failure(gateway, timeout_s=5)
     assert error.code() is grpc.StatusCode.INTERNAL
     assert error.details() == "The gateway failed on this call; its log has the cause."

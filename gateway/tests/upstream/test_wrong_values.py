@@ -9,20 +9,21 @@ import aiohttp
 import grpc
 import orjson
 import pytest
+import rows_route_fakes
 from aiohttp import web
-from feature_gateway.upstream.feast_errors import without_values
+from feature_gateway.upstream.feast_errors import known_words
 from gateway_fakes import Answer, FakeFeatureServer, Gateway, error_details, feast_answer
 from google.rpc import code_pb2
 from streamflow.features.v1.user_feature_service_pb2 import (
     BatchGetUserFeaturesRequest,
     GetUserFeaturesRequest,
-    ListFeatureServicesRequest,
 )
 
 _WRONG, _RIGHT, _FIRST = "0002-BBBBB", "0001-AAAAA", "0003-CCCCC"
 _SECRET = "SECRET of user B"
+_GOT = "String" if rows_route_fakes.ON else "str"
 _SAID = (
-    "The feature server's value of profile_fv:months_active is not Int64 (got str): "
+    f"The feature server's value of profile_fv:months_active is not Int64 (got {_GOT}): "
     "feature server and gateway are not on the same definitions."
 )
 _BOUND_S = 20
@@ -51,6 +52,13 @@ async def _failure(call: Any) -> grpc.aio.AioRpcError:
     return raised.value
 
 
+async def _waiting(gateway: Gateway) -> float:
+    """How many rows wait for a read to start."""
+    async with aiohttp.ClientSession() as session, session.get(f"{gateway.http_url}/metrics") as reply:
+        (line,) = [line for line in (await reply.text()).splitlines() if line.startswith("gateway_queued_calls ")]
+    return float(line.split()[1])
+
+
 async def test_users_who_share_a_read_are_answered_beside_one_with_a_wrong_value(
     gateway: Gateway, feature_server: FakeFeatureServer, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -69,8 +77,8 @@ async def test_users_who_share_a_read_are_answered_beside_one_with_a_wrong_value
     async with asyncio.timeout(_BOUND_S):
         await arrived.wait()
         others = [asyncio.ensure_future(call) for call in (_failure(get(_WRONG)), get(_RIGHT), http(_WRONG))]
-        # They have arrived once a call that came after them is answered, which needs no read.
-        await gateway.stub.ListFeatureServices(ListFeatureServicesRequest(), timeout=_BOUND_S)
+        while await _waiting(gateway) < len(others):
+            pass
         free.set()
         error, right, problem = await asyncio.gather(*others)
     assert any({_WRONG, _RIGHT} <= {*request["entities"]["user_id"]} for request in feature_server.requests)
@@ -94,22 +102,26 @@ async def test_a_batch_has_the_rows_of_all_but_the_user_with_the_wrong_value(
     assert (wrong.error.code, wrong.error.message) == (code_pb2.INTERNAL, _SAID)
 
 
+_LEFT_OUT = "words of its own, which are in its log"
+
+
 @pytest.mark.parametrize(
     ("body", "shown"),
     [
-        ('"Redis is down"', b"Redis is down"),
         ('"Error 111 connecting to 127.0.0.1:6380. Connection refused."', None),
         ('"Timeout reading from 127.0.0.1:6380"', None),
-        ("\"'SECRET' has type str, but expected one of: int\"", b"? has type str, but expected one of: int"),
-        ('"Value out of range: 123456789012"', b"Value out of range: ?"),
-        ('"no plan of 0002-BBBBB"', b"no plan of ?"),
-        ('{"detail": [{"input": "SECRET"}]}', b"{?: [{?: ?}]}"),
-        ('<b title="SECRET">busy', b"<b title=?>busy"),
-        ("it's SECRET", b"it?"),
+        ('"Connection closed by server."', None),
+        ('"Connection of SECRET"', _LEFT_OUT),
+        ("\"'SECRET' has type str, but expected one of: int\"", "… but expected one of …"),
+        ('"Feature SECRET not found in projection of SECRET"', "… not found in projection …"),
+        ('"no plan of 0002-BBBBB"', _LEFT_OUT),
+        ('"SECRET"', _LEFT_OUT),
+        ('{"detail": [{"input": "SECRET"}]}', _LEFT_OUT),
+        ('<b title="SECRET">busy', _LEFT_OUT),
     ],
 )
-def test_what_an_unsuccessful_answer_says_is_logged_without_values(body: str, shown: bytes | None) -> None:
-    assert without_values(body.encode(), [(_RIGHT,), (_WRONG, 1)]) == (shown or json.loads(body).encode())
+def test_what_an_unsuccessful_answer_says_is_logged_in_known_words_alone(body: str, shown: str | None) -> None:
+    assert known_words(body.encode()) == (shown or json.loads(body))
 
 
 async def test_what_feast_says_of_a_value_is_in_no_error_and_not_in_the_log(
@@ -122,6 +134,6 @@ async def test_what_feast_says_of_a_value_is_in_no_error_and_not_in_the_log(
 
     feature_server.answer = answer
     error = await _failure(gateway.stub.GetUserFeatures(GetUserFeaturesRequest(user_id=_WRONG), timeout=_BOUND_S))
-    assert "could not convert string to float: ? of ?" in caplog.text
+    assert "answered 500: words of its own" in caplog.text
     assert "SECRET" not in caplog.text + str(error)
     assert _WRONG not in caplog.text
