@@ -1,0 +1,1 @@
+"""The pages: what the gateway serves, for people with a browser."""
