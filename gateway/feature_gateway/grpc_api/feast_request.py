@@ -1,12 +1,14 @@
 """Reads Feast's GetOnlineFeaturesRequest: what it selects, and the columns of its rows; pure."""
 
 from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from streamflow.features.feast.serving.ServingService_pb2 import GetOnlineFeaturesRequest
 from streamflow.features.v1.error_reason_pb2 import ErrorReason
 
+from feature_gateway.access.caller import ANYONE, Caller
 from feature_gateway.clipping import listed
 from feature_gateway.contract.columns import ColumnKind
 from feature_gateway.contract.feature_set import FeatureSet
@@ -18,11 +20,44 @@ from feature_gateway.lookup.keys import unknown
 _MAX_REMEMBERED = 1024
 
 
-def selected(request: GetOnlineFeaturesRequest, contract: Contract) -> FeatureSet:
-    """Return the features that a request asks for; raise GatewayError for a selection that can't be answered."""
+class FeastQuestion(NamedTuple):
+    """What a request asks."""
+
+    feature_set: FeatureSet
+
+    full_names: bool
+    """Whether the reply has full feature names."""
+
+    columns: Mapping[str, Sequence[Any]]
+    """Python values by name, as the request has them."""
+
+    encoded_key: Callable[[str], bytes]
+    """Returns the column of a join key that the request has: the values as a feast.types.RepeatedValue."""
+
+
+def question_of(request: GetOnlineFeaturesRequest, contract: Contract, *, caller: Caller = ANYONE) -> FeastQuestion:
+    """Return what a caller's request asks; raise GatewayError for a selection that can't be answered, or may not be.
+
+    Also raises GatewayError for request_context that has what is not request data of these features, or what entities
+    has too. The columns are not checked further.
+    """
+    feature_set = _selected(request, contract, caller)
+
+    def encoded_key(name: str) -> bytes:
+        key = request.entities[name]
+        # What is left are values alone.
+        key.DiscardUnknownFields()
+        return key.SerializeToString()
+
+    return FeastQuestion(feature_set, request.full_feature_names, _columns_of(request, feature_set), encoded_key)
+
+
+def _selected(request: GetOnlineFeaturesRequest, contract: Contract, caller: Caller) -> FeatureSet:
     if request.feature_service:
+        caller.check_service(request.feature_service)
         feature_set = contract.feature_set_of_service(request.feature_service)
     elif request.features.val:
+        caller.check_references(request.features.val, most=contract.feature_count)
         feature_set = contract.feature_set_of_references(request.features.val, field="features.val")
     else:
         by_service = request.WhichOneof("kind") == "feature_service"
@@ -38,11 +73,10 @@ def selected(request: GetOnlineFeaturesRequest, contract: Contract) -> FeatureSe
     return feature_set
 
 
-def columns_of(request: GetOnlineFeaturesRequest, feature_set: FeatureSet) -> dict[str, list[Any]]:
+def _columns_of(request: GetOnlineFeaturesRequest, feature_set: FeatureSet) -> dict[str, list[Any]]:
     """Return the values of a request's columns by name.
 
-    Raises GatewayError for request_context that has what is not request data of these features, or what entities has
-    too. Request data can be in entities, where Feast's HTTP API and `feast listen` have them.
+    Request data can be in entities, where Feast's HTTP API and `feast listen` have them.
     """
     columns = {name: python_values(column) for name, column in request.entities.items()}
     if request.request_context:

@@ -12,6 +12,8 @@ from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from google.protobuf.descriptor_pool import DescriptorPool
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
+from feature_gateway.grpc_api.guard import Guard
+
 # The types of the descriptors of grpcio's packages are private.
 _V1ALPHA: Any = reflection_pb2.DESCRIPTOR.services_by_name["ServerReflection"]
 
@@ -70,13 +72,13 @@ SERVICES = tuple(service.full_name for service in _SERVICES)
 """The full names of the reflection services."""
 
 
-def add_reflection(server: grpc.aio.Server, services: Sequence[Any]) -> None:
-    """Have a server describe services and the reflection services themselves."""
+def add_reflection(server: grpc.aio.Server, services: Sequence[Any], guard: Guard) -> None:
+    """Have a server describe services and the reflection services themselves, to callers that the guard lets in."""
     described = (*services, *_SERVICES)
     symbols: Any = _Symbols(service.file for service in described)
     servicer = reflection.aio.ReflectionServicer([service.full_name for service in described], pool=symbols)
     handler = grpc.stream_stream_rpc_method_handler(
-        servicer.ServerReflectionInfo,
+        guard.let_in(servicer.ServerReflectionInfo),
         request_deserializer=reflection_pb2.ServerReflectionRequest.FromString,
         response_serializer=reflection_pb2.ServerReflectionResponse.SerializeToString,
     )

@@ -5,6 +5,8 @@ import logging
 from collections import deque
 from dataclasses import dataclass, field
 
+from streamflow_logs import Event
+
 _log = logging.getLogger(__name__)
 
 STALLED = "The caller took no answer of the stream for too long."
@@ -112,9 +114,10 @@ class Stall:
 
     def _look(self) -> None:
         # One timer for a stream, not one for each answer.
-        waited_s = 0.0 if self._since_s is None else self._loop.time() - self._since_s
-        if waited_s < self._limit_s:
-            self._timer = self._loop.call_later(self._limit_s - waited_s, self._look)
+        now_s = self._loop.time()
+        ends_s = (now_s if self._since_s is None else self._since_s) + self._limit_s
+        if now_s < ends_s:
+            self._timer = self._loop.call_at(ends_s, self._look)
         elif self._task is not None:
-            _log.warning("a stream was ended: its caller took no answer for %g s", waited_s)
+            _log.warning(Event("stream ended", reason="its caller took no answer", waited_s=self._limit_s))
             self._task.cancel(STALLED)

@@ -167,7 +167,7 @@ BAD_REQUESTS = [
             _references("profile_fv@v2:monthly_fee"),
             _NOT_FOUND,
             "FEATURE_VIEW_UNKNOWN",
-            "'profile_fv@v2'",
+            "no feature view 'profile_fv@v2'; the gateway takes no versions; write 'profile_fv:monthly_fee'",
             "feature_references.references[0]",
         ),
         id="a view's version",

@@ -12,6 +12,8 @@ import aiohttp
 import grpc
 import pytest
 from aiohttp import web
+from feature_gateway.access.credentials import Credentials
+from feature_gateway.access.gate import open_gate
 from feature_gateway.errors import GatewayError
 from feature_gateway.grpc_api.streaming import answer_all
 from feature_gateway.grpc_api.untaken import Untaken
@@ -164,7 +166,7 @@ async def test_a_question_that_arrives_together_with_the_end_is_not_read() -> No
     answers = answer_all(
         questions(),
         create_autospec(Lookup),
-        authorization="",
+        credentials=Credentials(open_gate(), ""),
         remaining_s=lambda: None,
         max_in_flight=2,
         ending=ending,

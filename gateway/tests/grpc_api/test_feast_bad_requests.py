@@ -96,7 +96,7 @@ BAD_REQUESTS = {
     "a reference of a version": Refusal(
         request_of(["driver_fv@v2:rating"], _ANYTHING),
         "FEATURE_VIEW_UNKNOWN",
-        "no feature view 'driver_fv@v2'",
+        "no feature view 'driver_fv@v2'; the gateway takes no versions; write 'driver_fv:rating'",
         "features.val[0]",
         _NOT_FOUND,
         {"feature_reference": "driver_fv@v2:rating", "feature_view": "driver_fv@v2"},

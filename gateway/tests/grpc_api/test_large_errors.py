@@ -9,7 +9,7 @@ import pytest
 from aiohttp import ClientSession, web
 from feature_gateway.clipping import listed
 from feature_gateway.errors import GatewayError
-from feature_gateway.grpc_api.interceptors import rich_status
+from feature_gateway.grpc_api.guard import rich_status
 from feature_gateway.settings import Settings
 from gateway_fakes import (
     FakeFeatureServer,

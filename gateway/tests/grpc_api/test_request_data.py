@@ -7,7 +7,7 @@ import pytest
 from aiohttp import web
 from any_entity import computed
 from gateway_fakes import FakeFeatureServer, Gateway, error_details
-from request_data_fakes import ALL, OF_ALL, PACE, cell, minutes_of, over_http, reads_of
+from request_data_fakes import ALL, OF_ALL, PACE, SHARE, cell, minutes_of, over_http, reads_of
 from streamflow.features.v1.error_reason_pb2 import ErrorReason
 from streamflow.features.v1.feature_pb2 import Int64List
 from streamflow.features.v1.request_data_pb2 import RequestData, RequestValue
@@ -37,6 +37,21 @@ async def test_each_way_to_ask_takes_request_data(drivers: Gateway) -> None:
     assert [reply.user_features.features[0].double_value for reply in (single, *streamed)] == [7002.5] * 2
     assert [result.user_features.features[0].double_value for result in batch.results] == [7002.5, 8002.5]
     assert (status, body["features"]) == (200, {"pace_out": 7002.5})
+
+
+async def test_features_that_may_depend_on_other_rows_are_computed_for_each_user_of_a_batch_alone(
+    drivers: Gateway, feature_server: FakeFeatureServer
+) -> None:
+    batch = await drivers.stub.BatchGetUserFeatures(
+        BatchGetUserFeaturesRequest(
+            user_ids=["7", "8", "7", "x"],
+            feature_references=FeatureReferences(references=[SHARE]),
+            request_data=minutes_of(2.5),
+        ),
+        timeout=_BOUND_S,
+    )
+    assert [result.WhichOneof("result") for result in batch.results] == [*["user_features"] * 3, "error"]
+    assert sorted(read["driver_id"] for read in reads_of(feature_server)) == [[7], [8]]
 
 
 async def test_values_have_the_type_of_their_definition_however_they_are_sent(
