@@ -1,7 +1,9 @@
 """Opens the HTTP port."""
 
 import logging
+import ssl
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
 from aiohttp import web
 from aiohttp.http import HttpProcessingError
@@ -13,6 +15,36 @@ from feature_gateway.http_api.connections import BoundedRunner
 _UNREAD_BODY_S = 1.0
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class HttpLimits:
+    """What the connections of a port may take."""
+
+    keepalive_s: float
+    """A connection is closed if it has no whole request so long after its start or its last answer."""
+
+    max_connections: int
+    max_age_s: float
+    """The age of a connection that ends with its next answer; 0 for any age."""
+
+    max_header_bytes: int
+    """The most bytes of the request line, and of each header."""
+
+    shutdown_grace_s: float
+
+
+@dataclass(frozen=True)
+class HttpServer:
+    """An HTTP server that listens."""
+
+    address: str
+
+    end: Callable[[], Awaitable[object]]
+    """Ends it within its grace time."""
+
+    connections: Callable[[], int]
+    """How many connections are open."""
 
 
 def _of_the_server(record: logging.LogRecord) -> bool:
@@ -28,32 +60,38 @@ async def start_http(
     *,
     bind_address: str,
     port: int,
-    keepalive_s: float,
-    max_connections: int,
-    shutdown_grace_s: float,
-) -> tuple[str, Callable[[], Awaitable[object]]]:
-    """Listen for HTTP; return the address and what ends the server within its grace time.
+    variable: str,
+    limits: HttpLimits,
+    leaving: Callable[[], bool],
+    tls: ssl.SSLContext | None = None,
+) -> HttpServer:
+    """Listen for HTTP, and return the server.
 
-    A connection is closed if it has no whole request `keepalive_s` after its start or its last answer.
-    Raises StartError when the port can't be used.
+    While `leaving` is true, each connection ends with its next answer.
+
+    Raises StartError, with the port's variable, when the port can't be used.
     """
     runner = BoundedRunner(
         app,
-        max_connections=max_connections,
-        keepalive_timeout=keepalive_s,
+        max_connections=limits.max_connections,
+        max_age_s=limits.max_age_s,
+        leaving=leaving,
+        max_line_size=limits.max_header_bytes,
+        max_field_size=limits.max_header_bytes,
+        keepalive_timeout=limits.keepalive_s,
         lingering_time=_UNREAD_BODY_S,
         access_log=None,
         logger=_log,
-        shutdown_timeout=shutdown_grace_s,
+        shutdown_timeout=limits.shutdown_grace_s,
     )
     await runner.setup()
     try:
-        await web.TCPSite(runner, bind_address, port, reuse_port=False).start()
+        await web.TCPSite(runner, bind_address, port, reuse_port=False, ssl_context=tls).start()
     except OSError as error:
         await runner.cleanup()
         raise StartError(
             f"{bind_address}:{port} can't be listened on ({error.strerror}): "
-            "end what uses the port, or set GATEWAY_HTTP_PORT to another"
+            f"end what uses the port, or set {variable} to another"
         ) from error
     host, bound_port = runner.addresses[0][:2]
-    return f"{host}:{bound_port}", runner.cleanup
+    return HttpServer(f"{host}:{bound_port}", end=runner.cleanup, connections=lambda: runner.connections)
