@@ -3,17 +3,18 @@
 import argparse
 import asyncio
 import os
-import sys
 from collections.abc import Sequence
 from dataclasses import Field, fields
 from typing import Any
 
 import uvloop
+from streamflow_logs import LogSettingError, LogSettings, configure, end_with
 
+from feature_gateway.environment import SettingsError
 from feature_gateway.errors import StartError
-from feature_gateway.logs import configure_logging
 from feature_gateway.server import serve
-from feature_gateway.settings import Settings, SettingsError
+from feature_gateway.settings import Settings
+from feature_gateway.tracing.setup import tracing_of
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -22,13 +23,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
     The only argument is --help, which lists the settings.
     """
     _parser().parse_args(arguments)
-    configure_logging()
     try:
+        configure(LogSettings.from_environment(os.environ), own=("feature_gateway", "streamflow_logs"))
         settings = Settings.from_environment(os.environ)
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(serve(settings))
-    except (SettingsError, StartError) as error:
-        sys.exit(f"feature-gateway: {error}")
+        tracing = tracing_of(os.environ)
+        try:
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                runner.run(serve(settings, tracing=tracing))
+        finally:
+            if tracing is not None:
+                tracing.close()
+    except (LogSettingError, SettingsError, StartError) as error:
+        end_with(f"feature-gateway: {error}", str(error))
+
+
+_LOG_SETTINGS = """
+settings of the log; logs/README.md says what each does:
+  STREAMFLOW_LOG_FORMAT                    text
+  STREAMFLOW_LOG_LEVEL                     info"""
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -36,7 +48,9 @@ def _parser() -> argparse.ArgumentParser:
     return argparse.ArgumentParser(
         prog="feature-gateway",
         description="Serve Feast's features over gRPC and HTTP. Environment variables configure it.",
-        epilog="\n".join(("settings and their defaults; gateway/README.md says what each does:", *settings)),
+        epilog="\n".join(
+            ("settings and their defaults; gateway/README.md says what each does:", *settings, _LOG_SETTINGS)
+        ),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
 

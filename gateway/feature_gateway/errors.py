@@ -57,6 +57,8 @@ CODES: Mapping[ErrorReason.ValueType, StatusCode] = {
     ErrorReason.ERROR_REASON_USER_ENTITY_MISSING: StatusCode.FAILED_PRECONDITION,
     ErrorReason.ERROR_REASON_TRANSFORMATION_FAILED: StatusCode.INVALID_ARGUMENT,
     ErrorReason.ERROR_REASON_FEATURE_NAME_CLASH: StatusCode.INVALID_ARGUMENT,
+    ErrorReason.ERROR_REASON_RATE_LIMITED: StatusCode.RESOURCE_EXHAUSTED,
+    ErrorReason.ERROR_REASON_CREDENTIALS_UNVERIFIABLE: StatusCode.UNAVAILABLE,
 }
 """The gRPC code of each reason that the API knows."""
 
@@ -72,6 +74,11 @@ HTTP_STATUSES: Mapping[StatusCode, HTTPStatus] = {
     StatusCode.DEADLINE_EXCEEDED: HTTPStatus.GATEWAY_TIMEOUT,
 }
 """The HTTP status of each of these codes; no two are alike."""
+
+
+def name_of(reason: ErrorReason.ValueType) -> str:
+    """Return a reason as metrics and log have it."""
+    return ErrorReason.Name(reason).removeprefix("ERROR_REASON_")
 
 
 class StartError(Exception):
@@ -101,6 +108,9 @@ class GatewayError(Exception):
         self.field = field
         self.metadata = clipped_metadata(metadata or {})
         self.retry_after_s = retry_after_s
+
+        self.feature_server: str | None = None
+        """The URL of the feature server that failed, for the log; None where none did."""
 
     @property
     def code(self) -> StatusCode:

@@ -1,6 +1,6 @@
 """The bounds of gRPC's connections and streams, from the settings."""
 
-from feature_gateway.grpc_api.server import ConnectionLimits
+from feature_gateway.grpc_api.connection_limits import ConnectionLimits
 from feature_gateway.grpc_api.servicer import StreamLimits
 from feature_gateway.settings import Settings
 
@@ -21,6 +21,8 @@ def connection_limits(settings: Settings) -> ConnectionLimits:
     return ConnectionLimits(
         max_connections=settings.max_connections,
         max_calls=settings.max_calls_per_connection,
+        max_message_bytes=settings.max_message_bytes,
+        max_metadata_bytes=settings.max_metadata_bytes,
         max_age_s=settings.max_connection_age_s,
         age_grace_s=settings.max_connection_age_grace_s,
     )

@@ -1,26 +1,35 @@
 """The gateway's Prometheus metrics. Labels are bounded: methods, codes, feature views, statuses; never a key."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from grpc import StatusCode
-from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, CollectorRegistry, Counter, Gauge, Histogram, Info
+from prometheus_client import CollectorRegistry, Counter, Gauge, Info, ProcessCollector
 from prometheus_client import Metric as Family
-from prometheus_client.exposition import generate_latest
+from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
+from streamflow.features.v1.error_reason_pb2 import ErrorReason
 
 from feature_gateway.contract.feature_set import FeatureSet
-from feature_gateway.observer import Observer
-from feature_gateway.values import FeatureStatus
+from feature_gateway.errors import CODES, name_of
+from feature_gateway.failed_calls import FailedCalls
+from feature_gateway.feature_server_metrics import FeatureServerMetrics
+from feature_gateway.feature_view_metrics import FeatureViewMetrics, MaxAges
+from feature_gateway.gauges import Gauges, Readings
+from feature_gateway.histogram import Histogram
+from feature_gateway.observer import FeatureServerState, Observer
+from feature_gateway.totals import Totals, summed
+from feature_gateway.values import Judgement
 
-CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
-"""The media type of `Metrics.exposition`."""
+if TYPE_CHECKING:
+    from feature_gateway.tracing.spans import CallSpan
 
 # Callers have a budget of 20 ms: it is a bound, so that the share of calls within it is exact, and the bounds lie
 # closest around it. Nothing that reads takes less than 0.5 ms; 2.5 s is above the default deadline of 1 s.
-_SECONDS = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+SECONDS = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+"""The bounds of all histograms of seconds."""
+
 _ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
-# So few that counting them holds up the event loop for no more than some milliseconds.
-_MAX_KINDS_OF_ROW = 256
 
 
 class Metrics(Observer):
@@ -28,24 +37,28 @@ class Metrics(Observer):
 
     def __init__(self, registry: CollectorRegistry, *, methods: Iterable[str]) -> None:
         """Create and register the metrics; calls of methods other than `methods` are not counted."""
+        self.failed_calls = FailedCalls()
+        """What logs the calls that fail."""
+
         self._registry = registry
         self._calls = Counter("gateway_calls_total", "Calls that ended.", ("method", "code"), registry=registry)
-        durations = Histogram(
+        self._errors = Counter(
+            "gateway_call_errors_total", "Calls that ended with an error.", ("method", "reason"), registry=registry
+        )
+        self._stream_errors = Counter(
+            "gateway_stream_errors_total", "Streams that ended with an error.", ("reason",), registry=registry
+        )
+        self._durations = Histogram(
             "gateway_call_duration_seconds",
             "From a call's request received to its reply made.",
-            ("method",),
-            buckets=_SECONDS,
+            label="method",
+            values=methods,
+            bounds=SECONDS,
             registry=registry,
-        )
+        ).by_value
         self._refused = Counter(
             "gateway_refused_calls_total",
             "Calls refused because too many waited or their deadline could not be met.",
-            registry=registry,
-        )
-        self._statuses = Counter(
-            "gateway_feature_statuses_total",
-            "Features in replies.",
-            ("feature_view", "status"),
             registry=registry,
         )
         self._stale = Counter(
@@ -56,16 +69,20 @@ class Metrics(Observer):
         self._queue = Histogram(
             "gateway_queue_duration_seconds",
             "How long a row waited for a read to start; 0 when a feature server was free.",
-            buckets=_SECONDS,
+            bounds=SECONDS,
+            registry=registry,
+        ).only
+        self._expired = Counter(
+            "gateway_queue_timeouts_total",
+            "Rows whose time ran out while they waited for a read to start.",
             registry=registry,
         )
-        self._queued = Gauge("gateway_queued_calls", "Rows that wait for a read to start.", registry=registry)
         self._read_rows = Histogram(
             "gateway_read_users",
             "Distinct rows of a read.",
-            buckets=_ROWS,
+            bounds=_ROWS,
             registry=registry,
-        )
+        ).only
         self._shared = Counter(
             "gateway_deduplicated_users_total",
             "Rows not read because the same read had them already.",
@@ -74,94 +91,147 @@ class Metrics(Observer):
         reads = Histogram(
             "gateway_read_duration_seconds",
             "How long the feature servers took for a read, retry and hedge included; outcome is answered or failed.",
-            ("outcome",),
-            buckets=_SECONDS,
+            label="outcome",
+            values=("answered", "failed"),
+            bounds=SECONDS,
             registry=registry,
-        )
-        self._in_flight = Gauge("gateway_reads_in_flight", "Reads under way.", registry=registry)
+        ).by_value
         self._retries = Counter(
             "gateway_read_retries_total", "Failed reads sent to a second feature server.", registry=registry
         )
         self._hedges = Counter(
             "gateway_read_hedges_total", "Slow reads sent to a second feature server too.", registry=registry
         )
-        self._replicas = Gauge("gateway_replicas", "Feature servers known.", registry=registry)
-        self._ejected = Gauge("gateway_replicas_set_aside", "Feature servers ejected now.", registry=registry)
         self._ejections = Counter(
             "gateway_replica_set_asides_total", "Times that a feature server was ejected.", registry=registry
         )
-        self._ready = Gauge("gateway_ready", "1 when calls should be sent here, else 0.", registry=registry)
-        self._contracts_accepted = Gauge(
-            "gateway_contracts_accepted", "Changed contracts swapped in since the start.", registry=registry
-        )
-        self._contracts_refused = Gauge(
-            "gateway_contracts_refused", "Changed contracts refused since the start.", registry=registry
-        )
-        self._contract_pending = Gauge(
-            "gateway_contract_pending",
-            "1 while a changed contract waits for the feature servers to answer by it, else 0.",
+        self._lag = Histogram(
+            "gateway_event_loop_lag_seconds",
+            "How much later than asked the event loop ran a timer, which it is asked ten times a second.",
+            bounds=SECONDS,
             registry=registry,
+        ).only
+        self._connections = Gauge("gateway_connections", "Connections open.", ("port",), registry=registry)
+        self._max_connections = Gauge(
+            "gateway_max_connections", "The most connections that may be open.", ("port",), registry=registry
         )
         self._contract = Info("gateway_contract", "The contract that is answered by.", registry=registry)
         self._contract_hash: Callable[[], str] = str
-        # Finding a child by its labels costs more than counting does, so each is found once.
-        self._durations = {method: durations.labels(method) for method in methods}
-        self._calls_by_end: dict[tuple[str, StatusCode], Counter] = {}
-        self._answered, self._failed = reads.labels("answered"), reads.labels("failed")
-        # Rows are of few kinds, so statuses are counted by the kind, at a scrape, and not one by one in each call.
-        self._rows: dict[tuple[FeatureSet, tuple[FeatureStatus, ...]], int] = {}
+        self._answered, self._failed = reads["answered"], reads["failed"]
+        self._gauges = Gauges(registry)
+        self._feature_servers = FeatureServerMetrics(registry)
+        self._feature_views = FeatureViewMetrics(registry)
+        ProcessCollector(registry=registry)
+        # Calls end in few ways: they are counted by the way here, and added at a scrape.
+        self._ends: dict[tuple[str, StatusCode, ErrorReason.ValueType | None], int] = {}
+        # Most end well; an enumeration's hash is in Python.
+        self._ok = dict.fromkeys(self._durations, 0)
 
     def watch(
         self,
+        gauges: Readings,
         *,
-        ready: Callable[[], bool],
-        queued: Callable[[], int],
-        reads_in_flight: Callable[[], int],
-        replicas: Callable[[], int],
-        replicas_ejected: Callable[[], int],
         contract_hash: Callable[[], str],
-        contracts_accepted: Callable[[], int],
-        contracts_refused: Callable[[], int],
-        contract_pending: Callable[[], bool],
+        max_ages: MaxAges,
+        feature_servers: Callable[[], Mapping[str, FeatureServerState]],
     ) -> None:
         """Set what is called at each scrape."""
-        self._contracts_accepted.set_function(contracts_accepted)
-        self._contracts_refused.set_function(contracts_refused)
-        self._contract_pending.set_function(contract_pending)
-        self._ready.set_function(ready)
-        self._queued.set_function(queued)
-        self._in_flight.set_function(reads_in_flight)
-        self._replicas.set_function(replicas)
-        self._ejected.set_function(replicas_ejected)
+        self._gauges.watch(gauges)
         self._contract_hash = contract_hash
+        self._feature_views.max_ages = max_ages
+        self._feature_servers.states = feature_servers
 
-    def exposition(self) -> bytes:
-        """Return all metrics as CONTENT_TYPE has them."""
-        self._count_statuses()
+    def watch_connections(self, port: str, *, opened: Callable[[], int], most: int) -> None:
+        """Set what counts the connections of a port at each scrape, and the most that there may be."""
+        self._connections.labels(port).set_function(opened)
+        self._max_connections.labels(port).set(most)
+
+    def add_up_rows(self) -> None:
+        """Add up the ages of the rows that were answered since the last time; call it every second."""
+        self._feature_views.add_up()
+
+    def newest_rows_ns(self) -> Mapping[str, int]:
+        """Return the newest event timestamp of each feature view's rows that were answered, in ns since 1970, UTC."""
+        self.add_up_rows()
+        return self._feature_views.newest_ns
+
+    def totals(self) -> Totals:
+        """Return what has been counted since the start."""
+        self._add_up_ends()
+        errors: dict[str, int] = {}
+        for family in self._errors.collect():
+            for sample in family.samples:
+                if sample.name.endswith("_total"):
+                    reason = sample.labels["reason"]
+                    errors[reason] = errors.get(reason, 0) + int(sample.value)
+        return Totals(
+            errors=errors,
+            calls=summed(self._durations.values()),
+            queue=summed([self._queue]),
+            reads=summed([self._answered, self._failed]),
+            lag=summed([self._lag]),
+        )
+
+    def exposition(self, accepted: str = "") -> tuple[bytes, str]:
+        """Return all metrics in the form that an Accept header asks for, and its media type.
+
+        Only OpenMetrics has the traces that are examples.
+        """
+        self._add_up_ends()
         self._contract.info({"hash": self._contract_hash()})
-        return generate_latest(_WithoutCreationTimes(self._registry))
+        encode, content_type = choose_encoder(accepted)
+        return encode(_WithoutCreationTimes(self._registry)), content_type
 
-    def call_ended(self, method: str, code: StatusCode, elapsed_s: float) -> None:
-        """Count a call and its time."""
+    def _add_up_ends(self) -> None:
+        for method, count in self._ok.items():
+            if count:
+                self._calls.labels(method, StatusCode.OK.name).inc(count)
+        self._ok = dict.fromkeys(self._ok, 0)
+        for (method, code, reason), count in self._ends.items():
+            self._calls.labels(method, code.name).inc(count)
+            self._errors.labels(method, code.name if reason is None else name_of(reason)).inc(count)
+        self._ends.clear()
+
+    def call_ended(
+        self,
+        method: str,
+        code: StatusCode,
+        elapsed_s: float,
+        *,
+        reason: ErrorReason.ValueType | None = None,
+        feature_server: str | None = None,
+        span: "CallSpan | None" = None,
+    ) -> None:
+        """Count a call, its time, and its error, which is logged; a sampled call's trace is an example of its time."""
         duration = self._durations.get(method)
         if duration is None:
             return
         duration.observe(elapsed_s)
-        calls = self._calls_by_end.get((method, code))
-        if calls is None:
-            calls = self._calls_by_end[method, code] = self._calls.labels(method, code.name)
-        calls.inc()
+        if span is not None:
+            duration.exemplify(elapsed_s, trace_id=span.trace_id)
+        if code is StatusCode.OK:
+            self._ok[method] += 1
+            return
+        end = method, code, reason
+        self._ends[end] = self._ends.get(end, 0) + 1
+        self.failed_calls.failed(method, code, reason, feature_server)
+
+    def stream_failed(self, reason: ErrorReason.ValueType) -> None:
+        """Count a stream."""
+        self._stream_errors.labels(name_of(reason)).inc()
+        self.failed_calls.failed("a stream", CODES[reason], reason, None)
 
     def call_refused(self) -> None:
         """Count a refusal."""
         self._refused.inc()
 
-    def row_answered(self, feature_set: FeatureSet, statuses: tuple[FeatureStatus, ...]) -> None:
-        """Count the statuses by feature view."""
-        kind = feature_set, statuses
-        self._rows[kind] = self._rows.get(kind, 0) + 1
-        if len(self._rows) > _MAX_KINDS_OF_ROW:
-            self._count_statuses()
+    def queue_timed_out(self) -> None:
+        """Count a row."""
+        self._expired.inc()
+
+    def rows_answered(self, feature_set: FeatureSet, judgement: Judgement, count: int) -> None:
+        """Count rows."""
+        self._feature_views.answered(feature_set, judgement, count)
 
     def stale_answered(self) -> None:
         """Count an answer from memory."""
@@ -191,15 +261,9 @@ class Metrics(Observer):
         """Count an ejection."""
         self._ejections.inc()
 
-    def _count_statuses(self) -> None:
-        counts: dict[tuple[str, FeatureStatus], int] = {}
-        for (feature_set, statuses), rows in self._rows.items():
-            for feature, status in zip(feature_set.features, statuses, strict=True):
-                key = feature.view, status
-                counts[key] = counts.get(key, 0) + rows
-        self._rows.clear()
-        for (view, status), count in counts.items():
-            self._statuses.labels(view, status.name).inc(count)
+    def loop_lagged(self, lag_s: float) -> None:
+        """Count a timer's delay."""
+        self._lag.observe(lag_s)
 
 
 class _WithoutCreationTimes(Collector):

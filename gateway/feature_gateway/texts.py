@@ -1,5 +1,6 @@
 """The values of settings, from their texts; each function raises ValueError with what it takes."""
 
+import re
 from pathlib import Path
 
 _MAX_PORT = 65535
@@ -17,6 +18,31 @@ def port_of(text: str) -> int:
     if not text.isdecimal() or int(text) > _MAX_PORT:
         raise ValueError(f"it takes a port from 0 (any free one) to {_MAX_PORT}")
     return int(text)
+
+
+def port_if_any_of(text: str) -> int | None:
+    """Return a port; None for an empty text."""
+    return port_of(text) if text else None
+
+
+def hosts_of(text: str) -> tuple[str, ...]:
+    """Return the hosts of a text with commas between them, in lower case; none for an empty text."""
+    hosts = _list_of(text)
+    if not all(re.fullmatch(r"([\w.-]+|\[[0-9a-f:.]+\])(:[0-9]+)?", host, re.ASCII) for host in hosts):
+        raise ValueError("it takes HOST or HOST:PORT with commas between them, such as features.example.com")
+    return hosts
+
+
+def origins_of(text: str) -> tuple[str, ...]:
+    """Return the origins of a text with commas between them, in lower case; none for an empty text."""
+    origins = _list_of(text)
+    if not all(re.fullmatch(r"https?://[^/,\s?#@]+", origin) for origin in origins):
+        raise ValueError("it takes origins with commas between them, such as https://app.example.com")
+    return origins
+
+
+def _list_of(text: str) -> tuple[str, ...]:
+    return tuple(part.strip().lower() for part in text.split(",")) if text else ()
 
 
 def count_of(text: str) -> int:
@@ -57,6 +83,13 @@ def switch_of(text: str) -> bool:
     if text not in {"true", "false"}:
         raise ValueError("it takes true or false")
     return text == "true"
+
+
+def engine_of(text: str) -> str:
+    """Return a gRPC engine's name."""
+    if text not in {"grpcio", "native"}:
+        raise ValueError("it takes grpcio or native")
+    return text
 
 
 def authorization_of(text: str) -> str:

@@ -2,8 +2,8 @@
 
 from urllib.parse import urlsplit
 
-# The last one stands for all of a host's addresses, which `upstream` resolves.
-_SCHEMES = ("http", "https", "dns+http")
+# The last ones stand for all of a host's addresses, which `upstream` resolves.
+_SCHEMES = ("http", "https", "dns+http", "dns+https")
 
 
 def base_urls(text: str) -> tuple[str, ...]:
@@ -11,7 +11,7 @@ def base_urls(text: str) -> tuple[str, ...]:
     urls = tuple(url.strip().rstrip("/") for url in text.split(","))
     if not all(_usable(url) for url in urls):
         raise ValueError(
-            "it takes http://, https:// or dns+http:// URLs with commas between them, "
+            "it takes http://, https://, dns+http:// or dns+https:// URLs with commas between them, "
             "such as http://HOST:PORT, without user name, password and parameters"
         )
     if len(set(urls)) < len(urls):

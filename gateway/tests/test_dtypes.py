@@ -1,14 +1,38 @@
-"""Each feature type has one row: what the API has a field for, and what it makes of values."""
+"""Each feature type has one row: how its values are encoded, and what callers get of them."""
 
 import math
 from typing import Any
 
 import pytest
+from feature_gateway.contract.feature_set import FeatureSet
+from feature_gateway.contract.views import ContractFeature
 from feature_gateway.dtypes import DTYPES
+from feature_gateway.grpc_api.user_reply import response_of
+from feature_gateway.lookup.query import UserFeatures
+from feature_gateway.reads import ReadReport, Served
 from hypothesis import given
 from hypothesis import strategies as st
 from list_fakes import LISTS, ListCase
+from row_fakes import present, value_of
 from streamflow.features.v1 import feature_pb2
+from streamflow.features.v1.user_feature_service_pb2 import GetUserFeaturesResponse
+
+
+def _encoded(dtype: str, feast: object) -> bytes:
+    encoded = DTYPES[dtype].from_feast_json(feast)
+    assert encoded is not None
+    assert DTYPES[dtype].is_value(encoded)
+    return encoded
+
+
+def _sent(dtype: str, encoded: bytes) -> feature_pb2.Feature:
+    """The feature of a reply."""
+    feature_set = FeatureSet((ContractFeature("f", "v", "f", dtype, None),), ())
+    row = present(encoded)
+    answer = UserFeatures("u", feature_set, row, "hash", Served(row, 0.0, 0.0, 1, ReadReport()), 0.0)
+    (feature,) = GetUserFeaturesResponse.FromString(response_of(answer, serving_info=False)).user_features.features
+    assert feature.WhichOneof("value") == DTYPES[dtype].proto_field
+    return feature
 
 
 def test_each_field_of_the_apis_value_is_one_types() -> None:
@@ -23,67 +47,42 @@ def test_each_field_of_the_apis_value_is_one_types() -> None:
         ("Int32", -5, -5, -5),
         ("Int64", 2**62, 2**62, 2**62),
         ("Float32", 0.5, 0.5, 0.5),
+        ("Float32", 1e300, math.inf, "Infinity"),
         ("Float64", "-Infinity", -math.inf, "-Infinity"),
         ("String", "DSL", "DSL", "DSL"),
         ("Bytes", "AP8=", b"\x00\xff", "AP8="),
-        ("UnixTimestamp", 1_709_164_800, 1_709_164_800_000_000_000, "2024-02-29T00:00:00Z"),
+        ("UnixTimestamp", 1_709_164_800, 1_709_164_800, "2024-02-29T00:00:00Z"),
+        ("UnixTimestamp", -1, -1, "1969-12-31T23:59:59Z"),
+        ("UnixTimestamp", 0, 0, "1970-01-01T00:00:00Z"),
     ],
 )
 def test_a_value_goes_from_feasts_json_through_the_message_and_out_as_json(
-    dtype: str, feast: object, value: object, shown: object
+    dtype: str, feast: object, value: Any, shown: object
 ) -> None:
-    kind = DTYPES[dtype]
-    read = kind.from_feast_json(feast)
-    assert (read, type(read)) == (value, kind.python_type)
-    message: Any = feature_pb2.Feature()
-    if kind.fill_proto is None:
-        setattr(message, kind.proto_field, read)
-        assert getattr(message, kind.proto_field) == value
-    else:
-        kind.fill_proto(getattr(message, kind.proto_field), read)
-        assert getattr(message, kind.proto_field).ToNanoseconds() == value
-    assert message.WhichOneof("value") == kind.proto_field
-    assert kind.to_json(read) == shown
+    encoded = _encoded(dtype, feast)
+    assert (value_of(encoded), type(value_of(encoded))) == (value, type(value))
+    content = getattr(_sent(dtype, encoded), DTYPES[dtype].proto_field)
+    assert (content.ToNanoseconds() == value * 10**9) if dtype == "UnixTimestamp" else (content == value)
+    assert DTYPES[dtype].to_json(encoded) == shown
 
 
 def test_feasts_null_timestamp_is_null() -> None:
     assert DTYPES["UnixTimestamp"].from_feast_json(-(2**63)) is None
 
 
-def _filled(dtype: str, value: object) -> Any:
-    message: Any = feature_pb2.Feature()
-    kind = DTYPES[dtype]
-    assert kind.fill_proto is not None
-    kind.fill_proto(getattr(message, kind.proto_field), value)
-    assert message.WhichOneof("value") == kind.proto_field
-    return getattr(message, kind.proto_field).val
-
-
 @pytest.mark.parametrize("case", LISTS, ids=lambda case: case.of)
 def test_a_list_goes_from_feasts_json_through_the_message_and_out_as_json(case: ListCase) -> None:
-    kind = DTYPES[case.dtype]
-    read = kind.from_feast_json(case.feast)
-    assert read == case.value
-    assert isinstance(read, tuple)
-    assert [*map(type, read)] == [*map(type, case.value)]
-    assert kind.proto_field == case.field
-    assert list(_filled(case.dtype, read)) == case.sent
-    assert [*kind.to_json(read)] == case.shown
-
-
-@pytest.mark.parametrize("case", LISTS, ids=lambda case: case.of)
-def test_an_empty_list_is_a_value(case: ListCase) -> None:
-    kind = DTYPES[case.dtype]
-    assert kind.from_feast_json([]) == ()
-    assert list(_filled(case.dtype, ())) == []
-    assert [*kind.to_json(())] == []
+    for feast, elements, shown in ((case.feast, case.sent, case.shown), ([], [], [])):
+        encoded = _encoded(case.dtype, feast)
+        assert [*value_of(encoded)] == list(getattr(_sent(case.dtype, encoded), case.field).val)
+        assert [*value_of(encoded)] == elements
+        assert DTYPES[case.dtype].to_json(encoded) == shown
 
 
 def test_a_list_of_floats_may_have_whole_numbers_and_nan() -> None:
-    kind = DTYPES["List(Float32)"]
-    read = kind.from_feast_json([1, "NaN"])
-    assert repr(read) == "(1.0, nan)"
-    assert kind.to_json(read) == [1.0, "NaN"]
+    encoded = _encoded("List(Float32)", [1, "NaN", 1e300])
+    assert repr(value_of(encoded)) == "(1.0, nan, inf)"
+    assert DTYPES["List(Float32)"].to_json(encoded) == [1.0, "NaN", "Infinity"]
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,9 @@
 from pathlib import Path
 
 import pytest
-from feature_gateway.settings import Settings, SettingsError
-from feature_gateway.upstream.resolver import DNS_SCHEME, needs_resolving
+from feature_gateway.environment import SettingsError
+from feature_gateway.settings import Settings
+from feature_gateway.upstream.resolver import DNS_SCHEMES, needs_resolving
 
 
 def test_the_defaults_are_the_fixed_ports() -> None:
@@ -18,6 +19,7 @@ def test_every_setting_is_read_from_its_variable() -> None:
         {
             "GATEWAY_BIND_ADDRESS": "0.0.0.0",  # noqa: S104  # a setting, not a socket
             "GATEWAY_GRPC_PORT": "1",
+            "GATEWAY_GRPC_ENGINE": "native",
             "GATEWAY_HTTP_PORT": "2",
             "GATEWAY_FEATURE_SERVER_URLS": "http://feast-0:6566/, https://feast-1",
             "GATEWAY_DNS_INTERVAL_S": "9",
@@ -55,6 +57,7 @@ def test_every_setting_is_read_from_its_variable() -> None:
     assert settings == Settings(
         bind_address="0.0.0.0",  # noqa: S104  # a setting, not a socket
         grpc_port=1,
+        grpc_engine="native",
         http_port=2,
         feature_server_urls=("http://feast-0:6566", "https://feast-1"),
         dns_interval_s=9.0,
@@ -95,6 +98,7 @@ def test_every_setting_is_read_from_its_variable() -> None:
     [
         ("GATEWAY_GRPC_PORT", "70000", "it takes a port from 0"),
         ("GATEWAY_GRPC_PORT", "grpc", "it takes a port from 0"),
+        ("GATEWAY_GRPC_ENGINE", "grpc", "it takes grpcio or native"),
         ("GATEWAY_HTTP_PORT", "-1", "it takes a port from 0"),
         ("GATEWAY_HTTP_PORT", "", "it takes a port from 0"),
         ("GATEWAY_DEFAULT_TIMEOUT_S", "20ms", "a number of seconds"),
@@ -103,12 +107,12 @@ def test_every_setting_is_read_from_its_variable() -> None:
         ("GATEWAY_READINESS_INTERVAL_S", "0", "a number of seconds above 0"),
         ("GATEWAY_READINESS_TIMEOUT_S", "soon", "a number of seconds"),
         ("GATEWAY_MAX_USER_ID_BYTES", "0", "a whole number from 1"),
-        ("GATEWAY_FEATURE_SERVER_URLS", "localhost:6566", "http://, https:// or dns+http:// URLs"),
-        ("GATEWAY_FEATURE_SERVER_URLS", "http://a,", "http://, https:// or dns+http:// URLs"),
+        ("GATEWAY_FEATURE_SERVER_URLS", "localhost:6566", "http://, https://, dns+http:// or dns+https:// URLs"),
+        ("GATEWAY_FEATURE_SERVER_URLS", "http://a,", "http://, https://, dns+http:// or dns+https:// URLs"),
         ("GATEWAY_FEATURE_SERVER_URLS", "http://a,http://a/", "a URL twice"),
         ("GATEWAY_HEDGE", "yes", "true or false"),
         ("GATEWAY_BIND_ADDRESS", "", "not empty"),
-        ("GATEWAY_GRCP_PORT", "1", "no such setting; there are GATEWAY_BIND_ADDRESS"),
+        ("GATEWAY_GRCP_PORT", "1", "no such setting; there are GATEWAY_ADMIN_PORT"),
     ],
 )
 def test_a_setting_that_cannot_be_used_is_refused_by_name(variable: str, value: str, message: str) -> None:
@@ -129,8 +133,9 @@ def test_the_most_users_of_a_read_have_two_names() -> None:
     )
 
 
-def test_the_settings_take_the_scheme_that_the_resolver_resolves() -> None:
-    settings = Settings.from_environment({"GATEWAY_FEATURE_SERVER_URLS": f"{DNS_SCHEME}://feature-server:6566"})
+@pytest.mark.parametrize("scheme", DNS_SCHEMES)
+def test_the_settings_take_the_schemes_that_the_resolver_resolves(scheme: str) -> None:
+    settings = Settings.from_environment({"GATEWAY_FEATURE_SERVER_URLS": f"{scheme}://feature-server:6566"})
     assert needs_resolving(settings.feature_server_urls)
 
 

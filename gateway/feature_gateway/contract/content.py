@@ -8,7 +8,7 @@ from typing import Any
 from feature_gateway.contract.columns import Column, ColumnKind
 from feature_gateway.contract.feature_set import FeatureSet, ReadSets, named
 from feature_gateway.contract.model import Contract
-from feature_gateway.contract.selection import check_names, columns_of, feature_set_of
+from feature_gateway.contract.selection import check_names, columns_of, feature_set_of, read_along
 from feature_gateway.contract.views import ContractFeature, View
 from feature_gateway.dtypes import DTYPES
 from feature_gateway.errors import GatewayError
@@ -43,7 +43,7 @@ def contract_of(content: Mapping[str, Any], *, contract_hash: str) -> Contract:
     clashing: dict[str, GatewayError] = {}
     for name, entry in _by_name(content["feature_services"], dict).items():
         try:
-            services[name] = read_sets.share(_service(name, entry, entities, views))
+            services[name] = read_sets.share(replace(_service(name, entry, entities, views), name=name))
         except GatewayError as error:
             clashing[name] = error
     return Contract(
@@ -73,8 +73,6 @@ def _entity(entry: Mapping[str, Any]) -> Column:
 
 def _stored_view(entry: Mapping[str, Any], entities: Mapping[str, Column]) -> View:
     columns = [_of(entities, name, f"the feature view {entry['name']} has the entity") for name in entry["entities"]]
-    if not columns:
-        raise ContractError(f"the feature view {entry['name']} has no entity")
     if len({column.name for column in columns}) < len(columns):
         raise ContractError(f"the feature view {entry['name']} has two entities with one join key")
     return View(name=entry["name"], columns=tuple(columns), features=_features(entry, max_age_s=entry["max_age_s"]))
@@ -96,7 +94,7 @@ def _on_demand_view(entry: Mapping[str, Any], stored: Mapping[str, View]) -> Vie
         raise ContractError(f"the on-demand feature view {name}: {error.message}") from error
     columns = (*join_keys, *request)
     if not columns:
-        raise ContractError(f"the on-demand feature view {name} has neither inputs nor request data")
+        raise ContractError(f"the on-demand feature view {name} has neither join keys nor request data")
     if len({column.name for column in columns}) < len(columns):
         raise ContractError(f"the on-demand feature view {name} has request data of one name, or of a join key's")
     return View(
@@ -159,7 +157,13 @@ def _asked_by_name(
 ) -> FeatureSet:
     on_demand = tuple(views[view] for view in dict.fromkeys(one.view for one in features) if views[view].mode)
     request = [c for c in columns_of(on_demand) if c.kind is ColumnKind.REQUEST_DATA]
-    feature_set = FeatureSet(named(features), (*join_keys, *request), feature_service=name, on_demand=on_demand)
+    feature_set = FeatureSet(
+        named(features),
+        (*join_keys, *request),
+        feature_service=name,
+        on_demand=on_demand,
+        read_along=read_along(features, on_demand, views),
+    )
     if len({column.name for column in feature_set.columns}) < len(feature_set.columns):
         raise ContractError(f"the feature service {name} has two columns of one name")
     check_names(feature_set)

@@ -7,6 +7,8 @@ from functools import cached_property
 from typing import Any
 from weakref import WeakValueDictionary
 
+import msgspec
+
 from feature_gateway.contract.columns import Column, ColumnKind
 from feature_gateway.contract.views import ContractFeature, View
 
@@ -29,6 +31,9 @@ class FeatureSet:
     read_along: tuple[ContractFeature, ...] = ()
     """Features that are read behind the others, for what their rows say of on-demand features."""
 
+    name: str = ""
+    """The feature service that has these features; empty for features that are listed."""
+
     reordered: "FeatureSet | None" = field(default=None, repr=False)
     """The same features in the order in which they are read; None if that is this order."""
 
@@ -50,9 +55,25 @@ class FeatureSet:
         return None if found == tuple(range(len(positions))) else found
 
     @cached_property
+    def rows_of_views(self) -> tuple[tuple[str, int], ...]:
+        """Each row that the features are from: its feature view, and the position of its first feature.
+
+        All features of a row have one event timestamp. A view that is joined twice has two rows.
+        """
+        rows: dict[str, tuple[str, int]] = {}
+        for position, feature in enumerate(self.features):
+            rows.setdefault(feature.projection, (feature.view, position))
+        return tuple(rows.values())
+
+    @cached_property
     def references(self) -> list[str]:
         """The references of the features that are read."""
         return [feature.reference for feature in self.read_features]
+
+    @cached_property
+    def selection(self) -> bytes:
+        """The same references as msgpack: by these bytes a feature server finds what it has resolved before."""
+        return msgspec.msgpack.encode(self.references)
 
     @cached_property
     def asked(self) -> dict[str, Any]:
@@ -104,9 +125,14 @@ class FeatureSet:
     def stored_inputs(self) -> "FeatureSet | None":
         """A feature of each stored view that the on-demand features are computed from; None if there is none."""
         inputs = {feature.view: feature for view in self.on_demand for feature in view.inputs}
-        names = {column.name for view in self.on_demand for column in view.columns}
-        columns = (column for column in self.columns if column.name in names and column.kind is ColumnKind.JOIN_KEY)
-        return FeatureSet(tuple(inputs.values()), tuple(columns)) if inputs else None
+        return FeatureSet(tuple(inputs.values()), self._join_keys_of_sources()) if inputs else None
+
+    @cached_property
+    def read_apart(self) -> "FeatureSet | None":
+        """What is read along in a request of its own, as a feature service's name can't ask for it; None if nothing."""
+        if self.feature_service is None or not self.read_along:
+            return None
+        return FeatureSet(self.read_along, self._join_keys_of_sources())
 
     @cached_property
     def full_names(self) -> bool:
@@ -120,8 +146,20 @@ class FeatureSet:
 
     @cached_property
     def max_read_rows(self) -> int | None:
-        """The most rows of a read: one if a feature may depend on other rows of its read, otherwise None."""
+        """The most rows, or whole calls, of a read: one if functions can't take several, otherwise None."""
         return None if all(view.row_by_row and not view.singleton for view in self.on_demand) else 1
+
+    @cached_property
+    def reads_whole_calls(self) -> bool:
+        """Whether all rows of a call are read at once and alone: a feature may depend on each of them.
+
+        Not if a function takes a single row: Feast answers only for the first row of a request then.
+        """
+        return self.max_read_rows == 1 and not any(view.singleton for view in self.on_demand)
+
+    def _join_keys_of_sources(self) -> tuple[Column, ...]:
+        names = {column.name for view in self.on_demand for column in view.columns}
+        return tuple(column for column in self.columns if column.name in names and column.kind is ColumnKind.JOIN_KEY)
 
     @cached_property
     def _positions_by_projection(self) -> dict[str, list[int]]:

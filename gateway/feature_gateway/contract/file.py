@@ -3,11 +3,13 @@
 import hashlib
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from feature_gateway.contract.content import ContractError, contract_of
 from feature_gateway.contract.model import Contract
+from feature_gateway.contract.notes import notes_of
 
 CONTRACT_VERSION = 2
 
@@ -38,10 +40,12 @@ def _parse(content: dict[str, Any]) -> Contract:
             "write it again with `offline apply` or `feast-contract export`"
         )
     claimed = content.pop("hash")
+    # What people wrote of definitions is no part of the hash.
+    notes = notes_of(content.pop("descriptions", None))
     actual = _hash(content)
     if claimed != actual:
         raise ContractError(f"its hash is {claimed} and its content's {actual}: it was edited by hand or damaged")
-    return contract_of(content, contract_hash=actual)
+    return replace(contract_of(content, contract_hash=actual), notes=notes)
 
 
 def _hash(content: dict[str, Any]) -> str:

@@ -10,6 +10,7 @@ from streamflow.features.v1.error_reason_pb2 import ErrorReason
 from feature_gateway.clipping import listed
 from feature_gateway.contract.columns import Column, ColumnKind
 from feature_gateway.contract.feature_set import FeatureSet, ReadSets
+from feature_gateway.contract.notes import Notes
 from feature_gateway.contract.selection import feature_set_of
 from feature_gateway.contract.views import ContractFeature, View
 from feature_gateway.errors import GatewayError
@@ -39,6 +40,8 @@ class Contract:
     clashing: Mapping[str, GatewayError] = field(default_factory=dict)
     """Why feature services with clashing names are not served."""
 
+    notes: Notes = field(default_factory=Notes, repr=False, compare=False)
+
     read_sets: ReadSets = field(default_factory=ReadSets, repr=False, compare=False)
     """Where the services' feature sets are known too."""
 
@@ -51,6 +54,14 @@ class Contract:
     def feature_count(self) -> int:
         """How many features all views have."""
         return sum(len(view.features) for view in self.views.values())
+
+    @cached_property
+    def max_ages(self) -> Mapping[str, float | None]:
+        """The maximum age of each view in seconds; None for a view without one."""
+        return {
+            name: next((feature.max_age_s for feature in view.features.values()), None)
+            for name, view in self.views.items()
+        }
 
     @cached_property
     def request_names(self) -> frozenset[str]:
@@ -150,10 +161,15 @@ class Contract:
             )
         view = self.views.get(name)
         if view is None:
+            bare, at_sign, _ = name.partition("@")
+            known = (
+                f"the gateway takes no versions; write {_shown(f'{bare}:{feature_name}')} for the one that is served"
+                if at_sign and bare in self.views
+                else _there_are(self.views)
+            )
             raise GatewayError(
                 ErrorReason.ERROR_REASON_FEATURE_VIEW_UNKNOWN,
-                f"There is no feature view {_shown(name)}; "
-                f"{self._instead('feature_view', name, _there_are(self.views))}.",
+                f"There is no feature view {_shown(name)}; {self._instead('feature_view', name, known)}.",
                 field=at,
                 metadata={"feature_reference": _clipped(reference), "feature_view": _clipped(name)},
             )

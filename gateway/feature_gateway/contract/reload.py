@@ -3,12 +3,16 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
+
+from streamflow_logs import Event
 
 from feature_gateway.contract.content import ContractError
 from feature_gateway.contract.file import load_contract
 from feature_gateway.contract.model import Contract
 from feature_gateway.errors import as_gateway_error
+from feature_gateway.file_stamp import file_stamp
 
 _log = logging.getLogger(__name__)
 
@@ -16,9 +20,6 @@ POLL_INTERVAL_S = 1.0
 
 TryOut = Callable[[Contract], Awaitable[object]]
 """Asks the feature servers to answer by a contract; raises while any of them can't."""
-
-# A file's modification time, size and inode: another inode is a file that replaced the first.
-_Stamp = tuple[int, int, int]
 
 
 class ContractHolder:
@@ -31,7 +32,7 @@ class ContractHolder:
         """
         self._path = path
         self._default_feature_service = default_feature_service
-        self._stamp = _stamp(path)
+        self._stamp = file_stamp(path)
         self._current = self._load()
         self._pending: Contract | None = None
         self._told: set[tuple[type[Exception], int]] = set()
@@ -41,6 +42,9 @@ class ContractHolder:
 
         self.refused = 0
         """Changes of the file that could not be used."""
+
+        self.file_refused = False
+        """Whether the file, as it was loaded last, could not be used."""
 
     @property
     def current(self) -> Contract:
@@ -57,7 +61,7 @@ class ContractHolder:
 
         Otherwise try a pending contract again.
         """
-        if _stamp(self._path) != self._stamp:
+        if file_stamp(self._path) != self._stamp:
             await self.reload(try_out)
         elif self._pending is not None:
             await self._take_up(self._pending, try_out)
@@ -68,7 +72,7 @@ class ContractHolder:
         If the file can't be used, keep the old contract and log why. A contract that was pending is dropped.
         """
         # Taken ahead of the read, so that a write during the read is seen as the next change.
-        self._stamp = _stamp(self._path)
+        self._stamp = file_stamp(self._path)
         self._pending = None
         before = self._current
         try:
@@ -76,10 +80,15 @@ class ContractHolder:
             contract = await asyncio.to_thread(self._load)
         except ContractError as error:
             self.refused += 1
-            _log.error("contract refused, %s stays in service: %s", before.hash, error)  # the message has the cause
+            self.file_refused = True
+            _log.error(Event("contract refused", reason=error, in_service=before.hash))  # the reason says all
             return
+        self.file_refused = False
         if contract.hash == before.hash:
-            _log.info("contract unchanged: %s", before.hash)
+            if contract.notes != before.notes:
+                # Its feature sets stay those by which calls merge.
+                self._current = replace(before, notes=contract.notes)
+            _log.info(Event("contract unchanged", in_service=before.hash))
             return
         self._told.clear()
         await self._take_up(contract, try_out)
@@ -94,13 +103,15 @@ class ContractHolder:
             if (why := (type(error), failure.reason)) not in self._told:
                 self._told.add(why)
                 if failure is not error:
-                    _log.exception("unforeseen failure of a contract's trial")
-                _log.warning("contract pending: %s, %s stays in service: %s", contract.hash, before, failure.message)
+                    _log.exception(Event("unforeseen failure", of="trial of a contract"))
+                _log.warning(
+                    Event("contract pending", reason=failure.message, contract=contract.hash, in_service=before)
+                )
             return
         self._pending = None
         self._current = contract
         self.accepted += 1
-        _log.info("contract accepted: %s instead of %s", contract.hash, before)
+        _log.info(Event("contract accepted", in_service=contract.hash, before=before))
 
     def _load(self) -> Contract:
         contract = load_contract(self._path)
@@ -128,12 +139,4 @@ async def keep_current(
         try:
             await act(try_out)
         except Exception:  # noqa: BLE001  # the next change must still be seen
-            _log.exception("unforeseen failure of the contract's reload")
-
-
-def _stamp(path: Path) -> _Stamp | None:
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_mtime_ns, status.st_size, status.st_ino
+            _log.exception(Event("unforeseen failure", of="reload of the contract"))

@@ -15,8 +15,8 @@ from feature_gateway.errors import GatewayError
 def feature_set_of(features: Iterable[ContractFeature], views: Mapping[str, View]) -> FeatureSet:
     """Return the set of some features, in their order; those that share a name get their full names.
 
-    Its columns are those of the features' views, each once, in the order of first use. Raises GatewayError
-    (FEATURE_NAME_CLASH) if `feast serve` can't tell the features apart.
+    Its columns are those of the features' views, each once, in the order of first use. Raises GatewayError if
+    `feast serve` can't be asked for the features, or can't tell them apart.
     """
     chosen = tuple(features)
     used = [views[name] for name in dict.fromkeys(feature.view for feature in chosen)]
@@ -25,7 +25,7 @@ def feature_set_of(features: Iterable[ContractFeature], views: Mapping[str, View
         named(chosen),
         columns_of(used),
         on_demand=on_demand,
-        read_along=tuple(_read_along(chosen, on_demand, views)),
+        read_along=read_along(chosen, on_demand, views),
     )
     check_names(feature_set)
     return feature_set
@@ -50,11 +50,19 @@ def columns_of(views: Iterable[View]) -> tuple[Column, ...]:
 
 
 def check_names(feature_set: FeatureSet) -> None:
-    """Raise GatewayError (FEATURE_NAME_CLASH) if `feast serve` would take features for others of the same name.
+    """Raise GatewayError if `feast serve` can't be asked for features.
 
-    Functions in Python find their inputs by bare names, and Feast keeps from a function all columns with the bare name
-    of a feature that is not its input, request data among them.
+    ENTITY_KEY_MISSING: nothing names a row of them. A view without an entity has one row, which Feast reads beside
+    others. FEATURE_NAME_CLASH: Feast would take features for others of the same name. Functions in Python find their
+    inputs by bare names, and Feast keeps from a function all columns with the bare name of a feature that is not its
+    input, request data among them.
     """
+    if not feature_set.columns:
+        raise GatewayError(
+            ErrorReason.ERROR_REASON_ENTITY_KEY_MISSING,
+            "The feature views of this selection have no entity, so no key names a row; "
+            "select a feature of a view with an entity too.",
+        )
     if not feature_set.on_demand:
         return
     inputs = [feature for view in feature_set.on_demand for feature in view.inputs]
@@ -71,13 +79,15 @@ def check_names(feature_set: FeatureSet) -> None:
         )
 
 
-def _read_along(
+def read_along(
     chosen: Sequence[ContractFeature], on_demand: Sequence[View], views: Mapping[str, View]
-) -> Iterable[ContractFeature]:
-    """Return a feature of each source view of which no feature is chosen: whether it has a row, and how old."""
-    read = {feature.view for feature in chosen}
-    for view in on_demand:
-        for feature in view.inputs:
-            if feature.view not in read:
-                read.add(feature.view)
-                yield views[feature.view].features[feature.feature]
+) -> tuple[ContractFeature, ...]:
+    """Return a feature of each source view of which no feature is chosen: whether it has a row, and how old.
+
+    A view that is chosen by another name may be chosen by other keys.
+    """
+    chosen_views = {feature.projection for feature in chosen}
+    first: dict[str, ContractFeature] = {}
+    for feature in (feature for view in on_demand for feature in view.inputs):
+        first.setdefault(feature.view, feature)
+    return tuple(views[view].features[one.feature] for view, one in first.items() if view not in chosen_views)

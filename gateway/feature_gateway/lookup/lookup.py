@@ -5,19 +5,20 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from streamflow.features.v1.error_reason_pb2 import ErrorReason
-
-from feature_gateway.contract.columns import RowKey
+from feature_gateway.access.caller import Caller
+from feature_gateway.contract.columns import Column, RowKey
 from feature_gateway.contract.feature_set import FeatureSet
 from feature_gateway.contract.model import Contract
 from feature_gateway.contract.reload import ContractHolder
 from feature_gateway.errors import DeadlineExceededError, GatewayError, OneRowError
+from feature_gateway.lookup.answered import count_answered
 from feature_gateway.lookup.freshness import StalenessPolicy, judged
 from feature_gateway.lookup.keys import keys_of
-from feature_gateway.lookup.query import Query, RowFailure, UserFailure, UserFeatures
+from feature_gateway.lookup.query import Query, Question, RowFailure, UserFailure, UserFeatures
+from feature_gateway.lookup.selecting import Selecting
 from feature_gateway.lookup.users import Users, check_count
 from feature_gateway.observer import Observer
-from feature_gateway.reads import RowReader, Served
+from feature_gateway.reads import RowAsker, RowReader, Served
 from feature_gateway.values import Row
 
 
@@ -48,11 +49,13 @@ class Lookup:
         """
         self._contracts = contracts
         self._reader = reader
+        self.asker = reader if isinstance(reader, RowAsker) else None
+        """What can be asked for a question's row without a task that waits; None if the reader can't."""
+
         self._observer = observer
         self._users = Users(entity=user_entity, max_id_bytes=max_user_id_bytes)
         self._user_entity = user_entity
-        self._default_feature_service = default_feature_service
-        self._default: tuple[Contract, FeatureSet | None] | None = None
+        self._selecting = Selecting(default_feature_service=default_feature_service, user_entity=user_entity)
         self._default_timeout_s = default_timeout_s
         self._max_timeout_s = max_timeout_s
         self._deadline_margin_s = deadline_margin_s
@@ -66,9 +69,14 @@ class Lookup:
         return self._contracts.current
 
     @property
+    def user_column(self) -> Column | None:
+        """The join key that a user id is a value of; None if the contract has no such entity."""
+        return self.contract.entities.get(self._user_entity)
+
+    @property
     def user_join_key(self) -> str:
-        """The join key that a user id is a value of; empty if the contract has no such entity."""
-        column = self.contract.entities.get(self._user_entity)
+        """The name of that join key; empty if there is none."""
+        column = self.user_column
         return column.name if column else ""
 
     async def rows(
@@ -76,32 +84,50 @@ class Lookup:
         feature_set: FeatureSet,
         columns: Mapping[str, Sequence[Any]],
         *,
-        authorization: str,
+        caller: Caller,
         remaining_s: float | None,
     ) -> list[Row | RowFailure]:
         """Return the rows of some keys in the order asked, or why a row can't be read.
 
         `feature_set` is one of `contract`, and the rows have its order. `columns` has, by name, Python values of all of
         its columns: bool, int, float, str, or a list of these. Values are judged by the views' own maximum ages. Equal
-        rows are read once.
+        rows are read once, unless a feature may depend on the other rows of the call.
 
         `remaining_s` is the time left of the caller's deadline, None for no deadline. Raises GatewayError for what is
         not one row's fault, and ahead of any I/O for columns that are missing, unknown, ragged, empty or too long, and
         for a value that its column does not take.
         """
-        keys = keys_of(
-            columns,
-            feature_set,
-            max_rows=self._max_rows,
-            max_key_bytes=self._max_key_bytes,
-            request_names=self.contract.request_names,
-        )
-        served = await self._read(feature_set, list(dict.fromkeys(keys)), authorization, self._budget_s(remaining_s))
-        answers: dict[RowKey, Row | RowFailure] = {
-            key: RowFailure(one) if isinstance(one, OneRowError) else self._judged(feature_set, one)
-            for key, one in served.items()
-        }
-        return [answers[key] for key in keys]
+        names, max_rows = self.contract.request_names, self._max_rows
+        keys = keys_of(columns, feature_set, max_rows=max_rows, max_key_bytes=self._max_key_bytes, request_names=names)
+        caller.spend(len(keys))
+        self._observer.rows_asked(feature_set, len(keys))
+        timeout_s = self.budget_s(remaining_s)
+        if len(keys) == 1:
+            return [await self._row(feature_set, keys[0], caller.key, timeout_s)]
+        served = await self._read(feature_set, keys, caller.key, timeout_s, of_one_call=True)
+        # Rows that were read once are judged, and counted, once.
+        once = {id(one): one for one in served}
+        answers: dict[int, Row | RowFailure] = {}
+        for at, one in once.items():
+            if isinstance(one, Served):
+                answers[at] = self._judged(feature_set, one)
+            elif isinstance(one, OneRowError):
+                answers[at] = RowFailure(one)
+            else:
+                raise one
+        rows = [one for one in answers.values() if isinstance(one, Row)]
+        count_answered(self._observer, feature_set, rows, [one for one in once.values() if isinstance(one, Served)])
+        return [answers[id(one)] for one in served]
+
+    async def _row(self, feature_set: FeatureSet, key: RowKey, caller_key: str, timeout_s: float) -> Row | RowFailure:
+        read_set = feature_set.read_set
+        try:
+            served = await self._reader.row(read_set, key, caller_key=caller_key, timeout_s=timeout_s)
+        except OneRowError as error:
+            return RowFailure(error)
+        row = self._judged(feature_set, served)
+        count_answered(self._observer, feature_set, (row,), (served,))
+        return row
 
     async def user_features(self, user_id: str, query: Query, *, remaining_s: float | None) -> UserFeatures:
         """Return the selected features of a user, who may be unknown.
@@ -109,18 +135,37 @@ class Lookup:
         `remaining_s` is the time left of the caller's deadline, None for no deadline. The query is checked completely
         ahead of any I/O. Raises GatewayError.
         """
+        question = self.question(user_id, query)
+        served = await self._reader.row(
+            question.feature_set.read_set,
+            question.key,
+            caller_key=query.caller.key,
+            timeout_s=self.budget_s(remaining_s),
+        )
+        return self.answer(question, served)
+
+    def question(self, user_id: str, query: Query) -> Question:
+        """Return a query about a user, counted and checked completely; raise GatewayError."""
+        query.caller.spend(1)
+        return self.uncounted_question(user_id, query)
+
+    def uncounted_question(self, user_id: str, query: Query) -> Question:
+        """Return a query about a user, checked completely, for who counts the call; raise GatewayError."""
         started = asyncio.get_running_loop().time()
         contract = self.contract
         column = self._users.column(contract)
-        feature_set = self._selected(contract, query)
+        feature_set = self._selecting.selected(contract, query)
         request = self._users.request_values(column, feature_set, query.request_data)
-        served = await self._reader.row(
-            feature_set.read_set,
-            self._users.key(column, user_id, request),
-            authorization=query.authorization,
-            timeout_s=self._budget_s(remaining_s),
-        )
-        return self._answer(contract, user_id, query, feature_set, served=served, started=started)
+        key = self._users.key(column, user_id, request)
+        self._observer.rows_asked(feature_set, 1)
+        return Question(user_id, query, contract, feature_set, key, started)
+
+    def answer(self, question: Question, served: Served) -> UserFeatures:
+        """Return the answer to a question, of the row that was read for it; raise GatewayError."""
+        user_id, query, contract, feature_set, _, started = question
+        answer = self._answer(contract, user_id, query, feature_set, served=served, started=started)
+        count_answered(self._observer, feature_set, (answer.row,), (served,))
+        return answer
 
     async def batch_user_features(
         self,
@@ -138,67 +183,56 @@ class Lookup:
         started = asyncio.get_running_loop().time()
         contract = self.contract
         column = self._users.column(contract)
-        feature_set = self._selected(contract, query)
+        feature_set = self._selecting.selected(contract, query)
         check_count(user_ids, limit=self._max_rows)
+        query.caller.spend(len(user_ids))
         keys = self._users.keys(column, feature_set, user_ids, common=query.request_data, by_user=request_data_by_user)
-        wanted = {key: user_id for key, user_id in zip(keys, user_ids, strict=True) if isinstance(key, tuple)}
-        answers: dict[RowKey, UserFeatures | UserFailure] = {}
-        if wanted:
-            served = await self._read(feature_set, list(wanted), query.authorization, self._budget_s(remaining_s))
-            for key, user_id in wanted.items():
-                one = served[key]
-                try:
-                    if isinstance(one, OneRowError):
-                        raise one
-                    answers[key] = self._answer(contract, user_id, query, feature_set, served=one, started=started)
-                except OneRowError as error:
-                    answers[key] = UserFailure(user_id, error)
-        return [
-            answers[key] if isinstance(key, tuple) else UserFailure(user_id, key)
-            for key, user_id in zip(keys, user_ids, strict=True)
-        ]
+        self._observer.rows_asked(feature_set, len(keys))
+        wanted = [key for key in keys if isinstance(key, tuple)]
+        budget_s = self.budget_s(remaining_s)
+        # Each user is a call of its own: who shares a batch is a matter of limits, and of callers that merge calls.
+        reading = self._read(feature_set, wanted, query.caller.key, budget_s, of_one_call=False)
+        served = iter(await reading)
+        answers: dict[tuple[int, str], UserFeatures | UserFailure] = {}
+        order = []
+        for key, user_id in zip(keys, user_ids, strict=True):
+            one = next(served) if isinstance(key, tuple) else key
+            order.append((id(one), user_id))
+            if order[-1] in answers:
+                continue
+            try:
+                if isinstance(one, GatewayError):
+                    raise one
+                answers[order[-1]] = self._answer(contract, user_id, query, feature_set, served=one, started=started)
+            except GatewayError as error:
+                answers[order[-1]] = UserFailure(user_id, error)
+        answered = [one for one in answers.values() if isinstance(one, UserFeatures)]
+        count_answered(self._observer, feature_set, [one.row for one in answered], [one.served for one in answered])
+        return [answers[at] for at in order]
 
     async def _read(
-        self, feature_set: FeatureSet, keys: list[RowKey], authorization: str, timeout_s: float
-    ) -> dict[RowKey, Served | OneRowError]:
+        self, feature_set: FeatureSet, keys: list[RowKey], caller_key: str, timeout_s: float, *, of_one_call: bool
+    ) -> Sequence[Served | GatewayError]:
+        """Return the row of each key, in order, or why there is none."""
         read_set = feature_set.read_set
-        if len(keys) > 1:
-            rows = await self._reader.rows(read_set, keys, authorization=authorization, timeout_s=timeout_s)
-            return dict(zip(keys, rows, strict=True))
-        try:
-            row = await self._reader.row(read_set, keys[0], authorization=authorization, timeout_s=timeout_s)
-        except OneRowError as error:
-            return {keys[0]: error}
-        return {keys[0]: row}
+        wanted = keys if of_one_call and read_set.reads_whole_calls else [*dict.fromkeys(keys)]
+        rows: Sequence[Served | GatewayError]
+        if len(wanted) != 1:
+            rows = await self._reader.rows(
+                read_set, wanted, caller_key=caller_key, timeout_s=timeout_s, of_one_call=of_one_call
+            )
+        else:
+            try:
+                rows = [await self._reader.row(read_set, *wanted, caller_key=caller_key, timeout_s=timeout_s)]
+            except OneRowError as error:
+                rows = [error]
+        if len(wanted) == len(keys):
+            return rows
+        by_key = dict(zip(wanted, rows, strict=True))
+        return [by_key[key] for key in keys]
 
-    def _selected(self, contract: Contract, query: Query) -> FeatureSet:
-        """Return what a query selects; raise GatewayError for a fault in its contract or its selection."""
-        if query.contract_hash and query.contract_hash != contract.hash:
-            raise GatewayError(
-                ErrorReason.ERROR_REASON_CONTRACT_MISMATCH,
-                "The request was built for another contract than the gateway answers by.",
-                metadata={"requested_hash": query.contract_hash[:100], "contract_hash": contract.hash},
-            )
-        selection = query.selection
-        if selection.references is not None:
-            return contract.feature_set_of_references(selection.references)
-        if selection.feature_service is not None:
-            return contract.feature_set_of_service(selection.feature_service)
-        if self._default is None or self._default[0] is not contract:
-            found = contract.default_feature_set(
-                feature_service=self._default_feature_service, user_entity=self._user_entity
-            )
-            self._default = contract, found
-        default = self._default[1]
-        if default is None:
-            raise GatewayError(
-                ErrorReason.ERROR_REASON_FEATURE_SERVICE_EMPTY,
-                "The request selects nothing, and the gateway has no default feature service; name one.",
-                field="feature_service",
-            )
-        return default
-
-    def _budget_s(self, remaining_s: float | None) -> float:
+    def budget_s(self, remaining_s: float | None) -> float:
+        """Return the time for what is asked, of the caller's time; raise DeadlineExceededError if none is left."""
         if remaining_s is None:
             return min(self._default_timeout_s, self._max_timeout_s)
         budget_s = remaining_s - self._deadline_margin_s
@@ -214,11 +248,7 @@ class Lookup:
         max_age_s: float | None = None,
         policy: StalenessPolicy = StalenessPolicy.FLAG,
     ) -> Row:
-        row = judged(served.row, feature_set, now_ns=self._now_ns(), max_age_s=max_age_s, policy=policy)
-        self._observer.row_answered(feature_set, row.statuses)
-        if served.stale_age_s is not None:
-            self._observer.stale_answered()
-        return row
+        return judged(served.row, feature_set, now_ns=self._now_ns(), max_age_s=max_age_s, policy=policy)
 
     def _answer(
         self,

@@ -35,7 +35,7 @@ def trial_sets(contract: Contract) -> list[FeatureSet]:
     """Return the features of each feature service; those of each stored view if there is no feature service."""
     if contract.services:
         return [*contract.services.values()]
-    stored = [view for view in contract.views.values() if view.mode is None]
+    stored = [view for view in contract.views.values() if view.mode is None and view.columns]
     return [contract.feature_set_of_references([one.reference for one in view.features.values()]) for view in stored]
 
 

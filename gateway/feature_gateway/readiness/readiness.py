@@ -5,6 +5,8 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 
+from streamflow_logs import Event
+
 from feature_gateway.errors import as_gateway_error
 
 _log = logging.getLogger(__name__)
@@ -66,9 +68,9 @@ class Readiness:
         before, self._reason = self._reason, reason
         if reason is None:
             if before is not None:
-                _log.info("ready")
+                _log.info(Event("ready"))
         elif not self._draining and before in {None, _STARTING}:
-            _log.warning("not ready: %s", reason)
+            _log.warning(Event("not ready", reason=reason))
         if (reason is None) != (before is None):
             for listener in self._listeners:
                 listener()
@@ -93,7 +95,7 @@ async def follow(
         except Exception as error:  # noqa: BLE001  # whatever it was, no call would have been answered
             failure = as_gateway_error(error)
             if failure is not error:
-                _log.exception("unforeseen failure of the canary read")
+                _log.exception(Event("unforeseen failure", of="canary read"))
             readiness.failed(failure.message)
         else:
             readiness.succeeded()

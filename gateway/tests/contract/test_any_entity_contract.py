@@ -11,6 +11,7 @@ from feature_gateway.contract.content import ContractError
 from feature_gateway.contract.model import Contract
 from feature_gateway.errors import GatewayError
 from gateway_fakes import contract_content, loaded_contract
+from streamflow.features.v1.error_reason_pb2 import ErrorReason
 
 
 @pytest.fixture
@@ -68,7 +69,6 @@ def _service(name: str, **changes: Any) -> Callable[[dict[str, Any]], object]:
     ("edit", "message"),
     [
         (lambda content: content["feature_views"][0].update(entities=["nobody"]), "has the entity nobody, which"),
-        (lambda content: content["feature_views"][0].update(entities=[]), "the feature view driver_fv has no entity"),
         (lambda content: content["feature_views"][0].update(entities=["driver"] * 2), "two entities with one join key"),
         (lambda content: content["entities"].append(content["entities"][0]), "two of its definitions have one name"),
         (_service("trips_v1", join_keys=[]), "trips_v1 has other join keys than its feature views"),
@@ -98,3 +98,18 @@ def test_the_default_is_the_only_service_that_needs_the_users_key_alone(contract
     assert default(contract, "shop") is None
     assert default(contract, "user") is None
     assert default(loaded_contract(tmp_path, contract_content()), "user") is None
+
+
+def test_a_view_without_an_entity_is_read_beside_others_and_never_alone(tmp_path: Path) -> None:
+    content = any_entity_content()
+    features = [{"name": "holiday", "dtype": "String"}]
+    content["feature_views"].append({"name": "everywhere_fv", "entities": [], "max_age_s": None, "features": features})
+    contract = loaded_contract(tmp_path, content)
+    beside = contract.feature_set_of_references(["everywhere_fv:holiday", "driver_fv:rating"])
+    assert beside.columns == (_DRIVER,)
+    assert beside.references == ["everywhere_fv:holiday", "driver_fv:rating"]
+    with pytest.raises(
+        GatewayError, match="no key names a row; select a feature of a view with an entity too"
+    ) as error:
+        contract.feature_set_of_references(["everywhere_fv:holiday"])
+    assert error.value.reason == ErrorReason.ERROR_REASON_ENTITY_KEY_MISSING

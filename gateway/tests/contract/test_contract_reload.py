@@ -95,6 +95,28 @@ async def test_a_changed_file_comes_into_service_whole(
     assert (holder.accepted, holder.refused) == (1, 0)
 
 
+async def test_changed_descriptions_are_taken_up_without_a_trial_and_features_merge_as_before(
+    holder: ContractHolder, servers: Servers, contract_path: Path
+) -> None:
+    before = holder.current
+    described = {
+        "feature_views": {"usage_fv": "Use.", "odd": 1},
+        "owners": {"feature_view usage_fv": "team-use"},
+        "tags": {"feature_view usage_fv": {"stage": 2}, "entity user": None},
+        "newer": ["what a later exporter writes"],
+    }
+    _put(contract_path, lambda content: content.update(descriptions=described))
+    await holder.check(servers.try_out)
+    notes = holder.current.notes
+    assert notes.description("feature_views", "usage_fv") == "Use."
+    assert notes.description("feature_views", "odd") == notes.owner("entity", "user") == ""
+    assert notes.owner("feature_view", "usage_fv") == "team-use"
+    assert notes.tags("feature_view", "usage_fv") == {"stage": "2"}
+    assert notes.tags("entity", "user") == {}
+    assert holder.current.services is before.services
+    assert (servers.tried, holder.accepted) == ([], 0)
+
+
 def _damage_unseen(path: Path) -> None:
     """Write as much as before, in place, and set the time back: nothing that a look at the file would show."""
     status = path.stat()
@@ -154,10 +176,12 @@ async def test_a_file_mended_after_a_refusal_is_accepted(
 ) -> None:
     _put_text(contract_path, "{")
     await holder.check(servers.try_out)
+    assert holder.file_refused
     new_hash = _put(contract_path, _one_feature_less)
     await holder.check(servers.try_out)
     assert holder.current.hash == new_hash
     assert (holder.accepted, holder.refused) == (1, 1)
+    assert not holder.file_refused
 
 
 async def test_a_file_with_the_contract_in_service_changes_nothing(
@@ -233,7 +257,7 @@ async def test_another_reason_to_wait_is_told_too(
         ):
             servers.failure = failure
             await holder.check(servers.try_out)
-    assert [message.rpartition(": ")[2] for message in caplog.messages] == ["gone", "unknown"]
+    assert [message.partition(" reason=")[2].split()[0] for message in caplog.messages] == ["gone", "unknown"]
 
 
 @pytest.mark.parametrize(

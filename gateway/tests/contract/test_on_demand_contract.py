@@ -43,6 +43,16 @@ def test_modes_say_by_which_names_a_set_is_asked_for_and_tags_how_many_rows_shar
     assert feature_set.max_read_rows == max_read_rows
 
 
+@pytest.mark.parametrize(
+    ("references", "whole"),
+    [(["share:share_out"], True), (["share:share_out", "alone:alone_out"], False), (["pace:pace_out"], False)],
+)
+def test_the_rows_of_a_call_stay_together_for_a_function_that_may_aggregate_unless_another_takes_one_row(
+    contract: Contract, references: list[str], whole: object
+) -> None:
+    assert contract.feature_set_of_references(references).reads_whole_calls is whole
+
+
 def test_a_source_that_is_asked_for_is_not_read_along_twice(contract: Contract) -> None:
     alone = contract.feature_set_of_references(["pace:pace_out"])
     assert alone.references == ["pace:pace_out", "trip_fv:last"]
@@ -104,7 +114,7 @@ def test_names_that_clash_are_refused_and_a_service_of_them_too(
         ({"mode": "ray"}, "a is in 'ray'; it can be python, pandas, substrait"),
         ({"inputs": [{"view": "nope", "name": "x"}]}, "a reads nope, which the contract does not have"),
         ({"inputs": [{"view": "trip_fv", "name": "x"}]}, "a reads trip_fv: x, which the contract does not have"),
-        ({"inputs": [], "request": []}, "a has neither inputs nor request data"),
+        ({"inputs": [], "request": []}, "a has neither join keys nor request data"),
         (_request("driver_id", "Int64"), "a has request data of one name, or of a join key's"),
         (_request("x", "Bytes"), "the request data x of a is Bytes, which can't be sent to a feature server"),
         (_request("x", "Odd"), "the request data x of a is Odd"),

@@ -5,7 +5,7 @@ from feature_gateway.contract.feature_set import FeatureSet
 from feature_gateway.contract.views import ContractFeature
 from feature_gateway.errors import FeaturesTooOldError
 from feature_gateway.lookup.freshness import StalenessPolicy, judged
-from feature_gateway.values import FeatureStatus, Row
+from feature_gateway.values import FeatureStatus, Judgement, Row
 
 _S = 1_000_000_000
 _NOW_NS = 1_000_000 * _S
@@ -24,11 +24,12 @@ _P, _N, _F, _O = (
     FeatureStatus.NOT_FOUND,
     FeatureStatus.OUTSIDE_MAX_AGE,
 )
+_VALUES = (b"\x20\x01", b"\x20\x02", None, None)
 
 
 def _row(age_s: float) -> Row:
     stamp = _NOW_NS - int(age_s * _S)
-    return Row((1, 2, None, None), (_P, _P, _F, _N), (stamp, stamp, None, stamp), True)
+    return Row(_VALUES, Judgement((_P, _P, _F, _N), (stamp, stamp, None, stamp), known=True))
 
 
 def _judged(age_s: float, policy: StalenessPolicy, *, max_age_s: float | None = None) -> Row:
@@ -43,15 +44,15 @@ def test_a_value_within_its_maximum_age_is_left_as_it_is(policy: StalenessPolicy
 
 def test_flag_keeps_the_value() -> None:
     row = _judged(100.001, StalenessPolicy.FLAG)
-    assert row.values == (1, 2, None, None)
-    assert row.statuses == (_O, _P, _F, _N)
-    assert row.event_timestamps_ns == _row(100.001).event_timestamps_ns
+    assert row.values == _VALUES
+    assert row.judgement.statuses == (_O, _P, _F, _N)
+    assert row.judgement.event_timestamps_ns == _row(100.001).judgement.event_timestamps_ns
 
 
 def test_omit_leaves_the_value_out() -> None:
     row = _judged(101, StalenessPolicy.OMIT)
-    assert row.values == (None, 2, None, None)
-    assert row.statuses == (_O, _P, _F, _N)
+    assert row.values == (None, *_VALUES[1:])
+    assert row.judgement.statuses == (_O, _P, _F, _N)
 
 
 def test_fail_names_the_features_and_their_ages() -> None:
@@ -62,9 +63,9 @@ def test_fail_names_the_features_and_their_ages() -> None:
 
 
 def test_a_requests_maximum_age_stands_in_for_the_views() -> None:
-    assert _judged(101, StalenessPolicy.FLAG, max_age_s=200).statuses == (_P, _P, _F, _N)
-    assert _judged(50, StalenessPolicy.FLAG, max_age_s=10).statuses == (_O, _O, _F, _N)
-    assert _judged(1, StalenessPolicy.FLAG, max_age_s=0).statuses == (_O, _O, _F, _N)
+    assert _judged(101, StalenessPolicy.FLAG, max_age_s=200).judgement.statuses == (_P, _P, _F, _N)
+    assert _judged(50, StalenessPolicy.FLAG, max_age_s=10).judgement.statuses == (_O, _O, _F, _N)
+    assert _judged(1, StalenessPolicy.FLAG, max_age_s=0).judgement.statuses == (_O, _O, _F, _N)
 
 
 def test_a_null_or_absent_value_is_never_too_old() -> None:

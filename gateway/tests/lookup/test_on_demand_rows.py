@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from feature_gateway.access.caller import ANYONE
 from feature_gateway.errors import GatewayError, UpstreamUnavailableError
 from feature_gateway.lookup.last_known import LastKnown
 from feature_gateway.lookup.lookup import Lookup
@@ -20,6 +21,7 @@ from feature_gateway.values import FeatureStatus, Row
 from gateway_fakes import running_feature_server, written_contract
 from lookup_bed import lookup_before
 from on_demand import Functions, on_demand_content
+from row_fakes import values_of
 from streamflow.features.v1.error_reason_pb2 import ErrorReason
 
 _FAILED = ErrorReason.ERROR_REASON_TRANSFORMATION_FAILED
@@ -55,11 +57,11 @@ async def _ask(lookup: Lookup, output: str, *minutes: float) -> list[Row | RowFa
     columns: dict[str, list[Any]] = {"minutes": list(minutes)}
     if output != "plain":
         columns |= {"driver_id": [1] * len(minutes), "shop_id": [1] * len(minutes)}
-    return await lookup.rows(feature_set, columns, authorization="", remaining_s=None)
+    return await lookup.rows(feature_set, columns, caller=ANYONE, remaining_s=None)
 
 
 def _values(rows: list[Row | RowFailure]) -> list[Any]:
-    return [row.values[0] if isinstance(row, Row) else row.error.reason for row in rows]
+    return [values_of(row)[0] if isinstance(row, Row) else row.error.reason for row in rows]
 
 
 async def test_request_data_are_sent_as_their_type_and_a_source_is_read_along(tmp_path: Path) -> None:
@@ -73,15 +75,25 @@ async def test_request_data_are_sent_as_their_type_and_a_source_is_read_along(tm
     assert isinstance(row, Row)
     assert len(row.values) == 1
     # Its source row is from 2024, and the view's maximum age is a minute.
-    assert row.statuses == (FeatureStatus.OUTSIDE_MAX_AGE,)
+    assert row.judgement.statuses == (FeatureStatus.OUTSIDE_MAX_AGE,)
 
 
-@pytest.mark.parametrize("output", ["share", "alone"])
-async def test_rows_that_may_depend_on_each_other_are_read_one_by_one(tmp_path: Path, output: str) -> None:
+_CALLS = [[1.0, 2.0, 1.0], [4.0], [5.0, 5.0]]
+
+
+async def test_rows_that_may_depend_on_each_other_are_read_call_by_call_as_they_are_sent(tmp_path: Path) -> None:
     functions = Functions()
     async with _bed(tmp_path, functions, Counts(), servers=1) as (lookup, _):
-        answers = await asyncio.gather(_ask(lookup, output, 1, 2, 3), _ask(lookup, output, 4), _ask(lookup, output, 4))
-    assert [_values(rows) for rows in answers] == [[1.0, 2.0, 3.0], [4.0], [4.0]]
+        answers = await asyncio.gather(*(_ask(lookup, "share", *call) for call in _CALLS))
+    assert [_values(rows) for rows in answers] == _CALLS
+    assert sorted(functions.with_outputs) == _CALLS
+
+
+async def test_rows_of_a_function_that_takes_one_are_read_one_by_one(tmp_path: Path) -> None:
+    functions = Functions()
+    async with _bed(tmp_path, functions, Counts(), servers=1) as (lookup, _):
+        answers = await asyncio.gather(*(_ask(lookup, "alone", *call) for call in _CALLS))
+    assert [_values(rows) for rows in answers] == _CALLS
     assert all(len(minutes) == 1 for minutes in functions.with_outputs)
 
 
@@ -156,7 +168,7 @@ async def test_selections_that_feast_would_confuse_are_refused_ahead_of_any_read
         assert raised.value.reason == ErrorReason.ERROR_REASON_REQUEST_DATA_INVALID
         feature_set = lookup.contract.feature_set_of_references(["pace:pace_out"])
         with pytest.raises(GatewayError) as raised:
-            await lookup.rows(feature_set, {"driver_id": [1], "shop_id": [1]}, authorization="", remaining_s=None)
+            await lookup.rows(feature_set, {"driver_id": [1], "shop_id": [1]}, caller=ANYONE, remaining_s=None)
         assert raised.value.reason == ErrorReason.ERROR_REASON_REQUEST_DATA_MISSING
         assert raised.value.metadata == {"name": "minutes", "takes": "Float64, a finite number"}
     assert not functions.requests

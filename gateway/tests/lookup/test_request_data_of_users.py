@@ -9,6 +9,7 @@ from feature_gateway.lookup.query import Query, Selection, UserFeatures
 from gateway_fakes import running_feature_server, written_contract
 from lookup_bed import lookup_before
 from on_demand import Functions, on_demand_content, on_demand_view
+from row_fakes import values_of
 from streamflow.features.v1.error_reason_pb2 import ErrorReason
 
 
@@ -23,9 +24,9 @@ async def test_request_data_are_part_of_a_users_row_and_checked(tmp_path: Path) 
         fake.answer = Functions()
         async with lookup_before([fake.url], path, user_entity="driver") as (lookup, _):
             answer = await lookup.user_features("7", query({"minutes": 3}), remaining_s=None)
-            assert answer.row.values == (3.0,)
+            assert values_of(answer.row) == (3.0,)
             batch = await lookup.batch_user_features(["7", "8"], query({"minutes": 4}), remaining_s=None)
-            assert [one.row.values for one in batch if isinstance(one, UserFeatures)] == [(4.0,), (4.0,)]
+            assert [values_of(one.row) for one in batch if isinstance(one, UserFeatures)] == [(4.0,), (4.0,)]
             for data, reason in (
                 (None, ErrorReason.ERROR_REASON_REQUEST_DATA_MISSING),
                 ({"minutes": "3"}, ErrorReason.ERROR_REASON_REQUEST_DATA_INVALID),

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 from any_entity import any_entity_content, computed
+from feature_gateway.access.caller import ANYONE
 from feature_gateway.errors import GatewayError
 from feature_gateway.lookup.query import RowFailure
 from feature_gateway.values import FeatureStatus, Row
@@ -13,6 +14,7 @@ from gateway_fakes import EVENT_TIMESTAMP, NEVER_WRITTEN
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from lookup_bed import looking_up
+from row_fakes import values_of
 from streamflow.features.v1.error_reason_pb2 import ErrorReason
 
 _KEYS = st.lists(st.tuples(st.integers(1, 4), st.integers(1, 4)), min_size=1, max_size=6)
@@ -31,14 +33,14 @@ def test_each_caller_gets_the_rows_of_its_own_composite_keys(
                     lookup.rows(
                         feature_set,
                         {"shop_id": [shop for _, shop in keys], "driver_id": [driver for driver, _ in keys]},
-                        authorization="",
+                        caller=ANYONE,
                         remaining_s=None,
                     )
                     for feature_set, (keys, _) in zip(sets, callers, strict=True)
                 )
             )
         for (keys, references), rows in zip(callers, answers, strict=True):
-            values = [row.values for row in rows if isinstance(row, Row)]
+            values = [values_of(row) for row in rows if isinstance(row, Row)]
             texts = [f"{driver}-{shop}" for driver, shop in keys]
             sums = [driver + shop for driver, shop in keys]
             trips_first = references[0] == "trip_fv:trips"
@@ -51,8 +53,8 @@ async def test_equal_rows_are_read_once_and_the_request_has_all_columns(tmp_path
     async with looking_up(any_entity_content(), tmp_path) as (lookup, fake):
         feature_set = lookup.contract.feature_set_of_service("trips_v1")
         columns = {"driver_id": [1, 2, 1], "shop_id": [7, 7, 7]}
-        rows = await lookup.rows(feature_set, columns, authorization="", remaining_s=None)
-    assert [row.values[0] for row in rows if isinstance(row, Row)] == [8, 9, 8]
+        rows = await lookup.rows(feature_set, columns, caller=ANYONE, remaining_s=None)
+    assert [values_of(row)[0] for row in rows if isinstance(row, Row)] == [8, 9, 8]
     (request,) = fake.requests
     assert request["entities"] == {"driver_id": [1, 2], "shop_id": [7, 7]}
 
@@ -77,9 +79,9 @@ async def test_a_service_with_aliases_is_asked_for_by_name_and_answers_by_its_na
         fake.answer = answer
         stops = lookup.contract.feature_set_of_service("stops_v1")
         rows = await lookup.rows(
-            stops, {"to_id": ["b", "cc"], "from_id": ["aaa", "dddd"]}, authorization="", remaining_s=None
+            stops, {"to_id": ["b", "cc"], "from_id": ["aaa", "dddd"]}, caller=ANYONE, remaining_s=None
         )
-    assert [row.values for row in rows if isinstance(row, Row)] == [(3, 1), (4, 2)]
+    assert [values_of(row) for row in rows if isinstance(row, Row)] == [(3, 1), (4, 2)]
     (request,) = fake.requests
     assert request == {
         "feature_service": "stops_v1",
@@ -96,11 +98,11 @@ async def test_rows_are_judged_by_their_views_maximum_ages(tmp_path: Path) -> No
         fake.answer = computed(value_of)
         feature_set = lookup.contract.feature_set_of_references(["trip_fv:trips", "driver_fv:rating"])
         columns = {"driver_id": [1, 2], "shop_id": [7, 7]}
-        old, absent = await lookup.rows(feature_set, columns, authorization="", remaining_s=None)
+        old, absent = await lookup.rows(feature_set, columns, caller=ANYONE, remaining_s=None)
     assert isinstance(old, Row)
     assert isinstance(absent, Row)
-    assert old.statuses == (FeatureStatus.OUTSIDE_MAX_AGE, FeatureStatus.PRESENT)
-    assert absent.statuses == (FeatureStatus.NOT_FOUND, FeatureStatus.NOT_FOUND)
+    assert old.judgement.statuses == (FeatureStatus.OUTSIDE_MAX_AGE, FeatureStatus.PRESENT)
+    assert absent.judgement.statuses == (FeatureStatus.NOT_FOUND, FeatureStatus.NOT_FOUND)
 
 
 async def test_a_wrong_value_is_the_error_of_its_row_alone(tmp_path: Path) -> None:
@@ -108,12 +110,12 @@ async def test_a_wrong_value_is_the_error_of_its_row_alone(tmp_path: Path) -> No
         fake.answer = computed(lambda _, row: ("SECRET" if row["driver_id"] == 2 else 0.5, EVENT_TIMESTAMP))
         feature_set = lookup.contract.feature_set_of_service("driver_v1")
         for ids, wrong in (([1, 2], 1), ([2], 0)):
-            rows = await lookup.rows(feature_set, {"driver_id": ids}, authorization="", remaining_s=None)
+            rows = await lookup.rows(feature_set, {"driver_id": ids}, caller=ANYONE, remaining_s=None)
             failure = rows[wrong]
             assert isinstance(failure, RowFailure)
             assert failure.error.reason == ErrorReason.ERROR_REASON_UPSTREAM_MISMATCH
             assert "SECRET" not in failure.error.message
-            assert [row.values for row in rows if isinstance(row, Row)] == [(0.5,)] * wrong
+            assert [values_of(row) for row in rows if isinstance(row, Row)] == [(0.5,)] * wrong
 
 
 async def test_a_row_that_no_column_takes_is_refused_ahead_of_any_read(tmp_path: Path) -> None:
@@ -121,6 +123,6 @@ async def test_a_row_that_no_column_takes_is_refused_ahead_of_any_read(tmp_path:
         feature_set = lookup.contract.feature_set_of_service("trips_v1")
         with pytest.raises(GatewayError, match="shop_id takes Int32"):
             await lookup.rows(
-                feature_set, {"driver_id": [1, 2], "shop_id": [1, 2**31]}, authorization="", remaining_s=None
+                feature_set, {"driver_id": [1, 2], "shop_id": [1, 2**31]}, caller=ANYONE, remaining_s=None
             )
         assert not fake.requests

@@ -11,6 +11,9 @@ import aiohttp
 import grpc
 import pytest
 from aiohttp import web
+from feast.protos.feast.serving.ServingService_pb2 import FeatureList, GetOnlineFeaturesRequest
+from feast.protos.feast.serving.ServingService_pb2_grpc import ServingServiceStub
+from feast.protos.feast.types.Value_pb2 import RepeatedValue, Value
 from feature_gateway.contract.feature_set import FeatureSet
 from feature_gateway.contract.views import ContractFeature
 from feature_gateway.errors import DeadlineExceededError, GatewayError, OneRowError, UpstreamUnavailableError
@@ -19,7 +22,6 @@ from feature_gateway.lookup.stale_if_down import StaleIfDown
 from feature_gateway.reads import Served
 from feature_gateway.server import Controls, running_gateway
 from feature_gateway.settings import Settings
-from feature_gateway.values import FeatureStatus, Row
 from gateway_fakes import (
     Answer,
     FakeFeatureServer,
@@ -30,6 +32,8 @@ from gateway_fakes import (
     with_hash,
 )
 from google.protobuf.duration_pb2 import Duration
+from row_fakes import row_of_text
+from streamflow.features.v1.error_reason_pb2 import ERROR_REASON_UPSTREAM_UNAVAILABLE
 from streamflow.features.v1.feature_pb2 import FEATURE_STATUS_OUTSIDE_MAX_AGE, FEATURE_STATUS_PRESENT
 from streamflow.features.v1.user_feature_service_pb2 import (
     STALENESS_POLICY_FAIL,
@@ -234,7 +238,7 @@ async def test_time_that_runs_out_is_an_outage_only_while_no_server_answers(
     error: GatewayError, *, silent: bool
 ) -> None:
     feature_set = FeatureSet((ContractFeature("f", "v", "f", "String", None),), ())
-    row = Row(("a",), (FeatureStatus.PRESENT,), (1,), known=True)
+    row = row_of_text("a")
 
     class Failing:
         async def row(self, *_: Any, **_fields: Any) -> Served:
@@ -244,11 +248,11 @@ async def test_time_that_runs_out_is_an_outage_only_while_no_server_answers(
             raise error
 
     last_known = LastKnown(max_age_s=60, max_rows=10, max_bytes=10**6, now_s=time.monotonic)
-    last_known.remember(feature_set, ("u",), row, authorization="p")
+    last_known.remember(feature_set, ("u",), row, caller_key="p")
     reader = StaleIfDown(Failing(), last_known, silent=lambda _: silent)
     for read in (
-        reader.row(feature_set, ("u",), authorization="p", timeout_s=1),
-        reader.rows(feature_set, [("u",)], authorization="p", timeout_s=1),
+        reader.row(feature_set, ("u",), caller_key="p", timeout_s=1),
+        reader.rows(feature_set, [("u",)], caller_key="p", timeout_s=1),
     ):
         if silent or isinstance(error, UpstreamUnavailableError):
             assert await read
@@ -346,15 +350,53 @@ async def test_a_batch_is_answered_when_all_its_users_are_known(
     assert await _counted(gateway) == 2
 
 
-async def test_a_batch_with_a_user_not_known_is_unavailable(
+async def test_a_user_whom_a_batch_does_not_know_has_the_error_alone(
     gateway: Gateway, feature_server: FakeFeatureServer
 ) -> None:
-    await gateway.stub.BatchGetUserFeatures(BatchGetUserFeaturesRequest(user_ids=[_USER, _OTHER]), timeout=_BOUND_S)
+    known = BatchGetUserFeaturesRequest(user_ids=[_USER, _OTHER])
+    fresh = await gateway.stub.BatchGetUserFeatures(known, timeout=_BOUND_S)
     feature_server.answer = _down
-    request = BatchGetUserFeaturesRequest(user_ids=[_USER, _UNREAD, _OTHER])
+    alone = await _failure(_get(gateway, user_id=_UNREAD))
+    request = BatchGetUserFeaturesRequest(user_ids=[_USER, _UNREAD, _OTHER, _UNREAD])
+    stale = await gateway.stub.BatchGetUserFeatures(request, timeout=_BOUND_S)
+    assert [result.user_id for result in stale.results] == [_USER, _UNREAD, _OTHER, _UNREAD]
+    assert [result.WhichOneof("result") for result in stale.results] == ["user_features", "error"] * 2
+    assert [result.HasField("stale_age") for result in stale.results] == [True, False] * 2
+    assert [stale.results[place].user_features for place in (0, 2)] == [each.user_features for each in fresh.results]
+    assert {each.error.code for each in stale.results[1::2]} == {alone.code().value[0]}
+    assert {each.error.message for each in stale.results[1::2]} == {alone.details()}
+    assert {each.error.reason for each in stale.results[1::2]} == {ERROR_REASON_UPSTREAM_UNAVAILABLE}
+    assert await _counted(gateway) == 2
+
+
+async def test_a_batch_that_knows_none_of_its_users_is_unavailable(
+    gateway: Gateway, feature_server: FakeFeatureServer
+) -> None:
+    await _get(gateway)
+    feature_server.answer = _down
+    request = BatchGetUserFeaturesRequest(user_ids=[_UNREAD, _OTHER])
     error = await _failure(gateway.stub.BatchGetUserFeatures(request, timeout=_BOUND_S))
     assert error.code() is grpc.StatusCode.UNAVAILABLE
     assert await _counted(gateway) == 0
+
+
+async def test_feasts_api_answers_rows_from_memory_only_if_all_are_known(
+    gateway: Gateway, feature_server: FakeFeatureServer
+) -> None:
+    """A reply of GetOnlineFeatures has no place for the error of one row."""
+    stub: Any = ServingServiceStub(gateway.channel)  # type: ignore[no-untyped-call]  # Feast's
+
+    def asked(*user_ids: str) -> GetOnlineFeaturesRequest:
+        values = RepeatedValue(val=[Value(string_val=user_id) for user_id in user_ids])
+        references = FeatureList(val=["profile_fv:net_service"])
+        return GetOnlineFeaturesRequest(features=references, entities={"user_id": values})
+
+    fresh = await stub.GetOnlineFeatures(asked(_USER, _OTHER), timeout=_BOUND_S)
+    feature_server.answer = _down
+    assert await stub.GetOnlineFeatures(asked(_USER, _OTHER), timeout=_BOUND_S) == fresh
+    error = await _failure(stub.GetOnlineFeatures(asked(_USER, _UNREAD), timeout=_BOUND_S))
+    assert error.code() is grpc.StatusCode.UNAVAILABLE
+    assert "Row" not in (error.details() or "")
 
 
 async def test_a_user_whom_a_batch_could_not_read_is_not_remembered(

@@ -107,9 +107,9 @@ def test_only_changes_are_logged(caplog: pytest.LogCaptureFixture) -> None:
     readiness.succeeded()
     readiness.drain()
     assert [record.getMessage() for record in caplog.records] == [
-        "not ready: The canary read failed: gone",
+        'not ready: reason="The canary read failed: gone"',
         "ready",
-        "not ready: The canary read failed: gone",
+        'not ready: reason="The canary read failed: gone"',
         "ready",
     ]
 

@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import os
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -10,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 import orjson
+import rows_route_fakes
 from aiohttp import web
 from feature_gateway.contract.file import load_contract
 from feature_gateway.contract.model import Contract
@@ -21,11 +24,14 @@ from grpc_status import rpc_status
 from streamflow.features.v1.user_feature_service_pb2_grpc import UserFeatureServiceStub
 
 if TYPE_CHECKING:
+    from feature_gateway.tracing.tracer import Tracing
     from streamflow.features.v1.user_feature_service_pb2_grpc import UserFeatureServiceAsyncStub
 
 EVENT_TIMESTAMP = "2024-02-29T00:00:00Z"
 NEVER_WRITTEN = "1970-01-01T00:00:00Z"
 CANARY_USER_ID = "CANARY"
+GRPC_ENGINE = os.environ.get("TEST_GRPC_ENGINE", "grpcio")
+"""The engine of gateways under test; `make test-slow` runs the gateway's tests again with native."""
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -84,11 +90,12 @@ def service_entry(name: str, features: Sequence[tuple[str, str, str, float | Non
 
 
 def with_hash(content: dict[str, Any]) -> dict[str, Any]:
-    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    hashed = {name: value for name, value in content.items() if name != "descriptions"}
+    canonical = json.dumps(hashed, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return {**content, "hash": "sha256:" + hashlib.sha256(canonical.encode()).hexdigest()}
 
 
-_VALUES: dict[str, Any] = {
+VALUES: dict[str, Any] = {
     "profile_fv__months_active": 1,
     "profile_fv__monthly_fee": 29.85,
     "profile_fv__plan_stream_tv": None,
@@ -99,14 +106,24 @@ _VALUES: dict[str, Any] = {
 }
 
 
+TYPES = {
+    f"{view['name']}:{feature['name']}": feature["dtype"]
+    for view in contract_content()["feature_views"]
+    for feature in view["features"]
+}
+"""The types of the features that a fake feature server has rows of, as they are stored."""
+
+
 def feast_answer(
     body: dict[str, Any], *, values: dict[str, Any] | None = None, stamp: str = EVENT_TIMESTAMP
 ) -> dict[str, Any]:
     """What `feast serve` answers: columns in an order of its own, everything PRESENT."""
-    names = [reference.replace(":", "__") for reference in body["features"]]
     user_ids = body["entities"]["user_id"]
     columns = [("user_id", user_ids, NEVER_WRITTEN)]
-    columns += [(name, [(values or _VALUES)[name]] * len(user_ids), stamp) for name in sorted(names, reverse=True)]
+    for reference in sorted(body["features"], reverse=True):
+        full = reference.replace(":", "__")
+        name = full if body.get("full_feature_names", True) else reference.split(":")[1]
+        columns.append((name, [(values or VALUES)[full]] * len(user_ids), stamp))
     return {
         "metadata": {"feature_names": [name for name, _, _ in columns]},
         "results": [
@@ -132,7 +149,20 @@ class FakeFeatureServer:
         return web.Response()
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        body = orjson.loads(await request.read())
+        return await self._answered(request, orjson.loads(await request.read()))
+
+    async def about_rows(self, _request: web.Request) -> web.Response:
+        return web.json_response(rows_route_fakes.ABOUT)
+
+    async def handle_rows(self, request: web.Request) -> web.StreamResponse:
+        question = await rows_route_fakes.question_of(request)
+        references = question["features"]
+        if not TYPES.keys() >= {*references}:
+            # As a server without the route.
+            return web.json_response({"detail": "Not Found"}, status=404)
+        return rows_route_fakes.stored(await self._answered(request, question), references, TYPES)
+
+    async def _answered(self, request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
         if all(column in ([CANARY_USER_ID], [0]) for column in body["entities"].values()):
             answer = self.canary_answer
         else:
@@ -144,17 +174,23 @@ class FakeFeatureServer:
 
 
 @asynccontextmanager
-async def running_feature_server() -> AsyncIterator[FakeFeatureServer]:
+async def running_feature_server(
+    *, host: str = "127.0.0.1", port: int = 0, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[FakeFeatureServer]:
     fake = FakeFeatureServer()
     app = web.Application()
     app.router.add_post("/get-online-features", fake.handle)
     app.router.add_get("/health", fake.health)
     # As several servers, told apart by the path.
     app.router.add_post("/{server}/get-online-features", fake.handle)
+    if rows_route_fakes.ON:
+        for path in ("/rows/v1", "/{server}/rows/v1"):
+            app.router.add_get(path, fake.about_rows)
+            app.router.add_post(path, fake.handle_rows)
     runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
     await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    fake.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    await web.TCPSite(runner, host, port, ssl_context=tls).start()
+    fake.url = f"{'https' if tls else 'http'}://{host}:{runner.addresses[0][1]}"
     try:
         yield fake
     finally:
@@ -176,6 +212,7 @@ def loaded_contract(folder: Path, content: dict[str, Any]) -> Contract:
 def gateway_settings(feature_server: FakeFeatureServer, contract_path: Path) -> Settings:
     """A gateway on free ports in front of a feature server, which ends without a pause."""
     return Settings(
+        grpc_engine=GRPC_ENGINE,
         grpc_port=0,
         http_port=0,
         contract_path=contract_path,
@@ -200,8 +237,11 @@ class Gateway:
 
 
 @asynccontextmanager
-async def serving(settings: Settings) -> AsyncIterator[Gateway]:
-    async with running_gateway(settings) as addresses, grpc.aio.insecure_channel(addresses.grpc) as channel:
+async def serving(settings: Settings, *, tracing: "Tracing | None" = None) -> AsyncIterator[Gateway]:
+    async with (
+        running_gateway(settings, tracing=tracing) as addresses,
+        grpc.aio.insecure_channel(addresses.grpc) as channel,
+    ):
         yield Gateway(addresses, UserFeatureServiceStub(channel), channel)
 
 

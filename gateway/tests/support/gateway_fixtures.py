@@ -1,11 +1,13 @@
 """A gateway on free ports in front of a feature server that answers as a test tells it to."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from feature_gateway.settings import Settings
 from gateway_fakes import (
+    GRPC_ENGINE,
     FakeFeatureServer,
     Gateway,
     gateway_settings,
@@ -27,8 +29,14 @@ async def feature_server() -> AsyncIterator[FakeFeatureServer]:
 
 
 @pytest.fixture
-def settings(contract_path: Path, feature_server: FakeFeatureServer) -> Settings:
-    return gateway_settings(feature_server, contract_path)
+def grpc_engine() -> str:
+    """The engine of the gateways under test; some folders' tests run with each."""
+    return GRPC_ENGINE
+
+
+@pytest.fixture
+def settings(contract_path: Path, feature_server: FakeFeatureServer, grpc_engine: str) -> Settings:
+    return replace(gateway_settings(feature_server, contract_path), grpc_engine=grpc_engine)
 
 
 @pytest.fixture

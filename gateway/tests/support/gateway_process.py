@@ -2,15 +2,18 @@
 
 import asyncio
 import os
+import re
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
+from types import MappingProxyType
 
 from feature_gateway.settings import Settings
 
 TIMEOUT_S = 30
+_ADDRESSES = re.compile(r"serving: grpc=(\S+) http=(\S+) admin=(\S+) ")
 
 
 @dataclass(frozen=True)
@@ -20,10 +23,15 @@ class GatewayProcess:
     process: asyncio.subprocess.Process
     grpc: str
     http: str
+    admin: str
 
     @property
     def http_url(self) -> str:
         return f"http://{self.http}"
+
+    @property
+    def admin_url(self) -> str:
+        return f"http://{self.admin}"
 
     async def line_with(self, text: str) -> str:
         return await _line_with(self.process, text)
@@ -45,30 +53,32 @@ def command() -> str:
 
 
 def environment(settings: Settings) -> dict[str, str]:
-    return {
-        "PATH": os.environ["PATH"],
-        "GATEWAY_GRPC_PORT": str(settings.grpc_port),
-        "GATEWAY_HTTP_PORT": str(settings.http_port),
-        "GATEWAY_FEATURE_SERVER_URLS": ",".join(settings.feature_server_urls),
-        "GATEWAY_CONTRACT_PATH": str(settings.contract_path),
-        "GATEWAY_MAX_STREAM_IN_FLIGHT": str(settings.max_stream_in_flight),
-        "GATEWAY_MAX_STREAM_BYTES": str(settings.max_stream_bytes),
-        "GATEWAY_MAX_STREAMS_BYTES": str(settings.max_streams_bytes),
-        "GATEWAY_CANARY_USER_ID": settings.canary_user_id,
-        "GATEWAY_DEFAULT_FEATURE_SERVICE": settings.default_feature_service,
-        "GATEWAY_DRAIN_PAUSE_S": str(settings.drain_pause_s),
-        "GATEWAY_DRAIN_NOTICE_S": str(settings.drain_notice_s),
-        "GATEWAY_SHUTDOWN_GRACE_S": str(settings.shutdown_grace_s),
+    set_here = {
+        setting.metadata["variable"]: _text(value)
+        for setting in fields(settings)
+        if (value := getattr(settings, setting.name)) != setting.default
     }
+    return {"PATH": os.environ["PATH"], **set_here}
+
+
+def _text(value: object) -> str:
+    if isinstance(value, tuple):
+        return ",".join(value)
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 @asynccontextmanager
-async def gateway_process(settings: Settings) -> AsyncIterator[GatewayProcess]:
+async def gateway_process(
+    settings: Settings, *, variables: Mapping[str, str] = MappingProxyType({})
+) -> AsyncIterator[GatewayProcess]:
     """Start a gateway and wait until it listens; kill it at the end unless it has ended."""
-    process = await asyncio.create_subprocess_exec(command(), env=environment(settings), stderr=asyncio.subprocess.PIPE)
+    process = await asyncio.create_subprocess_exec(
+        command(), env=environment(settings) | {**variables}, stderr=asyncio.subprocess.PIPE
+    )
     try:
-        words = (await _line_with(process, "serving gRPC on ")).split("serving gRPC on ")[1].split()
-        yield GatewayProcess(process, grpc=words[0], http=words[words.index("HTTP") + 2].rstrip(","))
+        found = _ADDRESSES.search(await _line_with(process, "serving: "))
+        assert found is not None
+        yield GatewayProcess(process, *found.groups())
     finally:
         if process.returncode is None:
             process.kill()

@@ -23,9 +23,6 @@ class ListCase:
     feast: list[Any]
     """As `feast serve` answers."""
 
-    value: tuple[Any, ...]
-    """As the gateway has it."""
-
     field: str
 
     sent: list[Any]
@@ -44,7 +41,7 @@ class ListCase:
 
 
 def _same(of: str, field: str, elements: list[Any]) -> ListCase:
-    return ListCase(of, elements, tuple(elements), field, elements, elements)
+    return ListCase(of, elements, field, elements, elements)
 
 
 LISTS = (
@@ -55,17 +52,15 @@ LISTS = (
     ListCase(
         "Float64",
         [24.725258074861507, "Infinity", "-Infinity"],
-        (24.725258074861507, math.inf, -math.inf),
         "double_list_value",
         [24.725258074861507, math.inf, -math.inf],
         [24.725258074861507, "Infinity", "-Infinity"],
     ),
     _same("String", "string_list_value", ["", "NaN", "naïve 名"]),
-    ListCase("Bytes", ["", "AP8="], (b"", b"\x00\xff"), "bytes_list_value", [b"", b"\x00\xff"], ["", "AP8="]),
+    ListCase("Bytes", ["", "AP8="], "bytes_list_value", [b"", b"\x00\xff"], ["", "AP8="]),
     ListCase(
         "UnixTimestamp",
         [1_709_164_800, _NULL_TIMESTAMP_S, -1],
-        (1_709_164_800_000_000_000, None, -1_000_000_000),
         "timestamp_list_value",
         [1_709_164_800, _NULL_TIMESTAMP_S, -1],
         ["2024-02-29T00:00:00Z", None, "1969-12-31T23:59:59Z"],

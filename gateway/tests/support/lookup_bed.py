@@ -10,7 +10,8 @@ from feature_gateway.coalescing.coalescer import Coalescer
 from feature_gateway.contract.reload import ContractHolder
 from feature_gateway.lookup.lookup import Lookup
 from feature_gateway.observer import Observer
-from feature_gateway.upstream.feature_server import FeatureServer, make_session
+from feature_gateway.upstream.connections import Connections
+from feature_gateway.upstream.feature_server import FeatureServer
 from feature_gateway.upstream.pool import ReplicaPool
 from gateway_fakes import FakeFeatureServer, running_feature_server, written_contract
 
@@ -20,9 +21,9 @@ async def lookup_before(
     urls: Sequence[str], contract_path: Path, *, observer: Observer | None = None, **settings: Any
 ) -> AsyncIterator[tuple[Lookup, ReplicaPool]]:
     """A lookup that reads from the servers at some URLs, and their pool."""
-    async with make_session() as session:
+    async with Connections() as connections:
         pool = ReplicaPool(
-            urls, connect=lambda url: FeatureServer(url, session=session), hedge=False, observer=observer
+            urls, connect=lambda url: FeatureServer(url, connections=connections), hedge=False, observer=observer
         )
         coalescer = Coalescer(pool, max_read_rows=64, max_queued=1000, observer=observer)
         values: dict[str, Any] = {

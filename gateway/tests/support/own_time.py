@@ -1,6 +1,7 @@
 """An event loop whose clock moves only while nothing else can, so that results do not depend on the machine."""
 
 import asyncio
+import math
 import selectors
 from collections.abc import Callable, Coroutine
 from functools import wraps
@@ -17,7 +18,9 @@ class _Clock(selectors.DefaultSelector):
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         assert timeout is not None, "everything waits, and nothing will happen"
-        self.now_s += max(timeout, 0.0)
+        if timeout > 0:
+            # On, however little it is: a time that is too small to be added would be waited for without end.
+            self.now_s = max(self.now_s + timeout, math.nextafter(self.now_s, math.inf))
         return super().select(0)
 
 

@@ -21,6 +21,7 @@ from on_demand import on_demand_content, on_demand_view
 from streamflow.features.v1.request_data_pb2 import RequestValue
 
 PACE, ALL = "pace_v1", "all_v1"
+SHARE = "share:share_out"
 OF_ALL = {
     "flag": "Bool",
     "small": "Int32",
@@ -32,7 +33,7 @@ OF_ALL = {
 
 
 def _content() -> dict[str, Any]:
-    """`pace` needs the minutes of a driver, `all` a value of each of several types."""
+    """`pace` needs the minutes of a driver, `all` a value of each of several types, `share` may depend on all rows."""
     rating = [{"view": "driver_fv", "name": "rating"}]
     request = [{"name": name, "dtype": dtype} for name, dtype in OF_ALL.items()]
     services = [
@@ -46,6 +47,7 @@ def _content() -> dict[str, Any]:
     views = [
         on_demand_view("all", "all_out", inputs=rating, request=request),
         on_demand_view("pace", "pace_out", inputs=rating),
+        on_demand_view("share", "share_out", inputs=rating, row_by_row=False, mode="pandas"),
     ]
     return on_demand_content(on_demand_feature_views=views, feature_services=services)
 
@@ -58,10 +60,11 @@ def cell(name: str, row: dict[str, Any]) -> tuple[Any, str]:
 
 @pytest.fixture
 async def drivers(feature_server: FakeFeatureServer, tmp_path: Path) -> AsyncIterator[Gateway]:
-    """A gateway whose users are drivers."""
+    """A gateway, with pages, whose users are drivers."""
     path = written_contract(tmp_path, _content())
     feature_server.answer = feature_server.canary_answer = computed(cell)
     settings = replace(gateway_settings(feature_server, path), default_feature_service="", user_entity="driver")
+    settings = replace(settings, pages=True)
     async with serving(settings) as gateway:
         yield gateway
 

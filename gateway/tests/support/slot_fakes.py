@@ -8,7 +8,8 @@ from typing import Protocol
 from feature_gateway.contract.columns import RowKey
 from feature_gateway.contract.feature_set import FeatureSet
 from feature_gateway.reads import ReadReport, Slot
-from feature_gateway.values import FeatureStatus, Row
+from feature_gateway.values import Row
+from row_fakes import row_of_text
 
 
 class Reader(Protocol):
@@ -42,7 +43,7 @@ class TimedReader:
         done = asyncio.ensure_future(asyncio.sleep(self.read_s + self.row_s * len(keys)))
         done.add_done_callback(self._ended)
         await asyncio.shield(done)
-        return [Row((str(name),), (FeatureStatus.PRESENT,), (1,), True) for (name,) in keys], ReadReport()
+        return [row_of_text(str(name)) for (name,) in keys], ReadReport()
 
     def _ended(self, _done: "asyncio.Future[None]") -> None:
         self.under_way -= 1
