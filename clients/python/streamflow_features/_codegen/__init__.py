@@ -1,0 +1,1 @@
+"""Writes a module of typed features from a contract."""

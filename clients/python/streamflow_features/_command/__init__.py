@@ -1,0 +1,1 @@
+"""The command `streamflow-features`: a module for each kind of subcommand."""
