@@ -3,10 +3,15 @@
 import json
 from typing import Any
 
+from streamflow.features.feast.serving import ServingService_pb2
 from streamflow.features.v1 import user_feature_service_pb2
 
 _DESCRIPTOR = user_feature_service_pb2.DESCRIPTOR.services_by_name["UserFeatureService"]
 _SERVICE = _DESCRIPTOR.full_name
+_FEAST_SERVICE = ServingService_pb2.DESCRIPTOR.services_by_name["ServingService"].full_name
+BATCH_METHOD = f"/{_SERVICE}/BatchGetUserFeatures"
+"""gRPC's path of the method."""
+
 # StreamUserFeatures is not here, because gRPC would keep a copy of everything sent. _stream.py repeats its questions.
 _RETRIED = ("GetUserFeatures", "BatchGetUserFeatures", "GetFeatureService", "ListFeatureServices")
 
@@ -45,12 +50,23 @@ def channel_options(*, follow_health: bool) -> list[tuple[str, Any]]:
     ]
 
 
+def authority_of(target: str) -> list[tuple[str, Any]]:
+    """Return the option that names the host of a target without TLS; none for a target that is one host.
+
+    gRPC would send a list of addresses as it is, which servers other than gRPC's own refuse as malformed.
+    """
+    return [("grpc.default_authority", target.partition(":")[2].partition(",")[0])] if "," in target else []
+
+
 def _service_config(*, follow_health: bool) -> dict[str, Any]:
     config: dict[str, Any] = {
         "loadBalancingConfig": [{"round_robin": {}}],
         "methodConfig": [
             {
-                "name": [{"service": _SERVICE, "method": method} for method in _RETRIED],
+                "name": [
+                    *({"service": _SERVICE, "method": method} for method in _RETRIED),
+                    {"service": _FEAST_SERVICE},
+                ],
                 "retryPolicy": {
                     # A retry is safe because all calls are reads. The second attempt goes to the next gateway. The
                     # other attempts last longer than a reconnect takes.
@@ -59,8 +75,9 @@ def _service_config(*, follow_health: bool) -> dict[str, Any]:
                     "maxBackoff": "0.1s",
                     "backoffMultiplier": 8,
                     # gRPC's server ends a call that arrives after it has stopped as CANCELLED. A call that the caller
-                    # cancels is not retried.
-                    "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],
+                    # cancels is not retried. The gateway ends no call as UNKNOWN, but gRPC does, in some languages,
+                    # when a connection is lost.
+                    "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED", "UNKNOWN"],
                 },
             }
         ],

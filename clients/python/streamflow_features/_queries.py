@@ -32,7 +32,20 @@ class StalenessPolicy(IntEnum):
     """The call raises FailedPrecondition. The error's metadata has the features and their ages."""
 
 
-class QueryOptions(TypedDict, total=False):
+class ReadOptions(TypedDict, total=False):
+    """The optional keywords of all calls for users' features, whatever selects the features."""
+
+    max_age_s: float | None
+    """The age in seconds from which a value is too old. Replaces the maximum age of every feature view."""
+
+    staleness_policy: StalenessPolicy
+    """What happens to a value that is too old. The default is FLAG."""
+
+    include_serving_info: bool
+    """Whether the result has a serving_info."""
+
+
+class QueryOptions(ReadOptions, total=False):
     """The optional keywords of all calls for users' features."""
 
     feature_service: str | None
@@ -42,21 +55,27 @@ class QueryOptions(TypedDict, total=False):
     """Feature references, such as "subs_profile_fv:monthly_fee", in the order of the reply. Not together with
     feature_service. With neither, the gateway's default feature service is selected."""
 
-    max_age_s: float | None
-    """The age in seconds from which a value is too old. Replaces the maximum age of every feature view."""
-
-    staleness_policy: StalenessPolicy
-    """What happens to a value that is too old. The default is FLAG."""
-
     contract_hash: str | None
     """The hash of the contract that the caller was built for. Another contract raises FailedPrecondition."""
-
-    include_serving_info: bool
-    """Whether the result has a serving_info."""
 
     request_data: Mapping[str, RequestDataValue] | None
     """The values that on-demand features are computed from, by the names in `FeatureService.request_data`: a bool, an
     int, a float, a str, or a list of one of them. In a batch, those of all users."""
+
+
+def with_pinned(pinned: QueryOptions, options: QueryOptions) -> QueryOptions:
+    """Return a call's options and the pinned ones that it does not give.
+
+    A call that selects features replaces the pinned selection.
+    """
+    if not pinned:
+        return options
+    both = pinned.copy()
+    if options.get("feature_service") is not None or options.get("features") is not None:
+        both.pop("feature_service", None)
+        both.pop("features", None)
+    both.update(options)
+    return both
 
 
 class Question:
@@ -71,12 +90,14 @@ class Question:
         """The user's id."""
         self.timeout_s = timeout_s
         """The question's deadline in seconds. None: the stream's."""
+        self._options = options
         self._request = user_request(user_id, **options)
 
-    def message(self, request_id: int, *, timeout_s: float) -> StreamUserFeaturesRequest:
-        """Return the question as a message of the stream."""
+    def message(self, request_id: int, *, timeout_s: float, pinned: QueryOptions) -> StreamUserFeaturesRequest:
+        """Return the question as a message of the stream, with the pinned options that it does not give."""
+        request = user_request(self.user_id, **with_pinned(pinned, self._options)) if pinned else self._request
         return StreamUserFeaturesRequest(
-            request_id=request_id, request=self._request, timeout=_duration(timeout_s, name="timeout_s")
+            request_id=request_id, request=request, timeout=_duration(timeout_s, name="timeout_s")
         )
 
     def __repr__(self) -> str:

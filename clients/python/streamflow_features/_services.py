@@ -41,6 +41,7 @@ class FeatureService:
     """A named set of features."""
 
     name: str
+    """The name that calls select it by."""
 
     features: tuple[FeatureDescription, ...]
     """The features, in the order of results."""

@@ -2,20 +2,36 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import grpc
 from streamflow.features.v1.user_feature_service_pb2 import StreamUserFeaturesRequest, StreamUserFeaturesResponse
 
-from streamflow_features._errors import FeatureServingError, error_of, from_call_error, from_rpc_error
+from streamflow_features._errors import FeatureServingError, closed, error_of, from_call_error, from_rpc_error
 from streamflow_features._features import UserFeatures, user_features
-from streamflow_features._queries import Question
+from streamflow_features._queries import QueryOptions, Question
 
-Call = grpc.aio.StreamStreamCall[StreamUserFeaturesRequest, StreamUserFeaturesResponse]
 
-_MAX_ASKED = 2
+class Call(Protocol):
+    """A call of StreamUserFeatures, as gRPC's asyncio API has it."""
+
+    async def write(self, request: StreamUserFeaturesRequest, /) -> None:
+        """Send a question."""
+
+    def __aiter__(self) -> AsyncIterator[StreamUserFeaturesResponse]:
+        """Yield the responses. Raises RpcError."""
+
+    def cancel(self) -> object:
+        """End the call."""
+
+
+DEFAULT_MAX_IN_FLIGHT = 1000
+
+# A stream breaks before the channel knows that its connection is gone, and the next one may be put on the same
+# connection. The pauses are those of the retry policy of the other calls.
+_PAUSES_S = (0.01, 0.08, 0.1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +42,7 @@ class Answer:
     """The same object that was passed in."""
 
     result: UserFeatures | FeatureServingError
+    """The features, or the error that a call would have raised."""
 
 
 @dataclass(slots=True, eq=False)
@@ -40,15 +57,20 @@ class _Asked:
 
 
 async def answers_of(
-    questions: AsyncIterable[Question], open_call: Callable[[], Call], *, timeout_s: float, max_in_flight: int
+    questions: AsyncIterable[Question],
+    open_call: Callable[[], Call],
+    *,
+    pinned: QueryOptions,
+    timeout_s: float,
+    max_in_flight: int,
 ) -> AsyncGenerator[Answer, None]:
     """Yield one answer for each question, in the order of arrival. At most `max_in_flight` answers are outstanding.
 
     A question that has no answer by its deadline is answered with DeadlineExceeded; `timeout_s` is the deadline of a
-    question without its own. When a call ends early, the unanswered questions are asked once more over a new call.
-    Raises what `questions` raises.
+    question without its own. `pinned` are the options that questions have unless they give their own. When a call ends
+    early, the unanswered questions are asked again over a new call, up to three times. Raises what `questions` raises.
     """
-    conversation = _Conversation(open_call, timeout_s=timeout_s, max_in_flight=max_in_flight)
+    conversation = Conversation(open_call, pinned=pinned, timeout_s=timeout_s, max_in_flight=max_in_flight)
     conversation.begin(questions)
     try:
         while (answer := await conversation.next_answer()) is not None:
@@ -58,9 +80,15 @@ async def answers_of(
         await conversation.end()
 
 
-class _Conversation:
-    def __init__(self, open_call: Callable[[], Call], *, timeout_s: float, max_in_flight: int) -> None:
+class Conversation:
+    """Questions and their answers. Belongs to an event loop."""
+
+    def __init__(
+        self, open_call: Callable[[], Call], *, pinned: QueryOptions, timeout_s: float, max_in_flight: int
+    ) -> None:
+        """Creates a conversation; the parameters are those of `answers_of`."""
         self._open_call = open_call
+        self._pinned = pinned
         self._timeout_s = timeout_s
         self._loop = asyncio.get_running_loop()
         self._room = asyncio.Semaphore(max_in_flight)
@@ -74,20 +102,24 @@ class _Conversation:
         self._ending = False
 
     def begin(self, questions: AsyncIterable[Question]) -> None:
+        """Take questions from now on."""
         self._start(self._take(questions))
         self._start(self._ask())
 
     async def next_answer(self) -> Answer | None:
+        """Return the next answer, None after the last. Raises what the questions raise."""
         answer = await self._answers.get()
         if answer is None and self._failure is not None:
             raise self._failure
         return answer
 
     def answer_taken(self) -> None:
+        """Make room for another question."""
         # Only now: a caller who takes no answers must get no more.
         self._room.release()
 
     async def end(self) -> None:
+        """End the call and the tasks."""
         self._ending = True
         if self._call is not None:
             self._call.cancel()
@@ -108,7 +140,7 @@ class _Conversation:
         if self._ending:
             return
         if task.cancelled():
-            self._failure = error_of(grpc.StatusCode.CANCELLED, "The client was closed.")
+            self._failure = closed()
         else:
             self._failure = self._failure or task.exception()
         if self._failure is not None:
@@ -140,10 +172,11 @@ class _Conversation:
                 self._start(self._read(self._call))
             asked.call = call = self._call
             asked.times += 1
-            message = asked.question.message(request_id, timeout_s=max(0.0, asked.deadline - self._loop.time()))
+            remaining_s = max(0.0, asked.deadline - self._loop.time())
+            message = asked.question.message(request_id, timeout_s=remaining_s, pinned=self._pinned)
             try:
                 await call.write(message)
-            except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
+            except (grpc.RpcError, asyncio.InvalidStateError):
                 # _read gets the reason and decides about the call's questions.
                 continue
 
@@ -152,16 +185,16 @@ class _Conversation:
         try:
             async for response in call:
                 self._answer(response.request_id, _result(response))
-        except grpc.aio.AioRpcError as error:
+        except grpc.RpcError as error:
             failure = from_rpc_error(error)
         if self._call is call:
             self._call = None
         for request_id, asked in list(self._unanswered.items()):
             if asked.call is not call:
                 continue
-            if asked.times < _MAX_ASKED and _worth_another_call(failure):
+            if asked.times <= len(_PAUSES_S) and _worth_another_call(failure):
                 asked.call = None
-                self._to_ask.put_nowait(request_id)
+                self._loop.call_later(_PAUSES_S[asked.times - 1], self._to_ask.put_nowait, request_id)
             else:
                 self._answer(request_id, failure)
 

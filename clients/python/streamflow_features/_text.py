@@ -1,33 +1,30 @@
-"""A user's features as text, one line for each feature."""
+"""Text in columns, for people."""
 
-from streamflow_features._features import UserFeatures, Value
+from collections.abc import Iterable, Sequence
+
+from streamflow_features._values import Value
 
 _MAX_ELEMENTS = 4
 
 
-def as_lines(features: UserFeatures) -> list[str]:
-    """Return one line for each feature, in columns: name, value, status, event timestamp.
+def in_columns(rows: Iterable[Sequence[str]]) -> list[str]:
+    """Return one line for each row; the cells of a column begin at the same place."""
+    kept = list(rows)
+    widths = [max(map(len, column), default=0) for column in zip(*kept, strict=True)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in kept]
 
-    Of a list, the line has the first four elements and their number.
+
+def shown(value: Value) -> str:
+    """Return a value as text: of a list the first four elements and their number.
+
+    A text that would break a line, or steer a terminal, is quoted.
     """
-    rows = [
-        (
-            name,
-            _text(value),
-            features.statuses[name].name,
-            stamp.isoformat() if (stamp := features.event_timestamps[name]) else "-",
-        )
-        for name, value in features.items()
-    ]
-    widths = [max(map(len, column), default=0) for column in zip(*rows, strict=True)]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-
-
-def _text(value: Value) -> str:
     if isinstance(value, tuple):
-        shown = [
-            *map(_text, value[:_MAX_ELEMENTS]),
+        cells = [
+            *map(shown, value[:_MAX_ELEMENTS]),
             *([f"… {len(value)} in all"] if len(value) > _MAX_ELEMENTS else []),
         ]
-        return f"[{', '.join(shown)}]"
+        return f"[{', '.join(cells)}]"
+    if isinstance(value, str) and not value.isprintable():
+        return repr(value)
     return "null" if value is None else str(value)

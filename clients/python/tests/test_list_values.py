@@ -29,14 +29,15 @@ from streamflow.features.v1.user_feature_service_pb2_grpc import (
     UserFeatureServiceServicer,
     add_UserFeatureServiceServicer_to_server,
 )
-from streamflow_features import FeatureClient, UserFeatures, as_lines
+from streamflow_features import FeatureClient, UserFeatures
+from streamflow_features._features import features_of_user
 
 _EMBEDDING = [position / 7 for position in range(768)]
 
 
 def _features(**fields: Any) -> UserFeatures:
     features = [Feature(name=field, status=FEATURE_STATUS_PRESENT, **{field: value}) for field, value in fields.items()]
-    return UserFeatures(UserFeaturesMessage(user_id="3413-BMNZE", features=features), contract_hash="sha256:00")
+    return features_of_user(UserFeaturesMessage(user_id="3413-BMNZE", features=features), contract_hash="sha256:00")
 
 
 def test_a_list_is_a_tuple_of_python_values() -> None:
@@ -72,13 +73,13 @@ def test_an_empty_list_is_an_empty_tuple_and_null_is_none() -> None:
 
 
 def test_a_line_has_the_first_elements_of_a_list_and_their_number() -> None:
-    lines = as_lines(
+    lines = str(
         _features(
             double_list_value=DoubleList(val=_EMBEDDING),
             int64_list_value=Int64List(val=[1, 2, 3, 4]),
             timestamp_list_value=UnixTimestampList(val=[1_709_164_800, -(2**63)]),
         )
-    )
+    ).splitlines()
     assert lines[0].startswith(
         "double_list_value     [0.0, 0.14285714285714285, 0.2857142857142857, 0.42857142857142855, … 768 in all]  "
     )

@@ -1,64 +1,40 @@
 """Calls over TLS, and calls that say who makes them, as both faces of the client make them."""
 
 import asyncio
-import ssl
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from ssl import PEM_cert_to_DER_cert
+from typing import TYPE_CHECKING
 
-import grpc
 import pytest
-import trustme
 from aiohttp import web
+from feature_gateway.server import Addresses, running_gateway
+from feature_gateway.settings import Settings
 from gateway_fakes import FakeFeatureServer, Gateway, feast_answer
+from gateway_pair import Caller, Load, under_load
 from streamflow_features import AsyncFeatureClient, Authorization, FeatureClient, Question, Unavailable
+from tls_files import HOST, Certified
+
+if TYPE_CHECKING:
+    from streamflow_features._connection import ConnectionOptions
 
 _USER = "3413-BMNZE"
 _TIMEOUT_S = 20
 
 
 @pytest.fixture
-def authority() -> trustme.CA:
-    return trustme.CA()
+def server(tmp_path: Path) -> Certified:
+    return Certified(tmp_path / "server")
 
 
-def _trusting(authority: trustme.CA) -> grpc.ChannelCredentials:
-    return grpc.ssl_channel_credentials(authority.cert_pem.bytes())
+@pytest.fixture
+def caller(tmp_path: Path) -> Certified:
+    return Certified(tmp_path / "caller")
 
 
-@asynccontextmanager
-async def _behind_tls(gateway: Gateway, authority: trustme.CA) -> AsyncIterator[str]:
-    """What an ingress does: take TLS off, and hand the bytes on; yields its address."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.set_alpn_protocols(["h2"])
-    authority.issue_cert("localhost").configure_cert(context)
-    host, port = gateway.addresses.grpc.split(":")
-    connections: set[asyncio.Task[None]] = set()
-
-    async def hand_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        from_gateway, to_gateway = await asyncio.open_connection(host, int(port))
-        await asyncio.gather(_copy(reader, to_gateway), _copy(from_gateway, writer))
-
-    def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.create_task(hand_on(reader, writer))
-        connections.add(task)
-        task.add_done_callback(connections.discard)
-
-    server = await asyncio.start_server(connected, "localhost", 0, ssl=context, family=2)
-    async with server:
-        yield f"localhost:{server.sockets[0].getsockname()[1]}"
-        # Their clients have gone.
-        async with asyncio.timeout(_TIMEOUT_S):
-            await asyncio.gather(*connections)
-
-
-async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with suppress(ConnectionError):
-        while data := await reader.read(65536):
-            writer.write(data)
-            await writer.drain()
-    writer.close()
-    with suppress(ConnectionError, ssl.SSLError):
-        await writer.wait_closed()
+def _target(addresses: Addresses) -> str:
+    return f"{HOST}:{addresses.grpc.split(':')[1]}"
 
 
 def _heard(feature_server: FakeFeatureServer) -> list[str | None]:
@@ -90,32 +66,86 @@ async def _one_question() -> AsyncIterator[Question]:
     yield Question(_USER)
 
 
-async def test_both_faces_call_over_tls(gateway: Gateway, authority: trustme.CA) -> None:
-    async with _behind_tls(gateway, authority) as target:
-        with FeatureClient(target, timeout_s=_TIMEOUT_S, credentials=_trusting(authority)) as client:
-            features = await asyncio.to_thread(client.get_user_features, _USER)
-        async with AsyncFeatureClient(target, timeout_s=_TIMEOUT_S, credentials=_trusting(authority)) as client_async:
-            assert await client_async.get_user_features(_USER) == features
-            answers = [answer async for answer in client_async.stream_user_features(_one_question())]
-    assert features.user_known
-    assert [answer.result for answer in answers] == [features]
-
-
-@pytest.mark.parametrize("credentials", [lambda: None, lambda: _trusting(trustme.CA())], ids=["none", "another's"])
-async def test_a_gateway_that_cannot_be_trusted_is_told_nothing(
-    gateway: Gateway,
-    authority: trustme.CA,
-    feature_server: FakeFeatureServer,
-    credentials: Callable[[], grpc.ChannelCredentials | None],
+async def test_both_faces_call_over_tls_by_files_and_by_credentials(
+    settings: Settings, server: Certified, caller: Certified
 ) -> None:
-    async with (
-        _behind_tls(gateway, authority) as target,
-        AsyncFeatureClient(target, timeout_s=_TIMEOUT_S, credentials=credentials(), authorization="secret") as client,
-    ):
-        with pytest.raises(Unavailable) as raised:
-            await client.get_user_features(_USER)
-    assert "secret" not in str(raised.value)
+    by_files: ConnectionOptions = {
+        "ca_file": server.ca_file,
+        "cert_file": caller.cert_file,
+        "key_file": caller.key_file,
+    }
+    by_credentials: ConnectionOptions = {"credentials": server.channel_credentials(caller)}
+    async with running_gateway(server.serves(settings, clients=caller)) as addresses:
+        for options in (by_files, by_credentials):
+            with FeatureClient(_target(addresses), timeout_s=_TIMEOUT_S, **options) as client:
+                features = await asyncio.to_thread(client.get_user_features, _USER)
+            async with AsyncFeatureClient(_target(addresses), timeout_s=_TIMEOUT_S, **options) as client_async:
+                assert await client_async.get_user_features(_USER) == features
+                answers = [answer async for answer in client_async.stream_user_features(_one_question())]
+            assert features.user_known
+            assert [answer.result for answer in answers] == [features]
+
+
+async def test_a_client_and_a_gateway_that_do_not_trust_each_other_tell_each_other_nothing(
+    settings: Settings, server: Certified, caller: Certified, feature_server: FakeFeatureServer, tmp_path: Path
+) -> None:
+    stranger = Certified(tmp_path / "stranger")
+    async with running_gateway(server.serves(settings, clients=caller)) as addresses:
+        for trusted, shown in ((stranger, caller), (server, None), (server, stranger)):
+            async with AsyncFeatureClient(
+                _target(addresses),
+                timeout_s=_TIMEOUT_S,
+                credentials=trusted.channel_credentials(shown),
+                authorization="secret",
+            ) as client:
+                with pytest.raises(Unavailable) as raised:
+                    await client.get_user_features(_USER)
+            assert "secret" not in str(raised.value)
     assert feature_server.requests == []
+
+
+async def test_a_certificate_of_another_name_is_refused(settings: Settings, server: Certified) -> None:
+    server.issue("gateway.example")
+    async with (
+        running_gateway(server.serves(settings)) as addresses,
+        AsyncFeatureClient(_target(addresses), timeout_s=_TIMEOUT_S, ca_file=server.ca_file) as client,
+    ):
+        with pytest.raises(Unavailable):
+            await client.get_user_features(_USER)
+
+
+@pytest.mark.parametrize("face", [Load.from_threads, Load.from_tasks])
+async def test_certificates_that_change_under_load_cost_no_call(
+    settings: Settings, server: Certified, caller: Certified, face: Caller
+) -> None:
+    # Each connection ends soon after its certificate has.
+    settings = replace(server.serves(settings, clients=caller), max_connection_age_s=0.3)
+    connection: ConnectionOptions = {"credentials": server.channel_credentials(caller)}
+    async with (
+        asyncio.timeout(3 * _TIMEOUT_S),
+        running_gateway(settings) as addresses,
+        under_load(_target(addresses), face, connection=connection) as load,
+    ):
+        for _ in range(3):
+            server.issue()
+            shown = await _certificate(addresses, server, caller)
+            while shown != PEM_cert_to_DER_cert(server.cert_file.read_text()):
+                shown = await _certificate(addresses, server, caller)
+            answered = load.answered
+            while load.answered < answered + 200:  # noqa: ASYNC110  # within the time limit above
+                await asyncio.sleep(0.01)
+    assert load.failures == []
+
+
+async def _certificate(addresses: Addresses, server: Certified, caller: Certified) -> bytes:
+    """The certificate that the gRPC port shows now."""
+    context = server.context(caller)
+    context.set_alpn_protocols(["h2"])
+    host, port = addresses.grpc.split(":")
+    _, writer = await asyncio.open_connection(host, int(port), ssl=context, server_hostname=HOST)
+    shown: bytes = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+    writer.close()
+    return shown
 
 
 async def test_every_kind_of_call_says_who_makes_it(gateway: Gateway, feature_server: FakeFeatureServer) -> None:

@@ -1,5 +1,6 @@
 """What a model service installs: the wheels of client and protos, whose types hold under mypy's strict rules."""
 
+import shutil
 import subprocess
 import sys
 from importlib.metadata import version
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 _CHECKOUT = Path(__file__).resolve().parents[3]
+_TYPED = _CHECKOUT / "examples" / "python" / "streamflow_services.py"
 _UV = _CHECKOUT / ".local" / "tools" / "bin" / "uv"
 
 _CALLER = """\
@@ -19,6 +21,7 @@ from streamflow.features.v1.feature_pb2 import FeatureStatus as FeatureStatusCod
 from streamflow.features.v1.user_feature_service_pb2 import GetUserFeaturesRequest, GetUserFeaturesResponse
 from streamflow.features.v1.user_feature_service_pb2_grpc import UserFeatureServiceStub
 from streamflow_features import (
+    KEPT,
     AsyncFeatureClient,
     FeatureClient,
     FeatureServingError,
@@ -27,6 +30,7 @@ from streamflow_features import (
     UserFeaturesBatch,
     Value,
 )
+from streamflow_services import ChurnV1, SessionV1
 
 
 def call(client: FeatureClient) -> None:
@@ -38,10 +42,25 @@ def call(client: FeatureClient) -> None:
     results = client.batch_get_user_features(["3413-BMNZE"], max_age_s=60.0)
     assert_type(results, UserFeaturesBatch)
     assert_type(iter(results), Iterator[UserFeatures | FeatureServingError])
+    many = client.get_users_features(["3413-BMNZE"], retries=2, progress=print, feature_service="churn_v1")
+    assert_type(many.ok, UserFeaturesBatch)
+    assert_type(many.errors["3413-BMNZE"], FeatureServingError)
+    many.to_pandas(null=0, not_found={"monthly_fee": 0.0}, too_old=KEPT)
+
+
+def get(client: FeatureClient) -> None:
+    churn = client.get(ChurnV1, "3413-BMNZE", max_age_s=60.0)
+    assert_type(churn, ChurnV1)
+    assert_type(churn.months_active, int | None)
+    assert_type(churn.features.statuses["months_active"], FeatureStatus)
+    assert_type(client.get(SessionV1.given(session_mins=42.5), "3413-BMNZE").session_over_avg_7d, float | None)
+    for result in client.get_users_features(["3413-BMNZE"]):
+        assert_type(ChurnV1.of(result), ChurnV1)
 
 
 async def call_async(client: AsyncFeatureClient) -> None:
     assert_type(await client.get_user_features("3413-BMNZE"), UserFeatures)
+    assert_type(await client.get(ChurnV1, "3413-BMNZE"), ChurnV1)
 
 
 def read(message: GetUserFeaturesResponse) -> None:
@@ -56,10 +75,16 @@ def ask(stub: UserFeatureServiceStub) -> None:
 _WRONG_CALLER = """\
 from streamflow.features.v1.feature_pb2 import UserFeatures
 from streamflow_features import FeatureClient
+from streamflow_services import ChurnV1, SessionV1
 
 FeatureClient(50051)
 FeatureClient().get_user_features("3413-BMNZE", feature_sevice="churn_v1")
 UserFeatures(user_id=3413)
+FeatureClient().get(ChurnV1, "3413-BMNZE").month_active
+FeatureClient().get(ChurnV1, "3413-BMNZE").months_active + 1
+SessionV1.given()
+SessionV1.given(session_mins="long")
+FeatureClient().get(SessionV1, "3413-BMNZE")
 """
 
 
@@ -95,6 +120,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _type_check(python: Path, folder: Path, program: str) -> subprocess.CompletedProcess[str]:
     (folder / "caller.py").write_text(program, encoding="utf-8")
+    shutil.copy(_TYPED, folder)
     options = ["--strict", "--config-file=", f"--python-executable={python}", f"--cache-dir={python.parent / 'mypy'}"]
     command = [sys.executable, "-m", "mypy", *options, "caller.py"]
     return subprocess.run(command, cwd=folder, check=False, capture_output=True, text=True, timeout=240)
@@ -110,7 +136,10 @@ def test_wrong_calls_of_the_installed_client_are_type_errors(installed: Path, tm
     errors = [
         line.split(":")[1] + line.rpartition(" ")[2] for line in result.stdout.splitlines() if ": error: " in line
     ]
-    assert errors == ["4[arg-type]", "5[call-arg]", "6[arg-type]"]
+    assert errors == [
+        *("5[arg-type]", "6[call-arg]", "7[arg-type]"),
+        *("8[attr-defined]", "9[operator]", "10[call-arg]", "11[arg-type]", "12[arg-type]"),
+    ]
 
 
 def test_the_installed_client_imports_without_warnings(installed: Path, tmp_path: Path) -> None:
@@ -119,3 +148,18 @@ def test_the_installed_client_imports_without_warnings(installed: Path, tmp_path
     result = subprocess.run(command, cwd=tmp_path, check=False, capture_output=True, text=True, timeout=60)
     assert result.returncode == 0, result.stderr
     assert result.stdout.startswith(str(installed.parents[1]))
+
+
+def test_a_table_without_its_extra_says_what_to_install(installed: Path, tmp_path: Path) -> None:
+    for method, extra in (("to_pandas", "pandas"), ("to_numpy", "numpy"), ("to_arrow", "arrow")):
+        program = f"from streamflow_features import UserFeaturesBatch; UserFeaturesBatch([], []).{method}()"
+        command = [str(installed), "-c", program]
+        result = subprocess.run(command, cwd=tmp_path, check=False, capture_output=True, text=True, timeout=60)
+        assert f"pip install 'streamflow-features[{extra}]'" in result.stderr
+
+
+def test_the_installed_command_writes_the_module_of_a_contract(installed: Path, tmp_path: Path) -> None:
+    command = [str(installed.parent / "streamflow-features"), "codegen", str(_CHECKOUT / "feature_repo/contract.json")]
+    result = subprocess.run(command, cwd=tmp_path, check=False, capture_output=True, text=True, timeout=60)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout == _TYPED.read_text(encoding="utf-8")

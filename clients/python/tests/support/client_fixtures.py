@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from both_faces import Asker, asking
 from feature_gateway.settings import Settings
 from gateway_fakes import (
     FakeFeatureServer,
@@ -14,6 +15,7 @@ from gateway_fakes import (
     serving,
     written_contract,
 )
+from places import asking_at
 
 
 @pytest.fixture
@@ -32,3 +34,21 @@ async def gateway(settings: Settings) -> AsyncIterator[Gateway]:
     async with serving(settings) as running:
         await health_becomes(running.channel, "SERVING")
         yield running
+
+
+@pytest.fixture(params=["sync", "asyncio"])
+def face(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+async def ask(face: str, gateway: Gateway) -> AsyncIterator[Asker]:
+    async with asking(face, gateway.addresses.grpc) as asker:
+        yield asker
+
+
+@pytest.fixture(params=["gateway", "fake"])
+async def ask_either(request: pytest.FixtureRequest, face: str, tmp_path: Path) -> AsyncIterator[Asker]:
+    """A client of a real gateway, then the fake; both serve the users of `places`."""
+    async with asking_at(request.param, face, tmp_path) as asker:
+        yield asker
