@@ -1,0 +1,1 @@
+"""Dashboards, rules, and the manifests that bring them."""
