@@ -60,9 +60,9 @@ def exclusive(postgres_url: str, *, on_wait: Callable[[], None] | None = None) -
             if on_wait is not None:
                 on_wait()
             connection.execute("SELECT pg_advisory_lock(%s)", (_FEAST_JOB_LOCK,))
-        connection.execute(
-            sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(REGISTRY_SCHEMA)),
-        )
+        # IF NOT EXISTS alone would ask for the right to create schemas even where it is there.
+        if connection.execute("SELECT to_regnamespace(%s) IS NULL", (REGISTRY_SCHEMA,)).fetchone() == (True,):
+            connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(REGISTRY_SCHEMA)))
         try:
             yield connection
         finally:

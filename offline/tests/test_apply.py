@@ -1,30 +1,38 @@
-"""Applies that meet another apply."""
+"""Applies that meet another apply, or the definitions of another version."""
 
+import json
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 import streamflow_repo
-from feast import FeatureStore
-from feast_contract import Contract
+from feast import FeatureService, FeatureStore, FeatureView, Field
+from feast.types import Int64
+from feast_contract import Contract, lacking, read_contract
 from psycopg import OperationalError
 from streamflow_local.waiting import wait_until
 from streamflow_offline import applied_contract
-from streamflow_offline.apply import apply_definitions
+from streamflow_offline.apply.job import apply_definitions
 from streamflow_offline.feast_store import FEATURE_REPO, open_store
-from training_sets import UNUSED_REDIS_URL
+from streamflow_repo import CONTRACT_PATH
+from streamflow_repo.definitions.entities import user
+from training_sets import UNUSED_REDIS_URL, apply_objects
 
 _VIEW = "subs_profile_fv"
 _OTHER_MAX_AGE_DAYS = 40
+_OLD = "seldom_used"
 _TIMEOUT_S = 120
 _APPLY = """
 import pathlib, sys
-from streamflow_offline.apply import apply_definitions
+from streamflow_offline.apply.job import apply_definitions
 
 apply_definitions(
     postgres_url=sys.argv[1], redis_url=sys.argv[2], on_output=print, contract_path=pathlib.Path(sys.argv[3])
@@ -58,6 +66,44 @@ def test_of_two_applies_of_two_versions_registry_and_contract_are_of_one(
     assert applied == timedelta(days=_OTHER_MAX_AGE_DAYS)
     assert f'"max_age_s": {applied.total_seconds()}' in contract_path.read_text()
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == [contract_path.name]
+
+
+def test_what_the_definitions_no_longer_name_is_kept_where_that_is_asked_for(applied_url: str, tmp_path: Path) -> None:
+    apply = partial(
+        apply_definitions,
+        postgres_url=applied_url,
+        redis_url=UNUSED_REDIS_URL,
+        contract_path=tmp_path / "contract.json",
+    )
+    said: list[str] = []
+    before = apply(on_output=print)
+    apply_objects(applied_url, [*_older_definitions(applied_url)])
+
+    apply(on_output=said.append, keep_removed=True)
+
+    kept = json.loads((tmp_path / "contract.json").read_text())
+    assert {line for line in said if line.startswith("kept: ")} == {
+        f"kept: feature service {_OLD}_v1",
+        f"kept: feature view {_OLD}_fv",
+        f"kept: feature {_VIEW}:{_OLD}",
+    }
+    assert not lacking(kept, read_contract(CONTRACT_PATH), name="the repository's")
+    assert {f"{_OLD}_fv"} < {view["name"] for view in kept["feature_views"]}
+    # A second run has nothing to do, and what is kept goes with an apply that keeps nothing.
+    assert apply(on_output=print, keep_removed=True) == kept["hash"]
+    assert apply(on_output=print) == before
+
+
+def _older_definitions(postgres_url: str) -> Iterator[Any]:
+    """Yield what an earlier version had: a view, a feature of another view, and a service of both."""
+    with open_store(postgres_url=postgres_url, redis_url=UNUSED_REDIS_URL) as store:
+        view = store.get_feature_view(_VIEW)
+    feature = Field(name=_OLD, dtype=Int64)
+    view.features.append(feature)
+    other = FeatureView(
+        name=f"{_OLD}_fv", entities=[user], schema=[feature], source=view.batch_source, ttl=timedelta(0)
+    )
+    yield from (view, other, FeatureService(name=f"{_OLD}_v1", features=[view[[_OLD]], other]))
 
 
 def _apply_of_another_version(folder: Path, postgres_url: str, contract_path: Path) -> subprocess.Popen[bytes]:

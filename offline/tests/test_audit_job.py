@@ -5,25 +5,20 @@ import json
 import math
 import threading
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
+from audit_reports import NOWHERE, report_of
 from rich.console import Console
-from streamflow_features import FeatureStatus
-from streamflow_offline.audit import AuditReport, AuditRequest, FeatureReport, audit_skew
-from streamflow_offline.audit.compare import Feature, OfflineCell, OnlineCell, compared
+from streamflow_offline.audit.command import run
+from streamflow_offline.audit.job import AuditRequest, audit_skew
 from streamflow_offline.audit.report import as_tables
-from streamflow_offline.commands.audit import run
 from streamflow_offline.errors import JobError
 from streamflow_offline.feast_store import exclusive, undisturbed
 from streamflow_offline.json_file import write_json
 from training_sets import UNUSED_REDIS_URL
-
-NOWHERE = "127.0.0.1:1"
-AT = datetime(2024, 2, 29, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
@@ -96,43 +91,17 @@ def test_a_materialization_that_does_not_end_is_told(postgres_url: str) -> None:
         pass
 
 
-def _report(*, threshold: float = 0.0, definitions: tuple[str, ...] = ()) -> AuditReport:
-    """Ten users, one of whom differs in one of two features."""
-    fee = FeatureReport(feature=Feature(view="subs_fv", name="fee", dtype="Float64", max_age_s=None))
-    photo = FeatureReport(feature=Feature(view="subs_fv", name="photo", dtype="Bytes", max_age_s=None))
-    for number in range(10):
-        offline = OfflineCell(value=math.nan if number else 29.85, event_timestamp=AT)
-        online = OnlineCell(value=math.nan, event_timestamp=AT, status=FeatureStatus.PRESENT)
-        fee.add(f"000{number}-AAAAA", compared("Float64", offline, online))
-        picture = OfflineCell(value=b"\x00\xff", event_timestamp=AT)
-        same = OnlineCell(value=b"\x00\xff", event_timestamp=AT, status=FeatureStatus.PRESENT)
-        photo.add(f"000{number}-AAAAA", compared("Bytes", picture, same if number else None))
-    return AuditReport(
-        feature_service="churn_v1",
-        gateway=NOWHERE,
-        threshold=threshold,
-        seed=7,
-        audited_at=AT,
-        duration_s=1.23456,
-        users={"with_features": 10, "unknown": 0},
-        settled=2,
-        contracts={"definitions": "sha256:a", "registry": "sha256:a", "gateway": "sha256:a"},
-        definitions=definitions,
-        features=[fee, photo],
-    )
-
-
 def test_an_audit_passes_up_to_its_threshold_for_each_feature() -> None:
-    assert not _report().passed
-    assert not _report(threshold=0.09).passed
-    assert _report(threshold=0.1).passed
-    assert _report().share == 0.1
-    assert not _report(threshold=1.0, definitions=("another dtype",)).passed
+    assert not report_of().passed
+    assert not report_of(threshold=0.09).passed
+    assert report_of(threshold=0.1).passed
+    assert report_of().share == 0.1
+    assert not report_of(threshold=1.0, definitions=("another dtype",)).passed
 
 
 def test_the_json_report_has_all_of_it(tmp_path: Path) -> None:
     path = tmp_path / "report.json"
-    write_json(path, _report().as_json())
+    write_json(path, report_of().as_json())
 
     def strict(text: str) -> None:
         raise AssertionError(text)
@@ -177,7 +146,7 @@ def test_the_json_report_has_all_of_it(tmp_path: Path) -> None:
 
 def test_the_tables_say_who_differs_and_the_verdict_why() -> None:
     out = io.StringIO()
-    for part in as_tables(_report(definitions=("the dtype is another",))):
+    for part in as_tables(report_of(definitions=("the dtype is another",))):
         Console(file=out, width=200).print(part)
     lines = [" ".join(line.split()) for line in out.getvalue().splitlines() if line.strip()]
     assert lines == [
@@ -196,4 +165,4 @@ def test_the_tables_say_who_differs_and_the_verdict_why() -> None:
 
 def test_a_report_that_cannot_be_written_says_so(tmp_path: Path) -> None:
     with pytest.raises(JobError, match="can't be written: Is a directory"):
-        write_json(tmp_path, _report().as_json())
+        write_json(tmp_path, report_of().as_json())

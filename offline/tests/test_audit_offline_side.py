@@ -11,7 +11,7 @@ from streamflow_offline.audit.compare import Feature, OfflineCell
 from streamflow_offline.audit.offline_side import OfflineSide
 from streamflow_offline.errors import JobError
 from streamflow_offline.feast_store import connected, open_store
-from streamflow_offline.ingest import ingest
+from streamflow_offline.ingest.job import ingest
 from streamflow_repo.definitions.entities import user
 from streamflow_repo.definitions.services import churn_v1, engagement_v1
 from streamflow_repo.definitions.views import payments_agg_90d_fv, subs_profile_fv, support_agg_90d_fv, usage_agg_30d_fv

@@ -1,6 +1,7 @@
 """What a model service reads, from a real gateway in front of a feature server that answers as a test says."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -11,7 +12,7 @@ from typing import Any
 import grpc
 import orjson
 import pytest
-from aiohttp import web
+from aiohttp import ClientSession, web
 from feature_gateway.settings import Settings
 from gateway_fakes import (
     FakeFeatureServer,
@@ -40,17 +41,16 @@ _USERS = [_user(number) for number in range(10)]
 
 
 class Asking:
-    """An OnlineSide of a gateway, read from a thread as the job does; remembers how long it was told to wait."""
+    """An OnlineSide of a gateway, read from a thread as the job does."""
 
-    def __init__(self, client: FeatureClient, target: str, **options: Any) -> None:
-        self.pauses_s: list[float] = []
+    def __init__(self, client: FeatureClient, target: str, *, http_url: str, **options: Any) -> None:
+        self.http_url = http_url
         asked = {
             "gateway": target,
             "feature_service": "churn_v1",
             "contract_hash": client.list_feature_services()[0].contract_hash,
             "served": _SERVED,
             "compared": _SERVED,
-            "pause": self.pauses_s.append,
         }
         self._side = OnlineSide(client, **{**asked, **options})
 
@@ -75,7 +75,7 @@ async def _asking(settings: Settings, *, timeout_s: float = 20, **options: Any) 
         await health_becomes(gateway.channel, "SERVING")
         target = gateway.addresses.grpc
         with FeatureClient(target, timeout_s=timeout_s) as client:
-            yield await asyncio.to_thread(Asking, client, target, **options)
+            yield await asyncio.to_thread(Asking, client, target, http_url=gateway.http_url, **options)
 
 
 def _planted(feature_server: FakeFeatureServer, values: dict[tuple[str, str], Any]) -> None:
@@ -224,10 +224,14 @@ async def test_a_busy_gateway_is_asked_again_when_it_says_and_not_for_ever(
         await asyncio.wait_for(asked.wait(), 20)
         with pytest.raises(JobError, match=r"RESOURCE_EXHAUSTED: .*audit when fewer calls are made"):
             await asking.read([_user(2)])
+        async with ClientSession() as session, session.get(f"{asking.http_url}/metrics") as reply:
+            refused = re.search(
+                r'gateway_calls_total{code="RESOURCE_EXHAUSTED",method="BatchGetUserFeatures"} (.*)', await reply.text()
+            )
         go_on.set()
         await first
-    assert len(asking.pauses_s) == 4
-    assert all(pause_s > 0 for pause_s in asking.pauses_s)
+    assert refused is not None
+    assert float(refused[1]) == 5
 
 
 async def test_what_is_no_gateway_is_told(unused_tcp_port: int) -> None:

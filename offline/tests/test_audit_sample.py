@@ -11,7 +11,7 @@ import redis
 from streamflow_offline.audit.sample import UNKNOWN_USERS, Group, draw_sample
 from streamflow_offline.errors import JobError
 from streamflow_offline.feast_store import connected, open_store
-from streamflow_offline.ingest import ingest
+from streamflow_offline.ingest.job import ingest
 from streamflow_offline.user_keys import UserKeys
 from streamflow_repo import USER_ID_PATTERN
 from training_sets import UNUSED_REDIS_URL, execute

@@ -10,7 +10,7 @@ import pyarrow.parquet
 import pytest
 from streamflow_offline.errors import JobError
 from streamflow_offline.export.job import export_snapshots
-from streamflow_offline.ingest import ingest
+from streamflow_offline.ingest.job import ingest
 from training_sets import execute
 
 _SNAPSHOTS = {

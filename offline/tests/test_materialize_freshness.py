@@ -12,7 +12,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from online_stores import PAYMENTS, VIEWS, OnlineStores
 from streamflow_offline import cli
 from streamflow_offline.errors import JobError
-from streamflow_offline.materialize import FreshnessError
+from streamflow_offline.materialize.report import FreshnessError
 from streamflow_offline.user_keys import UserKeys
 from training_sets import execute
 

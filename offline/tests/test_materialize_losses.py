@@ -13,10 +13,11 @@ from feast.protos.feast.core.Project_pb2 import Project
 from online_stores import PAYMENTS, SUPPORT, VIEWS, OnlineStores
 from streamflow_local.testing import copied_database
 from streamflow_offline import cli
-from streamflow_offline.commands.materialize import materialize as command
 from streamflow_offline.errors import JobError
-from streamflow_offline.materialize import DEFAULT_ALLOWED_SHARE, FreshnessError, Mode
-from streamflow_offline.materialize.losses import Losses, refuse_losses
+from streamflow_offline.materialize.command import materialize as command
+from streamflow_offline.materialize.losses import DEFAULT_ALLOWED_SHARE, Losses, refuse_losses
+from streamflow_offline.materialize.plan import Mode
+from streamflow_offline.materialize.report import FreshnessError
 from training_sets import execute
 
 A, B, C = USERS = ("0001-AAAAA", "0002-BBBBB", "0003-CCCCC")

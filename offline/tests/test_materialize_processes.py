@@ -56,10 +56,11 @@ def test_a_run_killed_in_the_middle_is_made_good_by_the_next(stores: OnlineStore
 
 def test_two_runs_never_interleave(stores: OnlineStores) -> None:
     second = OnlineStores(stores.postgres_url, stores.redis_url)
-    second_waits, first_ended = threading.Event(), threading.Event()
+    first_writes, second_waits, first_ended = threading.Event(), threading.Event(), threading.Event()
 
     def hold(line: str) -> None:
         if "users to write" in line:
+            first_writes.set()
             assert second_waits.wait(TIMEOUT_S)
 
     def go_on(line: str) -> None:
@@ -74,8 +75,7 @@ def test_two_runs_never_interleave(stores: OnlineStores) -> None:
 
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(first_run)
-        while not any("users to write" in line for line in stores.lines):
-            assert not first.done()
+        assert first_writes.wait(TIMEOUT_S)
         # As a process of its own would, without the wait for its start.
         last = pool.submit(second.materialize, on_progress=go_on, incremental=True, views=[PAYMENTS])
         first.result(TIMEOUT_S)

@@ -9,10 +9,10 @@ import psycopg
 import pyarrow as pa
 import pytest
 from online_stores import OnlineStores
-from streamflow_offline.apply import apply_definitions
+from streamflow_offline.apply.job import apply_definitions
 from streamflow_offline.errors import JobError
 from streamflow_offline.feast_store import open_store
-from streamflow_offline.ingest import ingest
+from streamflow_offline.ingest.job import ingest
 from training_sets import build, execute, read_rows, read_schema
 
 WriteMonth = Callable[..., Path]

@@ -28,8 +28,8 @@ from streamflow_local.testing import copied_database
 from streamflow_offline.errors import JobError
 from streamflow_offline.export.job import export_snapshots
 from streamflow_offline.feast_store import open_store
-from streamflow_offline.generate import generate_months
-from streamflow_offline.ingest import ingest
+from streamflow_offline.generate.job import generate_months
+from streamflow_offline.ingest.job import ingest
 from streamflow_offline.training_set.chunks import Chunk
 from streamflow_offline.training_set.spark_reader import SparkReader
 from streamflow_repo.contract import repo_contract

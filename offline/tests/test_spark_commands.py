@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from online_stores import VIEWS, OnlineStores
 from spark_runs import write_defaults
-from streamflow_offline.generate import generate_months
-from streamflow_offline.ingest import ingest
+from streamflow_offline.generate.job import generate_months
+from streamflow_offline.ingest.job import ingest
 from training_sets import build, file_bytes
 
 _BIN = Path(sys.executable).parent

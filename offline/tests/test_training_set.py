@@ -14,8 +14,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from streamflow_local.testing import copied_database
-from streamflow_offline.generate import generate_months
-from streamflow_offline.ingest import ingest
+from streamflow_offline.generate.job import generate_months
+from streamflow_offline.ingest.job import ingest
 from streamflow_repo import CONTRACT_PATH
 from training_sets import build, execute, file_bytes, query, read_rows, read_schema
 

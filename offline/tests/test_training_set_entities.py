@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 from streamflow_local.testing import copied_database
 from streamflow_offline.errors import JobError
-from streamflow_offline.ingest import ingest
+from streamflow_offline.ingest.job import ingest
 from training_sets import build, database_made_once, database_name, execute, read_rows, read_schema
 
 WriteMonth = Callable[..., Path]

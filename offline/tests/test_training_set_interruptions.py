@@ -19,8 +19,8 @@ from streamflow_local.testing import copied_database
 from streamflow_local.waiting import wait_until
 from streamflow_offline.cli import app
 from streamflow_offline.errors import JobError
-from streamflow_offline.generate import generate_months
-from streamflow_offline.ingest import ingest
+from streamflow_offline.generate.job import generate_months
+from streamflow_offline.ingest.job import ingest
 from streamflow_offline.training_set import files
 from streamflow_offline.training_set.postgres_reader import PostgresReader
 from streamflow_offline.training_set.working_dir import WorkingDir
@@ -50,14 +50,6 @@ def url(postgres_socket_dir: Path, template: str, request: pytest.FixtureRequest
     name = f"interrupted_{abs(hash(request.node.nodeid))}"
     with copied_database(postgres_socket_dir, name, template=template) as url:
         yield url
-
-
-@pytest.fixture
-def unchanged_signals() -> Iterator[None]:
-    """Undo what the command does to its process's signals."""
-    handler = signal.getsignal(signal.SIGTERM)
-    yield
-    signal.signal(signal.SIGTERM, handler)
 
 
 class Fault:

@@ -12,7 +12,7 @@ from feast.infra.offline_stores.contrib.postgres_offline_store.postgres_source i
 from feast.types import Int64
 from streamflow_local.testing import copied_database
 from streamflow_offline.errors import JobError
-from streamflow_offline.ingest import ingest
+from streamflow_offline.ingest.job import ingest
 from streamflow_offline.training_set import OutputFormat
 from streamflow_repo.definitions.entities import user
 from training_sets import apply_objects, build, database_made_once, database_name, execute, read_rows

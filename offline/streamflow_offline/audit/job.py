@@ -23,6 +23,8 @@ from streamflow_offline.audit.request_data import MadeUpRequestData
 from streamflow_offline.audit.sample import Group, draw_sample
 from streamflow_offline.errors import JobError
 from streamflow_offline.feast_store import connected, open_store, undisturbed
+from streamflow_offline.quoting import quoted
+from streamflow_offline.steps import step
 
 DEFAULT_USERS = 1000
 _CHUNK_USERS = 10_000
@@ -104,7 +106,7 @@ def audit_skew(
                     {name: dtype for dtypes in needed.values() for name, dtype in dtypes.items()}, seed=request.seed
                 )
                 read = {v.name: v for views in stored_views(store, definitions.features).values() for v in views}
-                with open_redis(redis_url, timeout_s=_REDIS_TIMEOUT_S) as redis_client:
+                with step("draw sample"), open_redis(redis_url, timeout_s=_REDIS_TIMEOUT_S) as redis_client:
                     users = draw_sample(
                         *(connection, redis_client),
                         [read[name] for name in sorted(read)],
@@ -188,8 +190,10 @@ class _Comparison:
             return self._read(user_ids)
 
     def _read(self, user_ids: Sequence[str]) -> _Rows:
-        trained = self.offline.read(user_ids, at=datetime.now(UTC))
-        served = self.online.read(user_ids)
+        with step("read offline", rows=len(user_ids)):
+            trained = self.offline.read(user_ids, at=datetime.now(UTC))
+        with step("read online", rows=len(user_ids)):
+            served = self.online.read(user_ids)
         dtypes = [report.feature.dtype for report in self.reports]
         return {
             user_id: [compared(*cell) for cell in zip(dtypes, trained[user_id], served[user_id], strict=True)]
@@ -217,6 +221,9 @@ def _explained() -> Iterator[None]:
         raise JobError(f"Feast's registry can't be read: {error}; check POSTGRES_URL and its user's rights") from error
     except psycopg.Error as error:
         said = " ".join((error.diag.message_primary or str(error)).split())
+        if not isinstance(error, psycopg.OperationalError):
+            # It may have a row.
+            said = quoted(said)
         raise JobError(
             f"PostgreSQL failed: {said}; check POSTGRES_URL, and that its user may read the views' tables"
         ) from error

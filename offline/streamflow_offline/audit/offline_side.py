@@ -11,6 +11,7 @@ from psycopg import sql
 from streamflow_offline.audit.compare import Feature, OfflineCell
 from streamflow_offline.audit.request_data import NO_REQUEST_DATA, MadeUpRequestData
 from streamflow_offline.errors import JobError
+from streamflow_offline.quoting import quoted
 from streamflow_offline.view_sql import event_timestamp_utc, source_table
 
 if TYPE_CHECKING:
@@ -141,7 +142,9 @@ class OfflineSide:
                 )
                 found = job.to_arrow().to_pylist()
         except Exception as error:
-            raise JobError(f"Feast could not read {self._service.name}: {type(error).__name__}: {error}") from error
+            raise JobError(
+                f"Feast could not read {self._service.name}: {type(error).__name__}: {quoted(str(error))}"
+            ) from error
         rows = {row[self._join_key]: row for row in found}
         if len(found) != len(user_ids) or rows.keys() != set(user_ids):
             raise JobError(

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from rich.markup import escape
 from rich.table import Table
+from streamflow_logs import Event
 
 from streamflow_offline.audit.compare import ComparedCell, Feature, Kind, OfflineCell, OnlineCell
 
@@ -147,7 +148,48 @@ def as_tables(report: AuditReport) -> Iterator[Table | str]:
         yield ""
         yield from (f"definitions: {line}" for line in report.definitions)
     yield ""
-    yield _verdict(report)
+    yield verdict(report)
+
+
+def as_events(report: AuditReport) -> list[Event]:
+    """Return the verdict, and each feature that differs, as events without users."""
+    ended = Event(
+        "audit passed" if report.passed else "audit failed",
+        reason=verdict(report),
+        feature_service=report.feature_service,
+        values_compared=report.compared,
+        values_differing=report.differing,
+        share=report.share,
+        duration_s=report.duration_s,
+    )
+    definitions = [Event("definitions differ", reason=line) for line in report.definitions]
+    return [*definitions, *map(_feature_event, filter(lambda found: found.differing, report.features)), ended]
+
+
+def examples_as_events(report: AuditReport) -> Iterator[Event]:
+    """Yield the first users who differ in each feature, with their values."""
+    for found in report.features:
+        for example in found.examples:
+            yield Event(
+                "user differs",
+                reason=", ".join(map(_words, example.kinds)),
+                feature=found.feature.reference,
+                user_id=example.user_id,
+                offline=_as_json(example.offline.value),
+                online=_as_json(example.online.value),
+            )
+
+
+def _feature_event(found: FeatureReport) -> Event:
+    kinds = ", ".join(_words(kind) for kind in Kind if found.kinds[kind])
+    return Event(
+        "feature differs",
+        reason=kinds,
+        feature=found.feature.reference,
+        users=found.users,
+        differing=found.differing,
+        share=found.share,
+    )
 
 
 def _feature_as_json(report: FeatureReport) -> dict[str, Any]:
@@ -228,7 +270,8 @@ def _words(name: str) -> str:
     return name.replace("_", " ")
 
 
-def _verdict(report: AuditReport) -> str:
+def verdict(report: AuditReport) -> str:
+    """Return the outcome in one line."""
     users = ", ".join(f"{count:,} {_words(group)}" for group, count in report.users.items() if count)
     settled = f"; {report.settled:,} users differed only at first" if report.settled else ""
     found = f"{report.differing:,} of {report.compared:,} values differ ({users}){settled}"

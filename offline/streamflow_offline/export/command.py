@@ -5,10 +5,10 @@ from typing import Annotated
 
 import typer
 from rich.table import Table
+from streamflow_logs import Event
 from streamflow_repo.settings.connections import urls_from_environment
 
-from streamflow_offline.console import out as stdout
-from streamflow_offline.console import tell
+from streamflow_offline.console import show, tell
 
 
 def export(
@@ -18,7 +18,8 @@ def export(
     from streamflow_offline.export.job import export_snapshots  # noqa: PLC0415  # commands load what they use
 
     postgres_url, _ = urls_from_environment(os.environ)
-    table = Table("table", "months", "rows", box=None)
+    table, events = Table("table", "months", "rows", box=None), []
     for entry in export_snapshots(out, postgres_url=postgres_url, on_progress=tell):
         table.add_row(entry.name, f"{entry.months:,}", f"{entry.rows:,}")
-    stdout.print(table)
+        events.append(Event("exported", table=entry.name, months=entry.months, rows=entry.rows))
+    show(table, events=events)

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from streamflow_offline.audit import AuditReport
+    from streamflow_offline.audit.report import AuditReport
     from streamflow_offline.training_set import TrainingSetReport
 
 MANIFEST_KEY = "training-set-manifest"

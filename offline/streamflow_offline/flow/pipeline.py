@@ -5,7 +5,7 @@ from pathlib import Path
 
 from prefect import flow
 
-from streamflow_offline.audit import DEFAULT_USERS, AuditRequest
+from streamflow_offline.audit.job import DEFAULT_USERS, AuditRequest
 from streamflow_offline.flow import tasks
 from streamflow_offline.training_set import TrainingSetReport, TrainingSetRequest
 from streamflow_offline.training_set.target import check_target

@@ -7,7 +7,7 @@ import psycopg
 import redis.exceptions
 from streamflow_features import DeadlineExceeded, FailedPrecondition, ResourceExhausted, Unavailable
 
-from streamflow_offline.materialize import FreshnessError
+from streamflow_offline.materialize.report import FreshnessError
 
 if TYPE_CHECKING:
     from prefect import State, Task

@@ -10,11 +10,17 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from streamflow_repo.settings.connections import urls_from_environment
 
-from streamflow_offline import apply, audit, ingest, materialize, training_set
+from streamflow_offline.apply import job as apply
+from streamflow_offline.audit import job as audit
+from streamflow_offline.audit.job import AuditRequest
 from streamflow_offline.errors import JobError
 from streamflow_offline.flow import artifacts
 from streamflow_offline.flow.retries import store_was_away
-from streamflow_offline.training_set import job
+from streamflow_offline.ingest import job as ingest
+from streamflow_offline.materialize import job as materialize
+from streamflow_offline.reported import reported
+from streamflow_offline.training_set import TrainingSetReport, TrainingSetRequest
+from streamflow_offline.training_set import job as training_set
 
 RETRY_DELAYS_S = (5.0, 30.0, 120.0)
 """How long a task that found a store away waits before each repetition."""
@@ -40,9 +46,12 @@ def ingest_months(data: Path) -> None:
     """Load the month folders in `data` into PostgreSQL."""
     tell = get_run_logger().info
     postgres_url, _ = urls_from_environment(os.environ)
-    for month in ingest.ingest(data, postgres_url=postgres_url, on_progress=tell):
+    with reported("ingest") as result:
+        months = ingest.ingest(data, postgres_url=postgres_url, on_progress=tell)
+        result.rows = sum(month.rows for month in months)
+    for month in months:
         changed = sum(table.inserted + table.updated + table.removed for table in month.tables)
-        tell(f"{month.as_of}: {sum(table.rows for table in month.tables):,} rows, {changed:,} of them changed")
+        tell(f"{month.as_of}: {month.rows:,} rows, {changed:,} of them changed")
 
 
 @_job
@@ -50,9 +59,10 @@ def apply_definitions(contract: Path | None) -> None:
     """Apply the feature definitions and write contract.json, or `contract`."""
     tell = get_run_logger().info
     postgres_url, redis_url = urls_from_environment(os.environ)
-    contract_hash = apply.apply_definitions(
-        postgres_url=postgres_url, redis_url=redis_url, on_output=tell, contract_path=contract
-    )
+    with reported("apply"):
+        contract_hash = apply.apply_definitions(
+            postgres_url=postgres_url, redis_url=redis_url, on_output=tell, contract_path=contract
+        )
     tell(f"contract {contract_hash}")
 
 
@@ -61,20 +71,24 @@ def materialize_features(*, incremental: bool) -> None:
     """Write users' newest features into Redis."""
     tell = get_run_logger().info
     postgres_url, redis_url = urls_from_environment(os.environ)
-    reports = materialize.materialize(
-        postgres_url=postgres_url, redis_url=redis_url, incremental=incremental, on_progress=tell
-    )
+    with reported("materialize") as result:
+        reports = materialize.materialize(
+            postgres_url=postgres_url, redis_url=redis_url, incremental=incremental, on_progress=tell
+        )
+        result.rows = sum(report.written for report in reports)
     for report in reports:
         tell(f"{report.view}: {report.written:,} rows written, {report.users_online:,} users in Redis")
 
 
 @_job
-def build_training_set(request: training_set.TrainingSetRequest) -> training_set.TrainingSetReport:
+def build_training_set(request: TrainingSetRequest) -> TrainingSetReport:
     """Build the training set, and leave its manifest as an artifact."""
     postgres_url, redis_url = urls_from_environment(os.environ)
-    report = job.build_training_set(
-        request, postgres_url=postgres_url, redis_url=redis_url, on_progress=get_run_logger().info
-    )
+    with reported("training-set", feature_service=request.service) as result:
+        report = training_set.build_training_set(
+            request, postgres_url=postgres_url, redis_url=redis_url, on_progress=get_run_logger().info
+        )
+        result.rows = report.manifest["rows"]
     create_markdown_artifact(
         artifacts.manifest_markdown(report), key=artifacts.MANIFEST_KEY, description=report.manifest["content_hash"]
     )
@@ -82,15 +96,17 @@ def build_training_set(request: training_set.TrainingSetRequest) -> training_set
 
 
 @_job
-def audit_skew(request: audit.AuditRequest) -> None:
+def audit_skew(request: AuditRequest) -> None:
     """Compare what the gateway serves with what training reads, and leave the result as an artifact.
 
     Raises JobError when more differs than may.
     """
     postgres_url, redis_url = urls_from_environment(os.environ)
-    report = audit.audit_skew(
-        request, postgres_url=postgres_url, redis_url=redis_url, on_progress=get_run_logger().info
-    )
+    with reported("audit-skew", feature_service=request.feature_service) as result:
+        report = audit.audit_skew(
+            request, postgres_url=postgres_url, redis_url=redis_url, on_progress=get_run_logger().info
+        )
+        result.rows, result.audit_passed = report.compared, report.passed
     create_markdown_artifact(
         artifacts.audit_markdown(report), key=artifacts.AUDIT_KEY, description=f"passed: {report.passed}"
     )

@@ -12,6 +12,7 @@ import polars as pl
 
 from streamflow_offline.ingest.csv_problems import MAX_ROW_LENGTH, check_header, misquoted, too_long, wrong_number
 from streamflow_offline.ingest.problems import BadFileError, Problem
+from streamflow_offline.quoting import quoted
 
 LINE = "line"
 """The column with the line on which each row begins; the header is line 1."""
@@ -158,7 +159,7 @@ class _Reader:
             near = block[max(error.start - 20, block.rfind(b"\n", 0, error.start) + 1) : error.end]
             lines = enumerate(block.split(b"\n"), first_line)
             bad = [line for line, content in lines if content.decode(errors="ignore").encode() != content]
-            self._count(_NOT_UTF8, f"{near!r} is not UTF-8; expected a file in UTF-8", bad, rows=len(bad))
+            self._count(_NOT_UTF8, f"{quoted(repr(near))} is not UTF-8; expected a file in UTF-8", bad, rows=len(bad))
             return None
         if "\0" in text:
             bad = [line for line, content in enumerate(text.split("\n"), first_line) if "\0" in content]

@@ -14,6 +14,8 @@ from streamflow_offline.ingest.load import MonthReport, load_month
 from streamflow_offline.ingest.month import CheckedMonth, check_months
 from streamflow_offline.ingest.schema import create_tables
 from streamflow_offline.months import find_months
+from streamflow_offline.quoting import quoted
+from streamflow_offline.steps import step
 
 _CONNECT_TIMEOUT_S = 10
 _ADVICE: tuple[tuple[type[psycopg.Error] | tuple[type[psycopg.Error], ...], str], ...] = (
@@ -44,7 +46,8 @@ def ingest(path: Path, *, postgres_url: str, on_progress: Callable[[str], None] 
     """
     progress = on_progress or _no_progress
     with TemporaryDirectory(prefix="offline-ingest-") as spool:
-        months = check_months(find_months(path), spool=Path(spool), on_progress=progress)
+        with step("check files"):
+            months = check_months(find_months(path), spool=Path(spool), on_progress=progress)
         with _connect(postgres_url) as connection:
             return _load(connection, months, on_progress=progress)
 
@@ -53,11 +56,11 @@ def _load(
     connection: psycopg.Connection, months: Sequence[CheckedMonth], *, on_progress: Callable[[str], None]
 ) -> list[MonthReport]:
     reports: list[MonthReport] = []
-    with _explained(step="the tables could not be created", loaded=[]):
+    with _explained(doing="the tables could not be created", loaded=[]):
         create_tables(connection)
     for index, month in enumerate(months):
         name = month.folder.path.name
-        with _explained(step=f"nothing of {name} was loaded", loaded=months[:index]):
+        with step("load month", month=name), _explained(doing=f"nothing of {name} was loaded", loaded=months[:index]):
             reports.append(load_month(connection, month, on_progress=on_progress))
         on_progress(f"{name} is loaded, as of {month.folder.as_of}")
     return reports
@@ -77,14 +80,14 @@ def _connect(url: str) -> psycopg.Connection:
 
 
 @contextmanager
-def _explained(*, step: str, loaded: Sequence[CheckedMonth]) -> Iterator[None]:
+def _explained(*, doing: str, loaded: Sequence[CheckedMonth]) -> Iterator[None]:
     """Turn PostgreSQL's errors in the block into JobError, and say what was loaded before it."""
     try:
         yield
     except (psycopg.Error, JobError) as error:
         before = f"; {', '.join(month.folder.path.name for month in loaded)} before it was loaded" if loaded else ""
-        reason = str(error) if isinstance(error, JobError) else f"{_advice(error)}. PostgreSQL said: {_said(error)}"
-        raise JobError(f"{step}{before}: {reason}") from error
+        reason = error.message if isinstance(error, JobError) else f"{_advice(error)}. PostgreSQL said: {_said(error)}"
+        raise JobError(f"{doing}{before}: {reason}") from error
 
 
 def _advice(error: psycopg.Error) -> str:
@@ -93,7 +96,9 @@ def _advice(error: psycopg.Error) -> str:
 
 def _said(error: psycopg.Error) -> str:
     parts = (error.diag.message_primary or str(error), error.diag.message_detail, error.diag.context)
-    return "; ".join(" ".join(part.split()) for part in parts if part)
+    said = "; ".join(" ".join(part.split()) for part in parts if part)
+    # The others may have a row.
+    return said if isinstance(error, psycopg.OperationalError) else quoted(said)
 
 
 def _no_progress(_: str) -> None:

@@ -41,6 +41,11 @@ class MonthReport:
     tables: tuple[TableReport, ...]
     """Each snapshot table's, in the order of loading."""
 
+    @property
+    def rows(self) -> int:
+        """How many rows the month's files have."""
+        return sum(table.rows for table in self.tables)
+
 
 def load_month(
     connection: psycopg.Connection, month: CheckedMonth, *, on_progress: Callable[[str], None]

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
+from streamflow_offline.quoting import quoted, revealed
+
 MAX_LINES = 5
 """How many lines the text of a problem names."""
 
@@ -54,12 +56,12 @@ class BadFileError(Exception):
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
-        super().__init__(str(problem))
+        super().__init__(revealed(str(problem)))
 
 
 def shown(value: str) -> str:
     """Return a value for a message: quoted, on one line, cut when it is long."""
-    return repr(value) if len(value) <= _MAX_VALUE_LENGTH else f"{value[:_MAX_VALUE_LENGTH]!r}…"
+    return quoted(repr(value) if len(value) <= _MAX_VALUE_LENGTH else f"{value[:_MAX_VALUE_LENGTH]!r}…")
 
 
 def described(path: Path, problems: Sequence[Problem]) -> str:

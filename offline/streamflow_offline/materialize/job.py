@@ -34,6 +34,7 @@ from streamflow_offline.materialize.newest import NewestRows, take_newest
 from streamflow_offline.materialize.plan import Mode, Plan, Window, plan_view
 from streamflow_offline.materialize.report import FreshnessError, ViewReport
 from streamflow_offline.materialize.writing import write_rows
+from streamflow_offline.steps import step
 from streamflow_offline.user_keys import UserKeys
 
 if TYPE_CHECKING:
@@ -89,7 +90,8 @@ def materialize(
         if not take_over:
             refuse_another(client, database, project=str(store.project))
         run = _Run(store=store, client=client, connection=connection, on_progress=on_progress)
-        plans = run.plan(chosen, window, allow_departed=allow_departed)
+        with step("plan", feature_views=len(chosen)):
+            plans = run.plan(chosen, window, allow_departed=allow_departed)
         mark_database(client, database, project=str(store.project))
         return run.carry_out(plans)
 
@@ -119,13 +121,21 @@ class _Run:
 
     def carry_out(self, plans: Sequence[Plan]) -> list[ViewReport]:
         """Write and delete as planned, and return a report of each view. Raises FreshnessError."""
-        done = [(plan, self._write(plan), self._remove_departed(plan)) for plan in plans]
+        done = [(plan, *self._carry_out(plan)) for plan in plans]
         self.on_progress("comparing what Redis holds with PostgreSQL")
-        self._read_online([plan.rows for plan in plans])
-        reports = [self._report(plan, duration_s=duration_s, departed=departed) for plan, duration_s, departed in done]
+        with step("compare"):
+            self._read_online([plan.rows for plan in plans])
+            reports = [
+                self._report(plan, duration_s=duration_s, departed=departed) for plan, duration_s, departed in done
+            ]
         if not all(report.fresh for report in reports):
             raise FreshnessError(reports)
         return reports
+
+    def _carry_out(self, plan: Plan) -> tuple[float, int]:
+        """Write a view, and remove who departed; return how long writing took, in s, and how many departed."""
+        with step("write", feature_view=plan.rows.name, rows=plan.total):
+            return self._write(plan), self._remove_departed(plan)
 
     @property
     def _keys(self) -> UserKeys:

@@ -12,6 +12,7 @@ import pyarrow as pa
 from psycopg import sql
 
 from streamflow_offline.errors import JobError
+from streamflow_offline.quoting import quoted
 from streamflow_offline.training_set.columns import DTYPES, ENTITY_ROW, EVENT_TIMESTAMP, Column
 from streamflow_offline.training_set.entities import ASKED_TABLE, StagedEntities, order_asked, refuse_taken, time_column
 from streamflow_offline.training_set.on_demand import RequestField, refuse_missing
@@ -121,4 +122,6 @@ def _moment(text: str, *, where: str, line: int) -> datetime:
             return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     except (ValueError, OverflowError):
         pass
-    raise JobError(f"{where}, line {line:,}: {text!r} is not a time; write 2024-01-31, or 2024-01-31T12:00:00+01:00")
+    raise JobError(
+        f"{where}, line {line:,}: {quoted(repr(text))} is not a time; write 2024-01-31, or 2024-01-31T12:00:00+01:00"
+    )

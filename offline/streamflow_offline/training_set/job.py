@@ -17,6 +17,7 @@ from streamflow_repo.definitions.offline_store import OfflineStore
 from streamflow_offline.errors import JobError
 from streamflow_offline.feast_store import connected
 from streamflow_offline.progress import Progress
+from streamflow_offline.steps import step
 from streamflow_offline.training_set.chunks import Chunk, chunks_of_days, chunks_of_rows
 from streamflow_offline.training_set.computing_reader import ComputingReader
 from streamflow_offline.training_set.csv_entities import stage_csv
@@ -81,7 +82,8 @@ def _built(
         read_at = datetime.now(UTC)
         engine = _engine(connection, definitions, tell)
         tell("collecting the entity rows")
-        staged = _stage(connection, request, definitions)
+        with step("stage"):
+            staged = _stage(connection, request, definitions)
         reader = ComputingReader(engine(staged), definitions, staged)
         label, chunks = _label(reader), _chunks(request, staged)
         read = partial(read_part, work.dataset, features=[f.name for f in definitions.features], label=label)
@@ -91,7 +93,8 @@ def _built(
             tell(f"going on after {resumed_rows:,} rows of an interrupted job")
         progress = Progress(staged.rows, done=resumed_rows, on_progress=tell)
         for chunk in chunks[finished:]:
-            write_chunk(work.dataset, chunk, reader.read(chunk))
+            with step("read and write", rows=chunk.rows):
+                write_chunk(work.dataset, chunk, reader.read(chunk))
             work.parts += [read(part) for part in chunk.parts]
             progress.add(chunk.rows)
         reader.check_unchanged()

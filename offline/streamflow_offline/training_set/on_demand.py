@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 from feast import OnDemandFeatureView
 
 from streamflow_offline.errors import JobError
+from streamflow_offline.quoting import quoted
 from streamflow_offline.training_set.columns import DTYPES
 
 
@@ -56,8 +57,8 @@ class OnDemandView:
                     found[name].append(_typed(returned[name], DTYPES[dtype], rows=len(batch)))
             except Exception as error:
                 raise JobError(
-                    f"the function of {self.name} fails: {type(error).__name__}: {error}; it has to return a value of "
-                    "each feature's type, or null, for every row, also where inputs are null"
+                    f"the function of {self.name} fails: {type(error).__name__}: {quoted(str(error))}; it has to "
+                    "return a value of each feature's type, or null, for every row, also where inputs are null"
                 ) from error
         return {name: pa.chunked_array(arrays, DTYPES[dtypes[name]]) for name, arrays in found.items()}
 

@@ -19,6 +19,7 @@ from streamflow_repo.settings.spark import offline_store_environment
 
 from streamflow_offline.errors import JobError
 from streamflow_offline.feast_store import environment_of
+from streamflow_offline.quoting import quoted
 from streamflow_offline.training_set.chunks import Chunk
 from streamflow_offline.training_set.columns import EVENT_TIMESTAMP, OUTPUT_ROW, feature_column, with_lists
 from streamflow_offline.training_set.definitions import Definitions, use_offline_store
@@ -144,6 +145,6 @@ def _spark_errors() -> Iterator[None]:
     except (PySparkException, Py4JError) as error:
         said = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
         raise EngineFailedError(
-            f"Spark failed: {said.removesuffix('.')}. Its data are in FEAST_SPARK_DATA, which `offline export` writes; "
-            "its settings in spark-defaults.conf, in the folder of SPARK_CONF_DIR"
+            f"Spark failed: {quoted(said.removesuffix('.'))}. Its data are in FEAST_SPARK_DATA, which `offline export` "
+            "writes; its settings in spark-defaults.conf, in the folder of SPARK_CONF_DIR"
         ) from error

@@ -8,7 +8,7 @@ from online_stores import OnlineStores
 from streamflow_local import postgres
 from streamflow_local.testing import copied_database
 from streamflow_offline.feast_store import connected
-from streamflow_offline.ingest import create_tables
+from streamflow_offline.ingest.schema import create_tables
 from streamflow_repo.definitions.entities import user
 from streamflow_repo.definitions.on_demand import session_now_fv
 from streamflow_repo.definitions.services import churn_v1, engagement_v1, session_v1

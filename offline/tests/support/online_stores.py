@@ -11,7 +11,8 @@ from feast.infra.online_stores.helpers import _mmh3
 from feast.protos.feast.types.Value_pb2 import Value
 from psycopg import sql
 from streamflow_offline.feast_store import open_store
-from streamflow_offline.materialize import ViewReport, materialize
+from streamflow_offline.materialize.job import materialize
+from streamflow_offline.materialize.report import ViewReport
 from streamflow_offline.user_keys import UserKeys
 
 PAYMENTS, SUBSCRIPTIONS = "payments_agg_90d_fv", "subs_profile_fv"

@@ -11,7 +11,7 @@ import pyarrow.dataset
 import pyarrow.parquet
 from psycopg import sql
 from streamflow_local import postgres
-from streamflow_offline.apply import on_demand_views_unwarned
+from streamflow_offline.apply.job import on_demand_views_unwarned
 from streamflow_offline.feast_store import exclusive, open_store
 from streamflow_offline.training_set import TrainingSetReport, TrainingSetRequest
 from streamflow_offline.training_set.job import build_training_set

@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
+from streamflow_logs import Event
 from streamflow_repo.settings.connections import urls_from_environment
 
-from streamflow_offline.console import out as stdout
-from streamflow_offline.console import tell
+from streamflow_offline.console import show, tell
 from streamflow_offline.json_file import refuse_unwritable, write_json
+from streamflow_offline.reported import reported
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from streamflow_offline.materialize import ViewReport
+    from streamflow_offline.materialize.report import ViewReport
 
 
 def materialize(
@@ -52,31 +53,48 @@ def materialize(
     json_file: Annotated[Path | None, typer.Option("--json", help="A file for the report as JSON.")] = None,
 ) -> None:
     """Write each user's newest features to Redis, and compare Redis with PostgreSQL; exit 1 if they differ."""
-    from streamflow_offline.materialize import FreshnessError, as_json  # noqa: PLC0415  # commands load what they use
-    from streamflow_offline.materialize import materialize as run  # noqa: PLC0415  # the same
+    from streamflow_offline.materialize.job import materialize as run  # noqa: PLC0415  # the same
+    from streamflow_offline.materialize.report import FreshnessError, as_json  # noqa: PLC0415  # commands load what they use
 
-    postgres_url, redis_url = urls_from_environment(os.environ)
-    refuse_unwritable(json_file)
-    different = None
-    try:
-        reports = run(
-            postgres_url=postgres_url,
-            redis_url=redis_url,
-            start=start.replace(tzinfo=UTC) if start else None,
-            end=end.replace(tzinfo=UTC) if end else None,
-            as_of=as_of.replace(tzinfo=UTC) if as_of else None,
-            incremental=incremental,
-            allow_departed=allow_departed,
-            take_over=take_over,
-            views=view or (),
-            on_progress=tell,
-        )
-    except FreshnessError as error:
-        reports, different = list(error.reports), error
-    stdout.print(_table(reports))
-    write_json(json_file, as_json(reports))
-    if different is not None:
-        raise different
+    with reported("materialize") as result:
+        postgres_url, redis_url = urls_from_environment(os.environ)
+        refuse_unwritable(json_file)
+        different = None
+        try:
+            reports = run(
+                postgres_url=postgres_url,
+                redis_url=redis_url,
+                start=start.replace(tzinfo=UTC) if start else None,
+                end=end.replace(tzinfo=UTC) if end else None,
+                as_of=as_of.replace(tzinfo=UTC) if as_of else None,
+                incremental=incremental,
+                allow_departed=allow_departed,
+                take_over=take_over,
+                views=view or (),
+                on_progress=tell,
+            )
+        except FreshnessError as error:
+            reports, different = list(error.reports), error
+        result.rows = sum(report.written for report in reports)
+        show(_table(reports), events=[_event(report) for report in reports])
+        write_json(json_file, as_json(reports))
+        if different is not None:
+            raise different
+
+
+def _event(report: "ViewReport") -> Event:
+    return Event(
+        "materialized",
+        view=report.view,
+        mode=report.mode,
+        users=report.users,
+        users_online=report.users_online,
+        rows=report.written,
+        departed=report.departed,
+        later_rows=report.later_rows,
+        fresh=report.fresh,
+        duration_s=report.duration_s,
+    )
 
 
 def _table(reports: "Sequence[ViewReport]") -> Table:

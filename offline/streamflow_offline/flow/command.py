@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from streamflow_logs import Event
 
-from streamflow_offline.commands.audit import local_gateway
+from streamflow_offline.audit.command import local_gateway
+from streamflow_offline.console import show
 from streamflow_offline.errors import JobError
 
 
@@ -50,4 +52,5 @@ def flow(
         audit_users=None if audit_all else audit_users,
         audit_threshold=audit_threshold,
     )
-    typer.echo(f"{report.out}  {report.manifest['content_hash']}")
+    content_hash = report.manifest["content_hash"]
+    show(f"{report.out}  {content_hash}", events=[Event("flow ended", out=report.out, content_hash=content_hash)])

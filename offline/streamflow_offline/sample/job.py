@@ -5,8 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from streamflow_offline.feast_store import connected
-from streamflow_offline.generate import generate_months
-from streamflow_offline.ingest import create_tables, ingest
+from streamflow_offline.generate.job import generate_months
+from streamflow_offline.ingest.job import ingest
+from streamflow_offline.ingest.schema import create_tables
 
 
 def load_sample(postgres_url: str, *, on_progress: Callable[[str], None]) -> bool:

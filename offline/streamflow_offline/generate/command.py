@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from streamflow_logs import Event, writes_json
 
-from streamflow_offline.console import out as stdout
-from streamflow_offline.console import progress_out
+from streamflow_offline.console import progress_out, show
 
 
 def generate(
@@ -17,7 +17,7 @@ def generate(
     seed: Annotated[int, typer.Option(help="The same seed gives the same files.")] = 0,
 ) -> None:
     """Write month folders of sample data with StreamFlow's distributions."""
-    from streamflow_offline.generate import generate_months  # noqa: PLC0415  # commands load what they use
+    from streamflow_offline.generate.job import generate_months  # noqa: PLC0415  # commands load what they use
 
     with _bar() as bar:
         task = bar.add_task("generating rows", total=None)
@@ -27,7 +27,7 @@ def generate(
 
         folders = generate_months(out, users=users, months=months, seed=seed, on_progress=on_progress)
     for folder in folders:
-        stdout.print(str(folder), soft_wrap=True)
+        show(str(folder), events=[Event("generated", folder=str(folder))])
 
 
 def _bar() -> Progress:
@@ -38,4 +38,5 @@ def _bar() -> Progress:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
         console=progress_out,
+        disable=writes_json(),
     )

@@ -1,0 +1,1 @@
+"""The feature definitions applied with Feast, and their contract written."""

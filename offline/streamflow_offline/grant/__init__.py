@@ -1,0 +1,1 @@
+"""`offline grant`: PostgreSQL's roles, and what each may do."""

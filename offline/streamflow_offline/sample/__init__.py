@@ -1,0 +1,1 @@
+"""Generated months for a database that has none."""
