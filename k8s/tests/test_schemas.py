@@ -10,11 +10,11 @@ _OLDEST, _NEWEST = "1.30.0", "1.37.0"
 
 
 @pytest.mark.parametrize("version", [_OLDEST, _NEWEST])
-def test_every_combination_is_valid(built: dict[Combination, Manifests], version: str) -> None:
+def test_every_combination_is_valid(built: dict[Combination, Manifests], kept: Manifests, version: str) -> None:
     # Combinations share most documents.
     documents = {
         json.dumps(document): (document, combination)
-        for combination, manifests in built.items()
+        for combination, manifests in [*built.items(), ("namespace", kept)]
         for document in manifests.documents
     }
     for document, combination in documents.values():
@@ -26,7 +26,7 @@ def test_every_combination_is_valid(built: dict[Combination, Manifests], version
 
 @pytest.mark.parametrize("name", OVERLAYS)
 def test_each_overlay_is_built_where_it_stands(name: str) -> None:
-    assert build(K8S / "overlays" / name).names("Deployment") == {"gateway", "feature-server"}
+    assert build(K8S / "overlays" / name).names("Deployment") == {"gateway", "feature-server", "apply"}
 
 
 def test_no_document_is_there_twice(built: dict[Combination, Manifests]) -> None:
@@ -35,8 +35,13 @@ def test_no_document_is_there_twice(built: dict[Combination, Manifests]) -> None
         assert len(names) == len(set(names)), combination
 
 
-def test_everything_but_the_namespace_is_in_the_namespace(whole: Manifests) -> None:
-    (namespace,) = whole.names("Namespace")
-    for document in whole.documents:
+def test_everything_is_in_the_namespace(whole: Manifests, kept: Manifests) -> None:
+    (namespace,) = kept.names("Namespace")
+    for document in (*whole.documents, *kept.documents):
         if document["kind"] != "Namespace":
             assert document["metadata"]["namespace"] == namespace, document["metadata"]["name"]
+
+
+def test_what_holds_data_is_no_part_of_an_overlay(whole: Manifests) -> None:
+    """`kubectl delete -k` deletes what an overlay names, and with a namespace all that was ever made in it."""
+    assert not whole.of_kind("Namespace", "PersistentVolumeClaim", "PersistentVolume")

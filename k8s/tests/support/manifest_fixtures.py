@@ -4,12 +4,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from manifests import COMBINATIONS, OPTIONAL, OVERLAYS, Combination, Copy, Manifests
+from manifests import COMBINATIONS, K8S, OPTIONAL, OVERLAYS, Combination, Copy, Manifests, build
 
 
 @pytest.fixture(scope="session")
 def built(tmp_path_factory: pytest.TempPathFactory) -> dict[Combination, Manifests]:
-    """Every overlay with every choice of components, each built once in a test run."""
+    """Every overlay with each pair of components and with all, each built once in a test run."""
     copy = Copy(tmp_path_factory.mktemp("manifests") / "copy")
     with ThreadPoolExecutor() as pool:
         return dict(zip(COMBINATIONS, pool.map(lambda chosen: copy.build(*chosen), COMBINATIONS), strict=True))
@@ -25,6 +25,12 @@ def manifests(request: pytest.FixtureRequest, built: dict[Combination, Manifests
 def whole(request: pytest.FixtureRequest, built: dict[Combination, Manifests]) -> Manifests:
     """An overlay with all components."""
     return built[request.param, OPTIONAL]
+
+
+@pytest.fixture(scope="session")
+def kept() -> Manifests:
+    """What outlives the workload."""
+    return build(K8S / "namespace")
 
 
 @pytest.fixture

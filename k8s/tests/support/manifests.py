@@ -16,18 +16,25 @@ K8S = CHECKOUT / "k8s"
 OVERLAYS = {"local": "in-cluster-stores", "production": "external-stores"}
 """The overlays, each with the component that configures its stores."""
 
-OPTIONAL = ("autoscaling", "ingress", "network-policies", "pod-disruption-budgets", "redis-cluster")
+OF_PODS = ("assigned-user-ids", "priorities", "private-registry")
+"""The components that change the pods of the others, and add nothing."""
+
+NEEDS_AN_OPERATOR = "monitoring"
+"""The component of kinds that only the Prometheus operator defines; tests/test_monitoring.py is about it."""
+
+OPTIONAL = ("autoscaling", "ingress", "network-policies", "pod-disruption-budgets", "redis-cluster", *OF_PODS)
 Combination = tuple[str, tuple[str, ...]]
 COMBINATIONS: list[Combination] = [
     (overlay, chosen)
     for overlay in OVERLAYS
-    for count in range(len(OPTIONAL) + 1)
+    for count in (0, 1, 2, len(OPTIONAL))
     for chosen in combinations(OPTIONAL, count)
 ]
-"""Every overlay with every choice of components."""
+"""Every overlay with each pair of components, and with all of them: three seldom differ where no two do."""
 
-_KUBECTL = Path(sys.executable).parent / "kubectl"
+KUBECTL = Path(sys.executable).parent / "kubectl"
 _TIMEOUT_S = 60
+_MEBIBYTES = {"Mi": 1, "Gi": 1024}
 
 
 @dataclass(frozen=True)
@@ -57,8 +64,14 @@ class Workload:
 
     @property
     def serves(self) -> bool:
-        """Whether its pods run until they are stopped."""
-        return self.kind in {"Deployment", "StatefulSet"}
+        """Whether others connect to its pods."""
+        return bool(self.ports())
+
+    @property
+    def container(self) -> Mapping[str, Any]:
+        """The only container that is not an init container."""
+        (container,) = self.pod["containers"]
+        return dict(container)
 
     def containers(self) -> list[Mapping[str, Any]]:
         """Return the init containers, then the other containers."""
@@ -95,7 +108,7 @@ class Manifests:
         return {str(document["metadata"]["name"]) for document in self.of_kind(kind)}
 
     def workloads(self) -> list[Workload]:
-        return [Workload(document, template) for document in self.documents for template in _templates(document)]
+        return [Workload(document, template) for document in self.documents for template in templates_of(document)]
 
     def workload(self, name: str) -> Workload:
         (found,) = [workload for workload in self.workloads() if workload.name == name]
@@ -109,7 +122,7 @@ class Manifests:
 def build(folder: Path) -> Manifests:
     """Return the documents that `kubectl apply -k` would apply."""
     result = subprocess.run(
-        [_KUBECTL, "kustomize", folder], check=False, capture_output=True, text=True, timeout=_TIMEOUT_S
+        [KUBECTL, "kustomize", folder], check=False, capture_output=True, text=True, timeout=_TIMEOUT_S
     )
     assert result.returncode == 0, result.stderr
     assert not result.stderr, result.stderr
@@ -120,32 +133,68 @@ class Copy:
     """A copy of the manifests, in which overlays can list other components."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
         shutil.copytree(K8S, folder / "k8s", ignore=shutil.ignore_patterns("tests"))
         (folder / "feature_repo").mkdir()
         for name in ("kustomization.yaml", "contract.json"):
             shutil.copy(CHECKOUT / "feature_repo" / name, folder / "feature_repo" / name)
+        (folder / "monitoring").mkdir()
+        for name in ("kustomization.yaml", "prometheus-rules.yaml"):
+            shutil.copy(CHECKOUT / "monitoring" / name, folder / "monitoring" / name)
+        shutil.copytree(CHECKOUT / "monitoring/dashboards", folder / "monitoring/dashboards")
 
     @property
     def contract(self) -> Path:
-        return self._folder / "feature_repo" / "contract.json"
+        return self.folder / "feature_repo" / "contract.json"
+
+    def move(self, namespace: str) -> None:
+        """Have the manifests name another namespace, by the lines that the README names."""
+        self.replace({"namespace: streamflow\n": f"namespace: {namespace}\n"})
+
+    def replace(self, words: Mapping[str, str]) -> None:
+        """Replace words in all kustomizations."""
+        for path in self.folder.glob("k8s/**/kustomization.yaml"):
+            text = path.read_text(encoding="utf-8")
+            for old, new in words.items():
+                text = text.replace(old, new)
+            path.write_text(text, encoding="utf-8")
 
     def build(self, overlay: str, components: tuple[str, ...]) -> Manifests:
         """Build an overlay with these optional components; threads may do so at the same time."""
-        folder = self._folder / "k8s" / "overlays" / "_".join((overlay, *components))
-        shutil.copytree(K8S / "overlays" / overlay, folder, dirs_exist_ok=True)
-        path = folder / "kustomization.yaml"
-        kustomization = yaml.safe_load(path.read_text(encoding="utf-8"))
-        kustomization["components"] = [f"../../components/{name}" for name in (OVERLAYS[overlay], *components)]
-        path.write_text(yaml.safe_dump(kustomization), encoding="utf-8")
-        return build(folder)
+        return build(self.overlay(overlay, components))
+
+    def overlay(self, overlay: str, components: tuple[str, ...]) -> Path:
+        """Write an overlay with these components; return its folder.
+
+        Its own stores are added, unless the components have other stores.
+        """
+        overlays = self.folder / "k8s" / "overlays"
+        folder = overlays / "_".join((overlay, "with", *components))
+        shutil.copytree(overlays / overlay, folder, dirs_exist_ok=True)
+        stores = () if set(components) & set(OVERLAYS.values()) else (OVERLAYS[overlay],)
+        edit(folder, components=[f"../../components/{name}" for name in (*stores, *components)])
+        return folder
 
 
-def _templates(document: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+def edit(folder: Path, **fields: Any) -> dict[str, Any]:
+    """Set fields of a folder's kustomization; return what it was."""
+    path = folder / "kustomization.yaml"
+    kustomization: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    path.write_text(yaml.safe_dump(kustomization | fields), encoding="utf-8")
+    return kustomization
+
+
+def templates_of(document: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Yield the template of a document's pods, if it makes any."""
     if document["kind"] in {"Deployment", "StatefulSet", "Job"}:
         yield document["spec"]["template"]
     if document["kind"] == "CronJob":
         yield document["spec"]["jobTemplate"]["spec"]["template"]
+
+
+def mebibytes(quantity: str) -> int:
+    """Return a quantity of memory or storage, as the manifests write it, in MiB."""
+    return int(quantity[:-2]) * _MEBIBYTES[quantity[-2:]]
 
 
 def _plain_name(document: Mapping[str, Any]) -> str:

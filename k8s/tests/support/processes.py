@@ -38,15 +38,20 @@ class Node:
     secrets: Mapping[str, str]
     """The passwords, by their keys."""
 
-    def container(self, workload: str) -> "Container":
-        return Container(self, self.manifests.workload(workload))
+    launcher: Sequence[str] = ()
+    """What starts each command, as another user for example."""
 
-    def job(self, workload: str) -> "Container":
+    repo: Path = CHECKOUT / "feature_repo"
+    """The feature repository of the image streamflow/feast."""
+
+    def container(self, workload: str, name: str = "", *, job: str = "") -> "Container":
+        """Return a container of a workload: the one with this name, or the last."""
+        return Container(self, self.manifests.workload(workload), name, job or workload)
+
+    def job(self, workload: str, name: str = "", *, job: str = "") -> "Container":
         """Run a workload's container to its end; raise AssertionError if it fails."""
-        container = self.container(workload)
-        with container.started() as process:
-            code = process.wait(_JOB_TIMEOUT_S)
-        assert code == 0, container.log
+        container = self.container(workload, name, job=job)
+        container.run()
         return container
 
     def where(self, name: str, address: str) -> "Node":
@@ -57,9 +62,13 @@ class Node:
 class Container(Kept):
     """A workload's container as a local process."""
 
-    def __init__(self, node: Node, workload: Workload) -> None:
+    def __init__(self, node: Node, workload: Workload, name: str, job: str) -> None:
         self.node = node
         self.pod = workload.pod
+        self._job = job
+        self._spec: Mapping[str, Any] = next(
+            found for found in reversed(workload.containers()) if name in {"", found["name"]}
+        )
         numbers = workload.ports().values()
         self.ports = dict(zip(numbers, free_ports(len(numbers)), strict=True))
         self._folder = Path(tempfile.mkdtemp(prefix=f"{workload.name}-", dir=node.folder))
@@ -67,18 +76,29 @@ class Container(Kept):
         self.mounts = {mount["mountPath"]: self._mounted(volumes[mount["name"]]) for mount in self.spec["volumeMounts"]}
 
     @property
+    def spec(self) -> Mapping[str, Any]:
+        return self._spec
+
+    @property
     def log(self) -> str:
         return (self._folder / "log").read_text(encoding="utf-8", errors="replace")
+
+    def run(self) -> None:
+        """Run the process to its end; raise AssertionError if it fails."""
+        with self.started() as process:
+            code = process.wait(_JOB_TIMEOUT_S)
+        assert code == 0, self.log
 
     @contextmanager
     def started(self) -> Iterator[subprocess.Popen[bytes]]:
         """Run the process in a block, and kill it with its children at the end of the block."""
-        command = [self._here(word) for word in (*self.spec["command"], *self.spec.get("args", ()))]
+        words = (*self.spec["command"], *self.spec.get("args", ()))
+        command = [*self.node.launcher, *(self._here(word) for word in words)]
         with (
             (self._folder / "log").open("wb") as log,
             subprocess.Popen(
                 command,
-                cwd=CHECKOUT / "feature_repo",
+                cwd=self.node.repo,
                 env=self._environment(),
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -119,21 +139,27 @@ class Container(Kept):
         variables: dict[str, str] = {}
         for source in self.spec.get("envFrom", ()):
             variables |= self.node.manifests.config_map(source["configMapRef"]["name"])
-        variables |= {variable["name"]: variable["value"] for variable in self.spec.get("env", ())}
+        variables |= self._own_variables()
         # A container inherits only the variables of its image.
         base = {name: value for name, value in inheritable(os.environ).items() if name in {"LANG", "LD_LIBRARY_PATH"}}
         return {
             **base,
             "PATH": f"{_BIN}:{os.environ['PATH']}",
+            "PYTHONPATH": str(self.node.repo),
             "PYTHONUNBUFFERED": "1",
             "HOME": str(self.mounts["/tmp"]),  # noqa: S108  # the container's
             "TMPDIR": str(self.mounts["/tmp"]),  # noqa: S108  # the same
             **{name: self._here(value) for name, value in variables.items()},
         }
 
+    def _own_variables(self) -> dict[str, str]:
+        # What comes from the pod's labels is the name of its Job.
+        return {variable["name"]: variable.get("value", self._job) for variable in self.spec.get("env", ())}
+
     def _here(self, text: str) -> str:
         """Return a text of the container with what replaces its parts here."""
         here = {
+            **{re.escape(f"$({name})"): value for name, value in self._own_variables().items()},
             **{re.escape(there): here for there, here in self.node.stand_ins.items()},
             **{rf"(?<![\w.]){re.escape(path)}(?![\w-])": str(folder) for path, folder in self.mounts.items()},
             **{rf"(?<!\d){there}(?!\d)": str(port) for there, port in self.ports.items()},
