@@ -1,0 +1,1 @@
+"""`local watch`: the stack's processes and what its gateway does, on a terminal."""
