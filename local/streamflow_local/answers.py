@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 
 import grpc
-from streamflow_features import FeatureClient, FeatureServingError, as_lines
+from streamflow_features import FeatureClient, FeatureServingError
 
 from streamflow_local.config import StackConfig
 from streamflow_local.layout import Layout
 from streamflow_local.probe import Probe
+from streamflow_local.secure import client_options, gateway_channel
 from streamflow_local.status import CANARY_USER_ID
 
 _TIMEOUT_S = 2.0
@@ -32,28 +33,29 @@ class Answer:
 
 def ask(config: StackConfig, layout: Layout) -> Answer | None:
     """Ask the gateway for some row's features; return None if it does not answer."""
+    return _of_repository(config, layout) if config.feature_repo else _of_streamflow(config, layout)
+
+
+def _of_streamflow(config: StackConfig, layout: Layout) -> Answer | None:
     target = f"127.0.0.1:{config.gateway_grpc_port}"
-    return _of_repository(target, layout) if config.feature_repo else _of_streamflow(target)
-
-
-def _of_streamflow(target: str) -> Answer | None:
-    with FeatureClient(target, timeout_s=_TIMEOUT_S) as client:
+    with FeatureClient(target, timeout_s=_TIMEOUT_S, **client_options(config, layout)) as client:
         try:
             features = client.get_user_features(CANARY_USER_ID)
         except FeatureServingError:
             return None
     return Answer(
         call=f"GetUserFeatures({CANARY_USER_ID})",
-        lines=as_lines(features),
+        lines=str(features).splitlines(),
         grpc_service="streamflow.features.v1.UserFeatureService",
         http_path=f"/features/{CANARY_USER_ID}",
     )
 
 
-def _of_repository(target: str, layout: Layout) -> Answer | None:
+def _of_repository(config: StackConfig, layout: Layout) -> Answer | None:
     try:
         probe = Probe.load(layout.repository_probe)
-        lines = probe.ask(target, timeout_s=_TIMEOUT_S)
+        with gateway_channel(config, layout) as channel:
+            lines = probe.ask(channel, timeout_s=_TIMEOUT_S)
     except (OSError, grpc.RpcError):
         return None
     row = ", ".join(f"{name}={value}" for name, (_, value) in probe.row.items())

@@ -1,11 +1,11 @@
-"""`local up`, `local down`, `local status`: what `make up`, `make down` and `make status` run."""
+"""`local up`, `local down`, `local status`, `local watch`: what `make` runs by these names."""
 
 import fcntl
 import json
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -33,6 +33,8 @@ def up(
     feature_repo: Annotated[
         Path | None, typer.Option(help="Serve the Feast repository of this folder instead of StreamFlow's.")
     ] = None,
+    *,
+    secure: Annotated[bool, typer.Option("--secure", help="With TLS, a token for callers, and passwords.")] = False,
 ) -> None:
     """Start the stack, load data on the first start, and print an answered call."""
     if data and feature_repo:
@@ -44,7 +46,12 @@ def up(
     layout = _layout()
     with _one_at_a_time(layout):
         answer = start(
-            layout, os.environ, Steps(sys.stdout, layout.logs / "up.log"), data=data, feature_repo=feature_repo
+            layout,
+            os.environ,
+            Steps(sys.stdout, layout.logs / "up.log"),
+            data=data,
+            feature_repo=feature_repo,
+            secure=secure,
         )
     _say_where(answer, StackConfig.load(layout), layout)
 
@@ -76,6 +83,28 @@ def status(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON f
     raise typer.Exit(0 if found.healthy else 1)
 
 
+@app.command()
+def watch(
+    *,
+    once: Annotated[bool, typer.Option("--once", help="Print what is seen within one interval, and end.")] = False,
+    interval_s: Annotated[float, typer.Option(min=0.2, max=60, help="How often to look.")] = 1.0,
+) -> None:
+    """Show the processes and what the gateway does until Ctrl-C; once where the output is no terminal.
+
+    The exit code is 1 if no stack runs.
+    """
+    from rich.console import Console  # noqa: PLC0415  # the other commands don't need it
+
+    from streamflow_local.watch.watching import Watching  # noqa: PLC0415
+
+    console = Console(highlight=False)
+    watching = Watching(_layout(), interval_s=interval_s)
+    if once or not console.is_terminal:
+        raise typer.Exit(0 if watching.once(console) else 1)
+    with suppress(KeyboardInterrupt):
+        watching.live(console)
+
+
 def main() -> None:
     """Run a command; an expected failure prints its message without a traceback and exits 1."""
     try:
@@ -101,7 +130,7 @@ def _layout() -> Layout:
 
 def _say_where(answer: Answer, config: StackConfig, layout: Layout) -> None:
     grpc = f"127.0.0.1:{config.gateway_grpc_port}"
-    http = f"http://127.0.0.1:{config.gateway_http_port}"
+    http = f"{'https' if config.secure else 'http'}://127.0.0.1:{config.gateway_http_port}"
     lines = [
         "",
         f"{answer.call} answered:",
@@ -110,9 +139,11 @@ def _say_where(answer: Answer, config: StackConfig, layout: Layout) -> None:
         "",
         f"gateway gRPC     {grpc}  {answer.grpc_service}",
         f"gateway HTTP     {http}{answer.http_path}",
+        f"pages            {http}/pages",
         *(f"feature server   http://127.0.0.1:{port}" for port in config.feature_servers().values()),
         *([f"contract         {layout.repository_contract}"] if config.feature_repo else []),
         *stores(config, layout),
+        *([f"authority        {layout.ca_file}", f"token            {layout.token}"] if config.secure else []),
         f"logs             {layout.logs}",
         f"for a shell      . {layout.environment_file}",
     ]

@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from streamflow_repo.settings.feature_server import FeatureServer, feature_server
+from streamflow_repo.settings.feature_server import FeatureServer, Routes, feature_server, routes_of
 from streamflow_repo.settings.postgres_url import parse_postgres_url
 from streamflow_repo.settings.redis_url import parse_redis_url
 
 from streamflow_local import postgres, valkey
 from streamflow_local.layout import Layout
+from streamflow_local.private_file import write_private
 
 _MAX_PORT = 65535
 _MAX_REPLICAS = 32
@@ -34,6 +35,9 @@ class StackConfig:
     feature_server: FeatureServer = FeatureServer.STREAMFLOW
     """Which feature server runs: StreamFlow's, or Feast's own."""
 
+    feature_server_routes: Routes = Routes.READS
+    """Which of Feast's routes the feature servers have. With ALL they may write to the stores."""
+
     feature_server_port: int
     """The port of the first feature server; each further replica uses the next port."""
 
@@ -48,11 +52,16 @@ class StackConfig:
     external_redis_url: str | None
     """REDIS_URL: your own Redis, instead of the embedded Valkey."""
 
+    secure: bool = False
+    """Whether the gateway has TLS and asks for a token, and Valkey for a password."""
+
     feature_repo: str | None = None
     """The folder of another Feast repository that the stack serves; None for StreamFlow's."""
 
     @classmethod
-    def of_environment(cls, environment: Mapping[str, str], *, feature_repo: Path | None = None) -> "StackConfig":
+    def of_environment(
+        cls, environment: Mapping[str, str], *, feature_repo: Path | None = None, secure: bool = False
+    ) -> "StackConfig":
         """Return the configuration that the environment sets, for StreamFlow's repository or another.
 
         Raises ConfigError, ConnectionUrlError and FeatureServerError.
@@ -61,6 +70,7 @@ class StackConfig:
             gateway_grpc_port=_port(environment, "GATEWAY_GRPC_PORT", 50051),
             gateway_http_port=_port(environment, "GATEWAY_HTTP_PORT", 8000),
             feature_server=feature_server(environment),
+            feature_server_routes=routes_of(environment),
             feature_server_port=_port(environment, "FEATURE_SERVER_PORT", 6566),
             feature_server_replicas=_number(
                 environment, "FEATURE_SERVER_REPLICAS", 2, what="number", most=_MAX_REPLICAS
@@ -68,6 +78,7 @@ class StackConfig:
             redis_port=_port(environment, "REDIS_PORT", 6380),
             external_postgres_url=environment.get("POSTGRES_URL") or None,
             external_redis_url=environment.get("REDIS_URL") or None,
+            secure=secure,
             feature_repo=str(feature_repo.resolve()) if feature_repo else None,
         )
         if config.external_postgres_url:
@@ -119,40 +130,42 @@ class StackConfig:
     def redis_url(self) -> str:
         """The URL of the Redis in use."""
         embedded = valkey.url(self.redis_port)
-        return self.external_redis_url or (
-            f"{embedded}/{_REPOSITORY_REDIS_DATABASE}" if self.feature_repo else embedded
-        )
+        return self.external_redis_url or (f"{embedded}/{self.redis_database}" if self.redis_database else embedded)
+
+    @property
+    def redis_database(self) -> int:
+        """The database of the embedded Valkey in use."""
+        return _REPOSITORY_REDIS_DATABASE if self.feature_repo else 0
 
     def save(self, layout: Layout) -> None:
         """Write the configuration for `load`."""
-        _write_private(layout.started_with, json.dumps(asdict(self), indent=2) + "\n")
+        write_private(layout.started_with, json.dumps(asdict(self), indent=2) + "\n")
 
-    def export(self, layout: Layout, *, feast: Mapping[str, str]) -> None:
-        """Write `.local/env`: the connections and Feast's variables as exports for a shell."""
+    def export(self, layout: Layout, *, redis_url: str, others: Mapping[str, str]) -> None:
+        """Write `.local/env`: the connections and other variables as exports for a shell."""
         exports = {
             "POSTGRES_URL": self.postgres_url(layout),
-            "REDIS_URL": self.redis_url,
+            "REDIS_URL": redis_url,
             "GATEWAY_GRPC_PORT": str(self.gateway_grpc_port),
             "GATEWAY_HTTP_PORT": str(self.gateway_http_port),
             "FEATURE_SERVER": self.feature_server.value,
+            "FEATURE_SERVER_ROUTES": self.feature_server_routes.value,
             "FEATURE_SERVER_PORT": str(self.feature_server_port),
             "FEATURE_SERVER_REPLICAS": str(self.feature_server_replicas),
-            **feast,
+            **others,
         }
         text = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in exports.items())
-        _write_private(layout.environment_file, text)
+        write_private(layout.environment_file, text)
 
     @classmethod
     def load(cls, layout: Layout) -> "StackConfig":
         """Return the configuration that the stack was last started with."""
         saved = json.loads(layout.started_with.read_text(encoding="utf-8"))
-        return cls(**{**saved, "feature_server": feature_server({"FEATURE_SERVER": saved.get("feature_server", "")})})
-
-
-def _write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner can read: URLs may hold passwords."""
-    path.touch(mode=0o600)
-    path.write_text(text, encoding="utf-8")
+        chosen = {
+            "FEATURE_SERVER": saved.get("feature_server", ""),
+            "FEATURE_SERVER_ROUTES": saved.get("feature_server_routes", ""),
+        }
+        return cls(**{**saved, "feature_server": feature_server(chosen), "feature_server_routes": routes_of(chosen)})
 
 
 def _port(environment: Mapping[str, str], variable: str, default: int) -> int:

@@ -55,6 +55,56 @@ class Layout:
         return self.state / "data" / "months"
 
     @property
+    def secrets(self) -> Path:
+        """The passwords of the embedded stores' accounts."""
+        return self.state / "secrets"
+
+    @property
+    def tls(self) -> Path:
+        """The throw-away authority and the gateway's certificate of a secure stack."""
+        return self.state / "tls"
+
+    @property
+    def ca_file(self) -> Path:
+        """The certificate of the authority, for clients."""
+        return self.tls / "ca.pem"
+
+    @property
+    def certificate(self) -> Path:
+        """The gateway's certificate."""
+        return self.tls / "gateway.pem"
+
+    @property
+    def certificate_key(self) -> Path:
+        """The key of the gateway's certificate."""
+        return self.tls / "gateway.key"
+
+    @property
+    def token(self) -> Path:
+        """The token with which callers of a secure stack are let in."""
+        return self.secrets / "gateway_token"
+
+    @property
+    def tokens(self) -> Path:
+        """The gateway's file of names and hashes."""
+        return self.secrets / "gateway_tokens"
+
+    @property
+    def curl(self) -> Path:
+        """The folder of curl's options."""
+        return self.secrets / "curl"
+
+    @property
+    def valkey_users(self) -> Path:
+        """The users of the embedded Valkey, with their rules and the hashes of their passwords."""
+        return self.run / "valkey-users.acl"
+
+    @property
+    def feature_server_variables(self) -> Path:
+        """The connections of the feature servers."""
+        return self.run / "feature-server.json"
+
+    @property
     def environment_file(self) -> Path:
         """The connections, as variables for a shell."""
         return self.state / "env"

@@ -64,9 +64,9 @@ def prepare(data_dir: Path, socket_dir: Path) -> ProcessSpec:
     )
 
 
-def url(socket_dir: Path, database: str = DATABASE) -> str:
-    """Return the libpq URL of a database of the PostgreSQL that listens in `socket_dir`."""
-    return f"postgresql://{_SUPERUSER}@/{database}?host={quote(str(socket_dir.resolve()), safe='/')}"
+def url(socket_dir: Path, database: str = DATABASE, *, user: str = _SUPERUSER) -> str:
+    """Return the libpq URL of a database of the PostgreSQL that listens in `socket_dir`, for a superuser by default."""
+    return f"postgresql://{user}@/{database}?host={quote(str(socket_dir.resolve()), safe='/')}"
 
 
 def wait_until_ready(server_url: str, *, timeout_s: float) -> None:

@@ -49,6 +49,8 @@ class Probe:
         views = [
             ({entities[name]["join_key"]: entities[name]["dtype"] for name in view["entities"]}, view)
             for view in contract["feature_views"]
+            # Without a key it is read beside other views alone.
+            if view["entities"]
         ]
         for stored in stored_rows:
             for join_keys, view in views:
@@ -73,14 +75,13 @@ class Probe:
         entities = {name: [value] for name, (_, value) in self.row.items()}
         return {"features": self.references, "entities": entities, "full_feature_names": True}
 
-    def ask(self, target: str, *, timeout_s: float) -> list[str]:
-        """Ask the gateway at `target` by Feast's own API; return a line for each feature. Raises grpc.RpcError."""
+    def ask(self, channel: grpc.Channel, *, timeout_s: float) -> list[str]:
+        """Ask a gateway by Feast's own API; return a line for each feature. Raises grpc.RpcError."""
         request = GetOnlineFeaturesRequest(full_feature_names=True)
         request.features.val.extend(self.references)
         for name, (field, value) in self.row.items():
             request.entities[name].val.append(Value(**{field: value}))  # type: ignore[arg-type]  # by the key's type
-        with grpc.insecure_channel(target) as channel:
-            response = ServingServiceStub(channel).GetOnlineFeatures(request, timeout=timeout_s)
+        response = ServingServiceStub(channel).GetOnlineFeatures(request, timeout=timeout_s)
         names = response.metadata.feature_names.val
         width = max(map(len, names))
         return [

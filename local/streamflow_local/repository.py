@@ -17,8 +17,10 @@ from typing import Any
 
 import yaml
 from streamflow_offline.feast_store import exclusive, job_environment
+from streamflow_offline.grant.job import Role
 from streamflow_repo.settings.redis_url import open_redis
 
+from streamflow_local.accounts import connections
 from streamflow_local.config import ConfigError, StackConfig
 from streamflow_local.layout import Layout
 from streamflow_local.probe import Probe, StoredRow
@@ -82,7 +84,7 @@ class Repository:
         """Create the repository of `config.feature_repo`; raise ConfigError if its feature_store.yaml can't be used."""
         self._folder = Path(config.feature_repo or ".")
         self._settings = settings_on_the_stack(self._folder)
-        self._postgres_url, self._redis_url = config.postgres_url(layout), config.redis_url
+        self._config = config
         self._layout = layout
         self._steps = steps
 
@@ -93,10 +95,10 @@ class Repository:
         """
         with self._steps.step(f"applying {self._folder} to the stack's registry"):
             self._write_settings()
-            self._run("feast", "apply", "--no-progress")
+            self._run(Role.DEFINITIONS, "feast", "apply", "--no-progress")
         with self._steps.step("writing the contract"):
             export = ("export", "--repo", str(self._layout.repository), "--out", str(self._layout.repository_contract))
-            for line in self._run("feast-contract", *export):
+            for line in self._run(Role.JOBS, "feast-contract", *export):
                 self._steps.progress(line)
             contract = json.loads(self._layout.repository_contract.read_text(encoding="utf-8"))
             # The health checks of the feature servers ask for a row that need not exist.
@@ -104,7 +106,7 @@ class Repository:
         on_applied()
         with self._steps.step("materializing what is new in the offline store"):
             until = datetime.now(UTC).replace(tzinfo=None).isoformat(timespec="seconds")
-            self._run("feast", "materialize-incremental", until)
+            self._run(Role.JOBS, "feast", "materialize-incremental", until)
             Probe.choose(contract, self._stored_rows()).save(self._layout.repository_probe)
 
     def _write_settings(self) -> None:
@@ -120,7 +122,7 @@ class Repository:
         from feast.infra.key_encoding_utils import deserialize_entity_key  # noqa: PLC0415
 
         project = str(self._settings["project"]).encode()
-        with open_redis(self._redis_url, timeout_s=5) as client:
+        with open_redis(connections(self._config, self._layout, Role.JOBS).redis_url, timeout_s=5) as client:
             for stored in islice(client.scan_iter(count=_LOOKED_AT_KEYS), _LOOKED_AT_KEYS):
                 if stored.endswith(project):
                     key = deserialize_entity_key(stored.removesuffix(project), 3)
@@ -133,16 +135,20 @@ class Repository:
                         frozenset(name.removeprefix(_TIME_OF_VIEW).decode() for name in times),
                     )
 
-    def _run(self, program: str, *arguments: str) -> list[str]:
-        """Run a command of this environment in the repository; return its lines, or raise StepError with the last."""
+    def _run(self, role: Role, program: str, *arguments: str) -> list[str]:
+        """Run a command of this environment in the repository with the connections of a role.
+
+        Returns its lines, or raises StepError with the last.
+        """
+        urls = connections(self._config, self._layout, role)
         environment = {
             **inheritable(os.environ),
-            **job_environment(postgres_url=self._postgres_url, redis_url=self._redis_url),
+            **job_environment(postgres_url=urls.postgres_url, redis_url=urls.redis_url),
             **repository_environment(str(self._folder), self._layout),
         }
         lines = []
         with (
-            exclusive(self._postgres_url),
+            exclusive(urls.postgres_url),
             subprocess.Popen(  # noqa: S603  # a command of this environment
                 [str(_BIN / program), *arguments],
                 cwd=self._folder,

@@ -12,12 +12,15 @@ import grpc
 import psycopg
 import redis
 from streamflow_features import FeatureClient, FeatureServingError
+from streamflow_offline.grant.job import Role
 from streamflow_repo.settings.postgres_url import open_postgres
 from streamflow_repo.settings.redis_url import open_redis
 
+from streamflow_local.accounts import connections
 from streamflow_local.config import StackConfig
 from streamflow_local.layout import Layout
 from streamflow_local.probe import Probe
+from streamflow_local.secure import client_options, gateway_channel
 from streamflow_local.supervisor import Supervisor
 
 CANARY_USER_ID = "3413-BMNZE"
@@ -99,14 +102,16 @@ def failure_of(name: str, config: StackConfig, layout: Layout) -> str | None:
             with open_postgres(config.postgres_url(layout), timeout_s=int(_TIMEOUT_S)) as connection:
                 connection.execute("SELECT 1")
         elif name == "valkey":
-            with open_redis(config.redis_url, timeout_s=_TIMEOUT_S) as client:
+            with open_redis(connections(config, layout, Role.JOBS).redis_url, timeout_s=_TIMEOUT_S) as client:
                 client.ping()
         elif name == "gateway" and config.feature_repo:
-            Probe.load(layout.repository_probe).ask(f"127.0.0.1:{config.gateway_grpc_port}", timeout_s=_TIMEOUT_S)
+            with gateway_channel(config, layout) as channel:
+                Probe.load(layout.repository_probe).ask(channel, timeout_s=_TIMEOUT_S)
         elif name == "gateway":
             # The call goes to the gateway even if it is not ready: its answer then says what is wrong.
             target = f"127.0.0.1:{config.gateway_grpc_port}"
-            with FeatureClient(target, timeout_s=_TIMEOUT_S, follow_health=False) as client:
+            options = client_options(config, layout)
+            with FeatureClient(target, timeout_s=_TIMEOUT_S, follow_health=False, **options) as client:
                 client.get_user_features(CANARY_USER_ID)
         else:
             probed = Probe.load(layout.repository_probe).body() if config.feature_repo else _CANARY_READ

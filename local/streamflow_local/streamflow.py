@@ -3,12 +3,17 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from streamflow_offline.apply import apply_definitions
-from streamflow_offline.generate import generate_months
-from streamflow_offline.ingest import MonthReport, ingest
-from streamflow_offline.materialize import DEFAULT_ALLOWED_SHARE, ViewReport, materialize
-from streamflow_offline.sample import has_months
+from streamflow_offline.apply.job import apply_definitions
+from streamflow_offline.generate.job import generate_months
+from streamflow_offline.grant.job import Role
+from streamflow_offline.ingest.job import ingest
+from streamflow_offline.ingest.load import MonthReport
+from streamflow_offline.materialize.job import materialize
+from streamflow_offline.materialize.losses import DEFAULT_ALLOWED_SHARE
+from streamflow_offline.materialize.report import ViewReport
+from streamflow_offline.sample.job import has_months
 
+from streamflow_local.accounts import connections
 from streamflow_local.config import StackConfig
 from streamflow_local.layout import Layout
 from streamflow_local.steps import Steps
@@ -21,27 +26,30 @@ def load(
 
     `on_applied` is called when the registry has the definitions.
     """
-    postgres_url = config.postgres_url(layout)
+    definitions, jobs = (connections(config, layout, role) for role in (Role.DEFINITIONS, Role.JOBS))
     months = data
-    if months is None and not has_months(postgres_url):
+    # Makes the tables, which the jobs' role may not.
+    if not has_months(definitions.postgres_url) and months is None:
         months = layout.generated_months
         if not months.exists():
             with steps.step("generating two months of sample data"):
                 generate_months(months)
     if months is not None:
         with steps.step(f"loading {months}"):
-            for month in ingest(months, postgres_url=postgres_url, on_progress=steps.detail):
+            for month in ingest(months, postgres_url=jobs.postgres_url, on_progress=steps.detail):
                 steps.progress(_month_line(month))
     with steps.step("applying the feature definitions and writing contract.json"):
-        contract_hash = apply_definitions(postgres_url=postgres_url, redis_url=config.redis_url, on_output=steps.detail)
+        contract_hash = apply_definitions(
+            postgres_url=definitions.postgres_url, redis_url=definitions.redis_url, on_output=steps.detail
+        )
         steps.progress(f"contract {contract_hash}")
     on_applied()
     # Data that are named replace what the stack had. A Redis of others may serve more than this stack.
     replaced = data is not None and not config.external_redis_url
     with steps.step("materializing the newest features"):
         for view in materialize(
-            postgres_url=postgres_url,
-            redis_url=config.redis_url,
+            postgres_url=jobs.postgres_url,
+            redis_url=jobs.redis_url,
             allow_departed=1.0 if replaced else DEFAULT_ALLOWED_SHARE,
             on_progress=steps.detail,
         ):

@@ -16,6 +16,7 @@ from typing import Any
 from supervisor.xmlrpc import SupervisorTransport
 
 from streamflow_local.layout import Layout
+from streamflow_local.private_file import write_private
 from streamflow_local.process import ProcessSpec, inheritable
 
 _START_TIMEOUT_S = 15
@@ -71,7 +72,7 @@ class Supervisor:
         layout = self._layout
         layout.logs.mkdir(parents=True, exist_ok=True)
         layout.run.mkdir(parents=True, exist_ok=True)
-        layout.supervisor_config.write_text(_config(specs, layout), encoding="utf-8")
+        write_private(layout.supervisor_config, _config(specs, layout))
         command = [sys.executable, "-m", "supervisor.supervisord", "-c", str(layout.supervisor_config)]
         result = subprocess.run(  # noqa: S603  # from this environment
             command, env=inheritable(environment), cwd=layout.checkout, check=False, capture_output=True, text=True

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 # Ahead of Feast, which makes prometheus_client add up the counters of all of a process's gateways.
 import prometheus_client  # noqa: F401  # imported for the order alone
@@ -18,8 +19,13 @@ from psycopg import sql
 from streamflow_repo.runtime_checks import leave_out_runtime_checks
 
 from streamflow_local import ports, postgres, valkey
+from streamflow_local.debian import debian_program
+from streamflow_local.layout import Layout
 from streamflow_local.process import ProcessSpec, spawn, stop
 from streamflow_local.waiting import wait_until
+
+if TYPE_CHECKING:
+    from streamflow_local.chromium import Chromium
 
 _READY_TIMEOUT_S = 60
 
@@ -33,8 +39,11 @@ _NOT_DURABLE = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
 # The jobs leave them out too; they take half of Feast's import.
 leave_out_runtime_checks()
 
-# How long an example takes says how busy the machine is.
-settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# How long an example takes says how busy the machine is. CI has the same examples for each change, so that a change is
+# refused for what it changes; elsewhere each run has new ones.
+settings.register_profile(
+    "untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize="CI" in os.environ
+)
 settings.load_profile("untimed")
 
 
@@ -110,3 +119,46 @@ def redis_url(state_dir: Path) -> Iterator[str]:
         url = valkey.url(port)
         valkey.wait_until_ready(url, timeout_s=_READY_TIMEOUT_S)
         yield url
+
+
+def _of_debian(package: str, program: str) -> Path:
+    found = debian_program(package, program, kept=Layout.of_environment({}).state / "debian")
+    if found is None:
+        pytest.skip(f"there is no {program} on the PATH, and apt-get can't download Debian's {package}")
+    return found
+
+
+@pytest.fixture(scope="session")
+def promtool() -> Path:
+    """Prometheus' own checker of rules."""
+    return _of_debian("prometheus", "promtool")
+
+
+@pytest.fixture(scope="session")
+def prometheus() -> Path:
+    """Prometheus."""
+    return _of_debian("prometheus", "prometheus")
+
+
+@pytest.fixture(scope="session")
+def chromium() -> "Chromium":
+    """A browser."""
+    # Playwright is for these tests alone.
+    from streamflow_local.chromium import chromium as find  # noqa: PLC0415
+
+    found = find(kept=Layout.of_environment({}).state / "debian")
+    if found is None:
+        pytest.skip("there is no chromium on the PATH, and apt-get can't download Debian's chromium")
+    return found
+
+
+@pytest.fixture(scope="session")
+def pushgateway_url(state_dir: Path) -> Iterator[str]:
+    """The URL of a real Pushgateway."""
+    port = ports.free_port()
+    program = _of_debian("prometheus-pushgateway", "prometheus-pushgateway")
+    spec = ProcessSpec(name="pushgateway", command=(str(program), f"--web.listen-address=127.0.0.1:{port}"))
+    log = state_dir / "pushgateway.log"
+    with running(spec, log=log):
+        wait_for_port(port, log=log)
+        yield f"http://127.0.0.1:{port}"

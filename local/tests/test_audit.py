@@ -12,14 +12,15 @@ import psycopg
 import pytest
 import redis
 from stack_under_test import BIN, CANARY, CHECKOUT, Stack
-from streamflow_offline.audit import AuditReport, AuditRequest, audit_skew
 from streamflow_offline.audit.compare import Kind
+from streamflow_offline.audit.job import AuditRequest, audit_skew
+from streamflow_offline.audit.report import AuditReport
 from streamflow_offline.audit.sample import Group, draw_sample
 from streamflow_offline.errors import JobError
 from streamflow_offline.feast_store import open_store
-from streamflow_offline.generate import generate_months
-from streamflow_offline.ingest import ingest
-from streamflow_offline.materialize import materialize
+from streamflow_offline.generate.job import generate_months
+from streamflow_offline.ingest.job import ingest
+from streamflow_offline.materialize.job import materialize
 from streamflow_offline.months import find_months
 from streamflow_offline.user_keys import UserKeys
 
@@ -261,9 +262,13 @@ def test_a_definition_changed_without_apply_is_found_and_ends_the_command_with_o
     )
     views.write_text(changed, encoding="utf-8")
 
-    result = _offline(stack, "--users", "5", "--json", str(tmp_path / "report.json"), PYTHONPATH=str(repo))
+    environment = {"PYTHONPATH": str(repo), "PROMETHEUS_TEXTFILE_DIR": str(tmp_path)}
+    result = _offline(stack, "--users", "5", "--json", str(tmp_path / "report.json"), **environment)
 
     assert result.returncode == 1, result.stderr
+    kept = (tmp_path / "streamflow_audit-skew_churn_v1.prom").read_text(encoding="utf-8").splitlines()
+    labels = '{command="audit-skew",feature_service="churn_v1"}'
+    assert {f"streamflow_audit_passed{labels} 0.0", f"streamflow_job_last_succeeded{labels} 1.0"} <= {*kept}
     told = (
         "support_agg_90d_fv:support_tickets_90d is Float64 in the definitions, "
         "Int64 in the registry and the gateway's contract"

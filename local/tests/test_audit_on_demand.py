@@ -5,8 +5,9 @@ import redis
 from feast.infra.online_stores.helpers import _mmh3
 from feast.protos.feast.types.Value_pb2 import Value
 from stack_under_test import CANARY, Stack
-from streamflow_offline.audit import AuditReport, AuditRequest, audit_skew
 from streamflow_offline.audit.compare import Kind
+from streamflow_offline.audit.job import AuditRequest, audit_skew
+from streamflow_offline.audit.report import AuditReport
 from streamflow_offline.user_keys import UserKeys
 
 pytestmark = pytest.mark.slow

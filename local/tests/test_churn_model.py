@@ -5,9 +5,9 @@ from dataclasses import replace
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
-from churn_model import ScoringError, TrainingSet, evaluate, fitted, score
-from sklearn.pipeline import Pipeline
+from churn_model import ChurnModel, TrainingSet
 from stack_under_test import CANARY, CHECKOUT, Stack
+from train_churn import ScoringError, evaluate, score
 
 pytestmark = pytest.mark.slow
 
@@ -20,12 +20,12 @@ def training_set(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Trai
 
 
 @pytest.fixture(scope="module")
-def model(training_set: TrainingSet) -> Pipeline:
-    return fitted(training_set)
+def model(training_set: TrainingSet) -> ChurnModel:
+    return ChurnModel.fitted(training_set)
 
 
 def test_a_served_row_is_scored_exactly_as_the_users_training_row(
-    stack: Stack, training_set: TrainingSet, model: Pipeline
+    stack: Stack, training_set: TrainingSet, model: ChurnModel
 ) -> None:
     newest = training_set.newest_month
     without_plan = newest.of(pc.field("plan_stream_tv").is_null()).rows.column("user_id").to_pylist()[:20]
@@ -37,7 +37,7 @@ def test_a_served_row_is_scored_exactly_as_the_users_training_row(
 
 
 def test_a_training_row_that_is_scored_otherwise_is_told_with_the_features_that_differ(
-    stack: Stack, training_set: TrainingSet, model: Pipeline
+    stack: Stack, training_set: TrainingSet, model: ChurnModel
 ) -> None:
     column = training_set.rows.schema.get_field_index("rebuffer_events_7d")
     other = pa.array([100] * training_set.rows.num_rows, pa.int64())
@@ -46,9 +46,9 @@ def test_a_training_row_that_is_scored_otherwise_is_told_with_the_features_that_
         score(model, changed, [CANARY], gateway=stack.gateway)
 
 
-def test_a_gateway_of_another_contract_is_not_asked(stack: Stack, training_set: TrainingSet, model: Pipeline) -> None:
+def test_a_gateway_of_another_contract_is_not_asked(stack: Stack, training_set: TrainingSet, model: ChurnModel) -> None:
     with pytest.raises(ScoringError, match="contract"):
-        score(model, replace(training_set, contract_hash="sha256:0"), [CANARY], gateway=stack.gateway)
+        score(replace(model, contract_hash="sha256:0"), training_set, [CANARY], gateway=stack.gateway)
 
 
 def test_januarys_features_predict_januarys_labels(stack: Stack, training_set: TrainingSet) -> None:

@@ -54,7 +54,7 @@ def test_a_container_does_not_run_as_root(name: str) -> None:
 @_EACH
 def test_an_image_has_a_version(name: str) -> None:
     tag = _SERVICES[name]["image"].rpartition(":")[2]
-    assert re.match(r"\d", tag)
+    assert re.match(r"v?\d", tag)
 
 
 @_EACH
@@ -88,10 +88,19 @@ def test_what_is_waited_for_exists_and_can_come_true(name: str) -> None:
 
 
 def test_volumes_and_secrets_that_are_declared_are_those_that_are_used() -> None:
-    volumes = {text.split(":")[0] for service in _SERVICES.values() for text in service.get("volumes", [])}
-    assert volumes == set(_COMPOSE["volumes"])
+    mounted = {text.split(":")[0] for service in _SERVICES.values() for text in service.get("volumes", [])}
+    assert {name for name in mounted if not name.startswith("./")} == set(_COMPOSE["volumes"])
     secrets = {secret for service in _SERVICES.values() for secret in service.get("secrets", [])}
     assert secrets == set(_COMPOSE["secrets"])
+
+
+@_EACH
+def test_a_file_of_the_checkout_that_is_mounted_is_there_and_can_not_be_written(name: str) -> None:
+    for text in _SERVICES[name].get("volumes", []):
+        source, *_, mode = text.split(":")
+        if source.startswith("./"):
+            assert (CHECKOUT / source).exists(), source
+            assert mode == "ro", source
 
 
 @_EACH
@@ -115,13 +124,14 @@ def test_secrets_are_files_that_git_ignores_and_make_writes() -> None:
     assert ".local/" in (CHECKOUT / ".gitignore").read_text(encoding="utf-8").splitlines()
     for name, secret in _COMPOSE["secrets"].items():
         assert secret == {"file": f".local/secrets/{name}"}
-        assert name in target
+        assert name in makefile.split("\nSECRETS :=")[1].split(".PHONY")[0].split()
+    assert "$(SECRETS)" in target
 
 
 def test_the_connections_can_be_used_by_feast(tmp_path: Any) -> None:
     password = tmp_path / "password"
     password.write_text("secret\n", encoding="utf-8")
-    for name in ("sample", "apply", "materialize", "feast", "feast-2", "flow"):
+    for name in ("sample", "apply", "materialize", "feast", "feast-2", "feast-ui", "flow"):
         environment = dict(_variables(name))
         for variable in ("POSTGRES_PASSWORD_FILE", "REDIS_PASSWORD_FILE"):
             environment[variable] = str(password)
@@ -146,8 +156,6 @@ def test_the_gateway_asks_the_feature_servers_where_they_listen() -> None:
     assert len(servers) == 2
     urls = Settings.from_environment(_environment_with_image("gateway")).feature_server_urls
     assert urls == tuple(f"http://{name}:{port}" for name in servers)
-    for name in servers:
-        assert [text.rpartition(":")[2] for text in _SERVICES[name]["ports"]] == [port]
 
 
 def test_locust_asks_the_gateway_and_the_feature_servers_where_they_listen() -> None:
@@ -155,7 +163,7 @@ def test_locust_asks_the_gateway_and_the_feature_servers_where_they_listen() -> 
     assert locust["LOAD_GATEWAY_GRPC"] == f"gateway:{gateway.grpc_port}"
     assert locust["LOAD_GATEWAY_HTTP"] == f"http://gateway:{gateway.http_port}"
     assert tuple(locust["LOAD_FEAST_HTTP"].split(",")) == gateway.feature_server_urls
-    assert locust["REDIS_URL"] == _COMPOSE["x-feast"]["environment"]["REDIS_URL"]
+    assert locust["REDIS_URL"] == dict(_variables("materialize"))["REDIS_URL"]
     options = (CHECKOUT / "loadtests/streamflow_loadtests/load/options.py").read_text(encoding="utf-8")
     for variable in locust:
         assert variable.startswith("REDIS_") or f'env_var="{variable}"' in options
@@ -168,7 +176,7 @@ def test_the_jobs_are_commands_of_offline() -> None:
     asked = [
         service["command"][1] for service in _SERVICES.values() if (service.get("command") or [""])[0] == "offline"
     ]
-    assert sorted(asked) == ["apply", "flow", "materialize", "sample"]
+    assert sorted(asked) == ["apply", "flow", "grant", "materialize", "sample"]
     assert set(asked) <= commands
 
 

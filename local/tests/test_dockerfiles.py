@@ -6,10 +6,11 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from dockerfile import IMAGES, stages
+from dockerfile import IMAGES, Stage, stages
 from feature_gateway.settings import Settings
 from stack_under_test import BIN, CHECKOUT
 from streamflow_local.stack import feature_server
+from streamflow_logs import Format, LogSettings
 
 _PATHS = pytest.mark.parametrize("path", IMAGES.values(), ids=IMAGES)
 _BASE = "docker.io/library/python:3.12-slim-bookworm"
@@ -40,10 +41,11 @@ def test_what_builds_stays_in_the_first_stage(path: Path) -> None:
 @_PATHS
 def test_uv_is_the_checkouts_and_goes_by_its_lock(path: Path) -> None:
     build, _ = stages(path)
-    makefile = (CHECKOUT / "Makefile").read_text(encoding="utf-8")
-    pinned = re.search(r"^UV_VERSION := (\S+)$", makefile, re.MULTILINE)
-    assert pinned
-    assert f"UV_VERSION={pinned[1]}" in build.all("ARG")
+    pinned = (CHECKOUT / "requirements-uv.txt").read_text(encoding="utf-8")
+    assert re.search(r"^uv==\S+ \\\n(    --hash=sha256:[0-9a-f]{64}( \\)?\n)+$", pinned, re.MULTILINE)
+    installed = "--require-hashes --requirement requirements-uv.txt"
+    assert f"pip install --no-cache-dir {installed}" in " ".join(build.all("RUN"))
+    assert installed in (CHECKOUT / "Makefile").read_text(encoding="utf-8")
     members = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["uv"]["workspace"][
         "members"
     ]
@@ -51,6 +53,7 @@ def test_uv_is_the_checkouts_and_goes_by_its_lock(path: Path) -> None:
     assert "pyproject.toml uv.lock ./" in copied
     assert {f"{member}/pyproject.toml {member}/" for member in members} <= set(copied)
     runs = " ".join(build.all("RUN"))
+    assert "--format cyclonedx1.5 --preview-features sbom-export --output-file /app/sbom.cdx.json" in runs
     assert "uv export --quiet --frozen --no-dev --no-emit-workspace" in runs
     assert "uv pip install --require-hashes --requirements requirements.txt" in runs
 
@@ -68,10 +71,16 @@ def test_nothing_is_written_to_the_root_file_system(path: Path) -> None:
     assert environment["HOME"] == "/tmp"  # noqa: S108  # a container's own, the one place that is writable
 
 
+@pytest.mark.parametrize("image", ["gateway", "feast"])
+def test_containers_log_json_lines(image: str) -> None:
+    environment = stages(IMAGES[image])[-1].environment()
+    assert LogSettings.from_environment(environment).format is Format.JSON
+
+
 @_PATHS
 def test_the_labels_say_what_the_image_is(path: Path) -> None:
     labels = " ".join(stages(path)[-1].all("LABEL"))
-    for name in ("title", "description", "vendor", "version", "revision", "base.name"):
+    for name in ("title", "description", "vendor", "licenses", "version", "revision", "base.name"):
         assert f"org.opencontainers.image.{name}=" in labels
 
 
@@ -82,16 +91,21 @@ def test_command_and_health_check_run_without_a_shell(path: Path) -> None:
     assert final.last("HEALTHCHECK").words[0] == "python"
 
 
+def _copied(build: Stage) -> set[str]:
+    """What a stage copies besides what says which packages to install."""
+    return {text for text in build.all("COPY") if "pyproject" not in text and "requirements-uv" not in text}
+
+
 def test_the_gateways_image_has_no_feast() -> None:
     build, _ = stages(IMAGES["gateway"])
     assert "--package feature-gateway" in " ".join(build.all("RUN"))
-    assert {text for text in build.all("COPY") if "pyproject" not in text} == {"protos protos", "gateway gateway"}
+    assert _copied(build) == {"logs logs", "protos protos", "gateway gateway"}
 
 
 def test_locusts_image_has_no_feast() -> None:
     build, final = stages(IMAGES["loadtests"])
     assert "--package streamflow-loadtests --output-file" in " ".join(build.all("RUN"))
-    assert {text for text in build.all("COPY") if "pyproject" not in text} == {
+    assert _copied(build) == {
         "protos protos",
         "offline offline",
         "loadtests loadtests",
@@ -112,8 +126,8 @@ def test_the_gateways_image_has_settings_that_exist_and_the_ports_of_the_default
         {name: value for name, value in final.environment().items() if name.startswith("GATEWAY_")}
     )
     assert settings.bind_address == "0.0.0.0"  # noqa: S104  # compose publishes only on loopback
-    assert final.last("EXPOSE").text == f"{settings.grpc_port} {settings.http_port}"
-    assert f"127.0.0.1:{settings.http_port}/ready" in final.last("HEALTHCHECK").words[-1]
+    assert final.last("EXPOSE").text == f"{settings.grpc_port} {settings.http_port} {settings.admin_port}"
+    assert f"127.0.0.1:{settings.admin_port}/ready" in final.last("HEALTHCHECK").words[-1]
 
 
 def test_the_feature_server_runs_as_in_the_local_stack() -> None:

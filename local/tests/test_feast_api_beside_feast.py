@@ -3,18 +3,17 @@
 Names, order and values are Feast's. Statuses and event timestamps follow the truth table, which Feast's do not.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
-import grpc
+import pandas as pd
 import pytest
-from feast.errors import FeatureNameCollisionError
-from feast_beside import Beside, Column, Question, Selection, served_beside
-from feast_beside_model import PRESENT, SelectionModel
-from google.rpc import error_details_pb2
-from grpc_status import rpc_status
+from feast_beside import Beside, Question, served_beside
+from feast_beside_model import SelectionModel
+from feast_beside_random import answer_of, compare, question_of, references_of
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from streamflow_features import FeatureClient
 
 _KEYS: dict[str, st.SearchStrategy[Any]] = {
     "user_id": st.sampled_from(
@@ -47,107 +46,62 @@ def beside(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         yield served
 
 
-def _references(beside: Beside, *kinds: str) -> list[str]:
-    return [
-        f"{view['name']}:{part['name']}"
-        for kind in kinds
-        for view in beside.contract[kind]
-        for part in view["features"]
-    ]
-
-
-def _question(data: st.DataObject, beside: Beside, selection: Selection) -> Question:
-    model = SelectionModel(beside.contract, selection)
-    rows = 1 if model.one_row_alone else data.draw(st.integers(1, 4), label="rows")
-    columns = {
-        name: data.draw(st.lists(_COLUMNS[name], min_size=rows, max_size=rows), label=name)
-        for name in (*model.join_keys, *model.request_data)
-    }
-    return Question(selection, columns, full_feature_names=data.draw(st.booleans(), label="full names"))
-
-
-def _answer(ask: Callable[[Question], list[Column]], question: Question) -> list[Column] | Exception:
-    try:
-        return ask(question)
-    except Exception as error:  # noqa: BLE001  # functions raise what they like
-        return error
-
-
-def _reason(error: Exception) -> str:
-    assert isinstance(error, grpc.RpcError), error
-    status = rpc_status.from_call(error)  # type: ignore[arg-type]  # a failed call is both
-    assert status is not None, error
-    info = error_details_pb2.ErrorInfo()
-    assert status.details[0].Unpack(info)
-    return str(info.reason).removeprefix("ERROR_REASON_")
-
-
-def _compare(beside: Beside, question: Question, *, feast: list[Column] | Exception) -> None:
-    model = SelectionModel(beside.contract, question.selection)
-    answer = _answer(beside.ask_gateway, question)
-    if isinstance(answer, Exception):
-        reason = _reason(answer)
-        # Where Feast would take a feature for another of the same name, the gateway refuses.
-        clash = isinstance(feast, FeatureNameCollisionError) or bool(model.on_demand)
-        refused = {"FEATURE_NAME_CLASH": clash, "FEATURE_SERVICE_UNKNOWN": clash}
-        refused["TRANSFORMATION_FAILED"] = isinstance(feast, Exception)
-        assert refused[reason], (reason, feast)
-        return
-    names = model.names(full=question.full_feature_names)
-    assert [column.name for column in answer] == [*model.join_keys, *names]
-    if isinstance(feast, Exception):
-        # With full names, functions in Python don't find their inputs.
-        assert model.python, feast
-        assert question.full_feature_names, feast
-        return
-    by_name = {column.name: column for column in answer}
-    feasts = {column.name: column for column in feast}
-    assert feasts.keys() <= by_name.keys()
-    assert (model.python and question.full_feature_names) or feasts.keys() == by_name.keys()
-    for name, column in feasts.items():
-        assert by_name[name].values == column.values, name
-    for name in model.join_keys:
-        assert {*by_name[name].statuses} == {PRESENT}
-        assert {*by_name[name].stamps_ns} == {0}
-    for name, cells in model.cells(beside, question, feasts).items():
-        assert [*zip(by_name[name].statuses, by_name[name].stamps_ns, strict=True)] == cells, name
-
-
 @_random
 @given(st.data())
 def test_a_feature_service_is_answered_as_by_feasts_sdk(beside: Beside, data: st.DataObject) -> None:
     names = [service["name"] for service in beside.contract["feature_services"]]
-    question = _question(data, beside, data.draw(st.sampled_from(names), label="service"))
-    _compare(beside, question, feast=_answer(beside.ask_sdk, question))
+    question = question_of(data, beside, data.draw(st.sampled_from(names), label="service"), _COLUMNS)
+    compare(beside, question, feast=answer_of(beside.ask_sdk, question))
+
+
+def test_a_feature_beside_an_on_demand_view_is_not_that_views_input_of_the_same_name(beside: Beside) -> None:
+    columns: dict[str, list[Any]] = {"city_code": ["LIS"], "driver_id": [1], "bags": [1], "km": [1.0]}
+    question = Question(("driver_city_fv:trips", "trip_price:price"), columns)
+    compare(beside, question, feast=answer_of(beside.ask_sdk, question))
 
 
 @_random
 @given(st.data())
 def test_references_are_answered_as_by_feasts_sdk(beside: Beside, data: st.DataObject) -> None:
-    references = st.sampled_from(_references(beside, "feature_views", "on_demand_feature_views"))
+    references = st.sampled_from(references_of(beside, "feature_views", "on_demand_feature_views"))
     selection = data.draw(st.lists(references, min_size=1, max_size=5, unique=True), label="references")
-    question = _question(data, beside, tuple(selection))
-    _compare(beside, question, feast=_answer(beside.ask_sdk, question))
+    question = question_of(data, beside, tuple(selection), _COLUMNS)
+    compare(beside, question, feast=answer_of(beside.ask_sdk, question))
+
+
+@_random
+@given(st.data())
+def test_code_that_has_feasts_sdk_gets_the_same_of_the_python_client(beside: Beside, data: st.DataObject) -> None:
+    references = st.sampled_from(references_of(beside, "feature_views"))
+    selection = data.draw(st.lists(references, min_size=1, max_size=5, unique=True), label="references")
+    question = question_of(data, beside, tuple(selection), _COLUMNS)
+    try:
+        expected = beside.ask_as_code(beside.repo.store, question).to_df()
+    except Exception:  # noqa: BLE001  # errors are compared above
+        assume(False)
+    with FeatureClient(beside.target, timeout_s=20, merge_calls=False, follow_health=False) as client:
+        found = beside.ask_as_code(client, question).to_df()
+    pd.testing.assert_frame_equal(found, expected, check_like=True)
 
 
 @_random
 @given(st.data())
 def test_references_are_answered_as_by_feast_listen(beside: Beside, data: st.DataObject) -> None:
-    references = st.sampled_from(_references(beside, "feature_views"))
+    references = st.sampled_from(references_of(beside, "feature_views"))
     selection = data.draw(st.lists(references, min_size=1, max_size=5, unique=True), label="references")
-    question = _question(data, beside, tuple(selection))
+    question = question_of(data, beside, tuple(selection), _COLUMNS)
     names = SelectionModel(beside.contract, question.selection).names(full=question.full_feature_names)
     assume(len({*names}) == len(names))
-    _compare(beside, question, feast=beside.ask_listen(question))
+    compare(beside, question, feast=beside.ask_listen(question))
 
 
 @_random
 @given(st.data())
 def test_the_order_of_names_is_feasts_where_feast_has_one(beside: Beside, data: st.DataObject) -> None:
     """Feast keeps the order of join keys and of feature views; a view's features have a new order in each process."""
-    references = _references(beside, "feature_views")
+    references = references_of(beside, "feature_views")
     one_a_view = st.lists(st.sampled_from(references), min_size=1, max_size=4, unique_by=lambda one: one.split(":")[0])
-    question = _question(data, beside, tuple(data.draw(one_a_view, label="references")))
+    question = question_of(data, beside, tuple(data.draw(one_a_view, label="references")), _COLUMNS)
     names = SelectionModel(beside.contract, question.selection).names(full=question.full_feature_names)
     assume(len({*names}) == len(names))
     answer, feast = beside.ask_gateway(question), beside.ask_sdk(question)

@@ -1,13 +1,15 @@
 """`make up FEATURE_REPO=DIR`: the repository of all kinds on a stack of its own."""
 
 import json
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from any_repo import make_repo, sqlite_store
-from stack_under_test import Stack, stack_environment
+from stack_under_test import BIN, Stack, stack_environment
+from streamflow_features import FeatureClient, Unauthenticated
 
 pytestmark = pytest.mark.slow
 
@@ -74,6 +76,30 @@ def test_streamflow_on_the_running_stack_is_refused(served: Served) -> None:
     result = served.stack.local("up")
     assert result.returncode == 1
     assert "a stack is running with another feature_repo; stop the stack with `make down`" in result.stderr
+
+
+def test_a_secure_stack_serves_a_repository_to_callers_with_the_token_alone(state_dir: Path, tmp_path: Path) -> None:
+    environment = {**stack_environment(state_dir / "secure-repository"), "FEATURE_SERVER_REPLICAS": "1"}
+    folder = make_repo(tmp_path / "repo", online_store=sqlite_store())
+    stack = Stack(environment, folder)
+    try:
+        result = stack.local("up", "--secure", "--feature-repo", str(folder))
+        assert result.returncode == 0, result.stdout + result.stderr
+        assert ") answered:\n" in result.stdout
+        assert stack.status().healthy
+        assert "already up; nothing to do" in stack.local("up", "--secure", "--feature-repo", str(folder)).stdout
+        call = ("get", "fresh", "--service", "users_v1", "--target", stack.gateway)
+        for words, text in (
+            (("streamflow-features", *call), "score"),
+            (("feast", "feature-views", "list"), "driver_fv"),
+        ):
+            command = stack.in_shell(str(BIN / words[0]), *words[1:])
+            assert text in subprocess.run(command, check=True, capture_output=True, text=True, timeout=120).stdout
+        ca_file = stack.layout.ca_file
+        with FeatureClient(stack.gateway, timeout_s=10, ca_file=ca_file) as client, pytest.raises(Unauthenticated):
+            client.get_user_features("fresh", feature_service="users_v1")
+    finally:
+        stack.local("down")
 
 
 def test_definitions_that_feast_refuses_are_named_with_the_log(served: Served, state_dir: Path) -> None:

@@ -4,6 +4,7 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
+from urllib.parse import unquote
 
 import pytest
 from packaging.markers import Marker, default_environment
@@ -75,7 +76,7 @@ def _installed(environment: Mapping[str, str]) -> Iterator[Package]:
 
 def _has_wheel(package: Package, python: str, platform: re.Pattern[str]) -> bool:
     for wheel in package.get("wheels", ()):
-        name, _, _, tags = parse_wheel_filename(wheel["url"].rsplit("/", 1)[1])
+        name, _, _, tags = parse_wheel_filename(unquote(wheel["url"].rsplit("/", 1)[1]))
         assert name == canonicalize_name(package["name"])
         for tag in tags:
             fits = tag.platform == "any" or platform.fullmatch(tag.platform)

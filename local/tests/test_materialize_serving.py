@@ -9,7 +9,8 @@ import psycopg
 import pytest
 from stack_under_test import Stack
 from streamflow_features import FeatureClient, FeatureServingError
-from streamflow_offline.materialize import ViewReport, materialize
+from streamflow_offline.materialize.job import materialize
+from streamflow_offline.materialize.report import ViewReport
 
 pytestmark = pytest.mark.slow
 

@@ -11,6 +11,7 @@ from any_repo import AnyRepo
 from any_repo_rows import FRESH, OLD
 from feast_contract import build_contract, write_contract
 from feast_contract.registry import read_definitions
+from feature_gateway.access.caller import ANYONE
 from feature_gateway.errors import GatewayError
 from feature_gateway.lookup.lookup import Lookup
 from feature_gateway.lookup.query import RowFailure
@@ -18,6 +19,7 @@ from feature_gateway.readiness.canary import Canary, CanaryRead
 from feature_gateway.upstream.pool import ReplicaPool
 from feature_gateway.values import FeatureStatus, Row
 from lookup_bed import lookup_before
+from row_fakes import values_of
 from streamflow.features.v1.error_reason_pb2 import ErrorReason
 
 _P, _N, _F, _O = (
@@ -26,6 +28,7 @@ _P, _N, _F, _O = (
     FeatureStatus.NOT_FOUND,
     FeatureStatus.OUTSIDE_MAX_AGE,
 )
+_TRIPS = {1: 30, 2: 10, 3: 7}
 _FRESH_NS, _OLD_NS = (int(stamp.timestamp()) * 1_000_000_000 for stamp in (FRESH, OLD))
 
 
@@ -49,7 +52,7 @@ def lookup(bed: tuple[Lookup, ReplicaPool]) -> Lookup:
 
 async def _rows(lookup: Lookup, references: Sequence[str], **columns: list[Any]) -> list[Row | RowFailure]:
     feature_set = lookup.contract.feature_set_of_references(references)
-    return await lookup.rows(feature_set, columns, authorization="", remaining_s=None)
+    return await lookup.rows(feature_set, columns, caller=ANYONE, remaining_s=None)
 
 
 async def _good_rows(lookup: Lookup, references: Sequence[str], **columns: list[Any]) -> list[Row]:
@@ -59,7 +62,7 @@ async def _good_rows(lookup: Lookup, references: Sequence[str], **columns: list[
 
 
 def _first(rows: Sequence[Row]) -> list[tuple[Any, FeatureStatus, int | None]]:
-    return [(row.values[0], row.statuses[0], row.event_timestamps_ns[0]) for row in rows]
+    return [(values_of(row)[0], row.judgement.statuses[0], row.judgement.event_timestamps_ns[0]) for row in rows]
 
 
 async def test_an_output_is_judged_by_the_row_that_it_is_computed_from(lookup: Lookup) -> None:
@@ -70,7 +73,22 @@ async def test_an_output_is_judged_by_the_row_that_it_is_computed_from(lookup: L
         (None, _N, _FRESH_NS),
         (None, _F, None),
     ]
-    assert [row.known for row in rows] == [True, True, True, False]
+    assert [row.judgement.known for row in rows] == [True, True, True, False]
+
+
+async def test_an_output_beside_renamed_views_is_judged_by_the_row_that_it_is_computed_from(lookup: Lookup) -> None:
+    feature_set = lookup.contract.feature_set_of_service("quality_v1")
+    columns: dict[str, list[Any]] = {"driver_id": [1, 2, 3, 9]}
+    rows = await lookup.rows(feature_set, columns, caller=ANYONE, remaining_s=None)
+    assert [feature.full_name for feature in feature_set.features] == ["courier__rating", "driver_quality__quality"]
+    read = [row for row in rows if isinstance(row, Row)]
+    judged = [(row.judgement.statuses[1], row.judgement.event_timestamps_ns[1]) for row in read]
+    assert [*zip(map(values_of, read), judged, strict=True)] == [
+        ((4.5, 2.25), (_P, _FRESH_NS)),
+        ((3.5, 0.875), (_O, _OLD_NS)),
+        ((None, None), (_N, _FRESH_NS)),
+        ((None, None), (_F, None)),
+    ]
 
 
 async def test_an_output_of_two_source_rows_is_as_old_as_the_older_and_too_old_if_either_is(lookup: Lookup) -> None:
@@ -84,7 +102,7 @@ async def test_an_output_of_two_source_rows_is_as_old_as_the_older_and_too_old_i
         (("hilly",), _P, _FRESH_NS),
         ((), _P, None),
     ]
-    assert rows[0].values[1] == (4.5, 2_900_000.0)
+    assert values_of(rows[0])[1] == (4.5, 2_900_000.0)
 
 
 async def test_a_value_that_a_function_makes_of_no_row_stays(lookup: Lookup) -> None:
@@ -106,7 +124,7 @@ async def test_request_data_keep_their_values_however_calls_are_merged(lookup: L
             for driver, km, bags in calls
         )
     )
-    assert [row.values[0] for (row,) in answers] == [km / bags for _, km, bags in calls]
+    assert [values_of(row)[0] for (row,) in answers] == [km / bags for _, km, bags in calls]
 
 
 async def test_functions_get_each_type_as_it_was_sent(lookup: Lookup) -> None:
@@ -121,8 +139,8 @@ async def test_functions_get_each_type_as_it_was_sent(lookup: Lookup) -> None:
     references = [f"echo:{name.replace('sent_', 'got_')}" for name in sent]
     rows = await _good_rows(lookup, references, **sent)
     for position, row in enumerate(rows):
-        assert row.values == tuple(column[position] for column in sent.values())
-        assert [type(value) for value in row.values] == [bool, int, int, float, float, str]
+        assert values_of(row) == tuple(column[position] for column in sent.values())
+        assert [type(value) for value in values_of(row)] == [bool, int, int, float, float, str]
 
 
 async def test_a_view_that_takes_one_row_answers_each_row(lookup: Lookup) -> None:
@@ -133,16 +151,36 @@ async def test_a_view_that_takes_one_row_answers_each_row(lookup: Lookup) -> Non
         km=[3.0, 1.0, 2.0, 3],
         bags=[1, 5, 4, 1],
     )
-    assert [row.values for row in rows] == [(False, 0.1), (True, 0.1), (True, 2.0), (False, 0.1)]
+    assert [values_of(row) for row in rows] == [(False, 0.1), (True, 0.1), (True, 2.0), (False, 0.1)]
 
 
-async def test_rows_of_a_view_that_may_aggregate_are_read_alone(lookup: Lookup) -> None:
-    rows = await _good_rows(lookup, ["trips_share:share"], driver_id=[1, 2, 3])
-    assert [row.values for row in rows] == [(1.0,), (1.0,), (1.0,)]
-    callers = await asyncio.gather(
-        *(_good_rows(lookup, ["trips_share:share"], driver_id=[1 + n % 3]) for n in range(9))
+async def test_a_function_that_may_aggregate_gets_the_rows_of_a_call_as_they_are_sent(lookup: Lookup) -> None:
+    rows = await _good_rows(lookup, ["trips_share:share"], driver_id=[1, 2, 1, 3])
+    assert [values_of(row)[0] for row in rows] == [pytest.approx(trips / 77) for trips in (30, 10, 30, 7)]
+    rows = await _good_rows(lookup, ["trips_rank:more_than"], driver_id=[3, 1, 2, 1])
+    assert [values_of(row) for row in rows] == [(0,), (2,), (1,), (2,)]
+
+
+async def test_a_function_that_may_aggregate_never_gets_rows_of_two_calls(lookup: Lookup) -> None:
+    calls = [[1], [1, 2], [2, 1], [1, 1], [3, 2, 1]] * 6
+    shares = await asyncio.gather(*(_good_rows(lookup, ["trips_share:share"], driver_id=[*ids]) for ids in calls))
+    ranks = await asyncio.gather(*(_good_rows(lookup, ["trips_rank:more_than"], driver_id=[*ids]) for ids in calls))
+    for ids, share, rank in zip(calls, shares, ranks, strict=True):
+        trips = [_TRIPS[driver] for driver in ids]
+        assert [values_of(row)[0] for row in share] == [pytest.approx(one / sum(trips)) for one in trips]
+        assert [values_of(row)[0] for row in rank] == [sum(other < one for other in trips) for one in trips]
+
+
+async def test_a_function_that_may_aggregate_and_raises_fails_all_rows_of_its_call_alone(lookup: Lookup) -> None:
+    failed, answered = await asyncio.gather(
+        _rows(lookup, ["trips_rank:more_than"], driver_id=[1, 9]),
+        _rows(lookup, ["trips_rank:more_than"], driver_id=[1, 2]),
     )
-    assert [row.values for (row,) in callers] == [(1.0,)] * 9
+    for row in failed:
+        assert isinstance(row, RowFailure)
+        assert row.error.reason == ErrorReason.ERROR_REASON_TRANSFORMATION_FAILED
+        assert "(trips_rank) failed for the rows of this call;" in row.error.message
+    assert [values_of(row) for row in answered if isinstance(row, Row)] == [(1,), (0,)]
 
 
 async def test_a_row_for_which_a_function_raises_fails_alone(
@@ -156,7 +194,7 @@ async def test_a_row_for_which_a_function_raises_fails_alone(
         "bags": [1, 0, 5, 1, 2],
     }
     rows = await _rows(lookup, ["tips_per_bag:per_bag"], **columns)
-    assert [row.values[0] if isinstance(row, Row) else None for row in rows] == [12.5, None, 2.5, None, 6.25]
+    assert [values_of(row)[0] if isinstance(row, Row) else None for row in rows] == [12.5, None, 2.5, None, 6.25]
     for row in (rows[1], rows[3]):
         assert isinstance(row, RowFailure)
         assert row.error.reason == ErrorReason.ERROR_REASON_TRANSFORMATION_FAILED
@@ -177,7 +215,7 @@ async def test_callers_beside_one_whose_row_fails_are_answered(lookup: Lookup) -
         bags = number % 8
         if bags:
             assert isinstance(row, Row)
-            assert row.values == (12.5 / bags,)
+            assert values_of(row) == (12.5 / bags,)
         else:
             assert isinstance(row, RowFailure)
             assert row.error.reason == ErrorReason.ERROR_REASON_TRANSFORMATION_FAILED
@@ -214,15 +252,15 @@ async def test_features_of_one_name_are_kept_apart_where_functions_are_in_pandas
         km=[2],
         bags=[1],
     )
-    assert row.values == (20, 3.0, 30)
+    assert values_of(row) == (20, 3.0, 30)
 
 
 async def test_services_that_rename_are_answered_by_their_names(lookup: Lookup) -> None:
     routes = lookup.contract.feature_set_of_service("routes_v1")
     columns = {"destination_code": ["OPO", "LIS"], "origin_code": ["LIS", "NIL"]}
-    rows = await lookup.rows(routes, columns, authorization="", remaining_s=None)
+    rows = await lookup.rows(routes, columns, caller=ANYONE, remaining_s=None)
     names = [feature.name for feature in routes.features]
-    answers = [dict(zip(names, row.values, strict=True)) for row in rows if isinstance(row, Row)]
+    answers = [dict(zip(names, values_of(row), strict=True)) for row in rows if isinstance(row, Row)]
     assert [answer["origin__population"] for answer in answers] == [2_900_000, None]
     assert [answer["destination__population"] for answer in answers] == [1_700_000, 2_900_000]
 

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 import redis
+from stack_fixtures import PASSWORD
 from stack_under_test import CANARY, Stack, stack_environment
 from streamflow_local import postgres
+from told import told
 
 pytestmark = pytest.mark.slow
 
@@ -53,6 +55,13 @@ def test_a_redis_that_another_database_filled_is_refused_and_keeps_its_users(
     assert "the Redis of REDIS_URL has the users of another database, own at " in result.stderr
     assert "Nothing was written or deleted. Use a Redis for each database" in result.stderr
     assert _dump(own_servers_stack) == before
+
+
+def test_nothing_that_a_stack_shows_tells_a_password(own_servers_stack: Stack) -> None:
+    own_servers_stack.ask(CANARY)
+    logs = own_servers_stack.layout.logs
+    assert all((logs / name).stat().st_size for name in ("up.log", "gateway.log", "feature-server-1.log"))
+    assert told(own_servers_stack, PASSWORD.replace("/", "@").split("@")) == []
 
 
 def _dump(stack: Stack) -> dict[bytes, bytes]:

@@ -9,18 +9,23 @@ from pathlib import Path
 
 import pytest
 from feature_gateway.settings import Settings
+from grpcurl import grpcurl
 from stack_under_test import BIN, CHECKOUT, Stack
+from streamflow_loadtests.bench import documented
+from streamflow_loadtests.bench.summary import draw
 
 _READMES = [
     CHECKOUT / "README.md",
     *sorted(path for path in CHECKOUT.glob("*/README.md") if not path.parent.name.startswith(".")),
     CHECKOUT / "clients/python/README.md",
+    CHECKOUT / "examples/python/README.md",
 ]
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 _RUN_ELSEWHERE = {
     "make up": "the stack fixtures",
     "make status": "test_stack",
+    "make watch ARGS=--once": "test_watch",
     "make test": "this run",
     "make generate": "make check",
     "make bench": "loadtests/tests/test_bench",
@@ -44,8 +49,11 @@ _RUN_ELSEWHERE = {
     ): "offline/tests/test_spark_commands",
     ".venv/bin/pytest -q gateway": "this run",
     ".venv/bin/pytest -q clients": "this run",
+    ".venv/bin/pytest -q examples/python": "this run",
     ".venv/bin/pytest -q offline": "this run",
     ".venv/bin/pytest -q k8s": "this run",
+    ".venv/bin/pytest -q monitoring": "this run",
+    ".venv/bin/monitoring results": "monitoring/tests/test_live_prometheus",
 }
 
 
@@ -63,6 +71,15 @@ def _blocks() -> list[tuple[str, str, str, str]]:
 
 _COMMANDS = [block for block in _blocks() if block[1] == "sh" and block[2] not in _RUN_ELSEWHERE]
 _PROGRAMS = [block for block in _blocks() if block[1] == "python"]
+# Of the others, the gateway is not one of `make up`.
+_GRPCURL = [block for block in _blocks() if block[2].startswith("grpcurl ") and block[0] == "gateway/README.md"]
+
+
+@pytest.fixture(scope="module", params=["plain", "secure"])
+def readme_stack(request: pytest.FixtureRequest) -> Stack:
+    """A stack that was started as the READMEs say, without SECURE=1 and with it."""
+    found: Stack = request.getfixturevalue("secure_stack" if request.param == "secure" else "own_servers_stack")
+    return found
 
 
 def _here(text: str, stack: Stack, folder: Path) -> str:
@@ -76,15 +93,39 @@ def _here(text: str, stack: Stack, folder: Path) -> str:
         "localhost:8000": f"127.0.0.1:{config.gateway_http_port}",
         "127.0.0.1:50051": f"127.0.0.1:{config.gateway_grpc_port}",
     }
-    text = re.sub("|".join(re.escape(written) for written in actual), lambda match: actual[match[0]], text)
-    if "streamflow_features 3413" in text:
-        text += f" --target 127.0.0.1:{config.gateway_grpc_port}"
-    return text
+    return re.sub("|".join(re.escape(written) for written in actual), lambda match: actual[match[0]], text)
+
+
+def _environment(stack: Stack) -> dict[str, str]:
+    """What a README's reader has: the client's default target, and the modules beside the example."""
+    return {
+        "STREAMFLOW_FEATURES_TARGET": f"127.0.0.1:{stack.config.gateway_grpc_port}",
+        "PYTHONPATH": str(CHECKOUT / "examples" / "python"),
+    }
 
 
 @pytest.fixture(scope="module")
-def example(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("readme") / "example"
+def example(readme_stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp(f"readme-{readme_stack.layout.state.name}") / "example"
+
+
+def _written_for(stack: Stack, file: str, text: str) -> str:
+    """A command or program as its README says to write it for a stack like this."""
+    if not stack.config_as_started.secure:
+        return text
+    readme = (CHECKOUT / file).read_text(encoding="utf-8")
+    if "-plaintext" in text:
+        [flags] = re.findall(r"write\s`([^`]+)`\sinstead\sof\s`-plaintext`", readme)
+        return text.replace("-plaintext", flags)
+    if "grpc.insecure_channel" in text:
+        [channel] = [block for language, block in _BLOCK.findall(readme) if language == "py"]
+        return re.sub(r"^with grpc\.insecure_channel.*\n", lambda _: channel, text, flags=re.MULTILINE)
+    return text
+
+
+def _in_shell(stack: Stack, *command: str) -> list[str]:
+    """A command in the shell of the README's reader, who has read `.local/env` of a secure stack."""
+    return stack.in_shell(*command) if stack.config_as_started.secure else [*command]
 
 
 def _run(command: list[str], **environment: str) -> str:
@@ -104,9 +145,10 @@ def _run(command: list[str], **environment: str) -> str:
 @pytest.mark.slow
 @pytest.mark.parametrize(("file", "expected", "program"), [(file, out, text) for file, _, text, out in _PROGRAMS])
 def test_a_program_prints_what_its_readme_says(
-    own_servers_stack: Stack, example: Path, file: str, expected: str, program: str
+    readme_stack: Stack, example: Path, file: str, expected: str, program: str
 ) -> None:
-    output = _run([sys.executable, "-c", _here(program, own_servers_stack, example)])
+    shown = _here(_written_for(readme_stack, file, program), readme_stack, example)
+    output = _run(_in_shell(readme_stack, sys.executable, "-c", shown), **_environment(readme_stack))
     assert output
     if expected:
         assert output == expected, file
@@ -115,11 +157,23 @@ def test_a_program_prints_what_its_readme_says(
 @pytest.mark.slow
 @pytest.mark.parametrize(("file", "expected", "command"), [(file, out, text) for file, _, text, out in _COMMANDS])
 def test_a_command_does_what_its_readme_says(
-    own_servers_stack: Stack, example: Path, file: str, expected: str, command: str
+    readme_stack: Stack, example: Path, file: str, expected: str, command: str
 ) -> None:
-    output = _run(["bash", "-eu", "-o", "pipefail", "-c", _here(command, own_servers_stack, example)])
+    shown = _here(command, readme_stack, example)
+    strict = ("bash", "-eu", "-o", "pipefail", "-c", shown)
+    output = _run(_in_shell(readme_stack, *strict), **_environment(readme_stack))
     if expected:
         assert json.loads(output) == json.loads(expected), file
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("file", "command"), [(file, text) for file, _, text, _ in _GRPCURL])
+def test_a_call_by_grpcurl_is_answered(readme_stack: Stack, file: str, command: str) -> None:
+    # As the shell gives them to it.
+    told = f'grpcurl() {{ printf "%s\\0" "$@"; }}\n{_written_for(readme_stack, file, command)}'
+    words = _run(_in_shell(readme_stack, "bash", "-euc", told)).split("\0")[:-1]
+    answer = grpcurl(words, readme_stack.gateway)
+    assert "PRESENT" in json.dumps(answer)
 
 
 @pytest.mark.slow
@@ -164,10 +218,14 @@ def test_every_link_between_the_documents_leads_to_a_heading_or_a_file() -> None
     assert links > 30
 
 
-def test_the_readmes_plot_is_drawn_from_the_figures(tmp_path: Path) -> None:
-    drawn = tmp_path / "summary.svg"
-    _run([sys.executable, "-m", "streamflow_loadtests.bench.summary", str(drawn)])
-    assert drawn.read_bytes() == (CHECKOUT / "docs/benchmark/summary.svg").read_bytes()
+def test_the_documents_tables_and_plot_are_made_of_the_figures(tmp_path: Path) -> None:
+    figures = CHECKOUT / documented.FIGURES
+    document = (CHECKOUT / documented.DOCUMENT).read_text(encoding="utf-8")
+    tables = documented.tables(json.loads(figures.read_bytes()))
+    assert all(f"<!-- table {name} -->\n{table}<!-- end -->" in document for name, table in tables.items())
+    assert documented.filled(document, tables) == document
+    draw(figures, tmp_path / "summary.svg")
+    assert (tmp_path / "summary.svg").read_bytes() == (CHECKOUT / documented.PLOT).read_bytes()
 
 
 def test_every_setting_of_the_gateway_is_in_its_table_with_its_default() -> None:

@@ -12,12 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import grpc
 import pytest
-from google.protobuf import json_format
-from google.protobuf.descriptor_pool import DescriptorPool
-from google.protobuf.message_factory import GetMessageClass
-from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
+from grpcurl import grpcurl
 from stack_under_test import CHECKOUT
 from streamflow_local import ports
 from streamflow_local.process import NOT_INHERITED, ProcessSpec
@@ -79,7 +75,8 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Shell:
     folder = tmp_path_factory.mktemp("empty")
     dist, versions, venv = folder / "dist", folder / "versions.txt", folder / "venv"
     assert install == "pip install dist/*.whl"
-    for package in build.partition("--wheel-dir dist ")[2].split():
+    packages = build.partition("--wheel-dir dist ")[2].split()
+    for package in packages:
         _uv("build", "--quiet", "--wheel", "--out-dir", str(dist), package)
     _uv(
         *("export", "--quiet", "--frozen", "--no-dev", "--all-packages", "--no-emit-workspace", "--no-hashes"),
@@ -87,7 +84,7 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Shell:
     )
     _uv("venv", "--quiet", "--python", sys.executable, str(venv))
     wheels = sorted(str(wheel) for wheel in dist.glob("*.whl"))
-    assert len(wheels) == 3
+    assert len(wheels) == len(packages)
     python = str(venv / "bin" / "python")
     _uv("pip", "install", "--quiet", "--python", python, "--constraint", str(versions), *wheels)
     inherited = {
@@ -119,29 +116,11 @@ def answer(shell: Shell, tmp_path_factory: pytest.TempPathFactory) -> Iterator[d
                 processes.enter_context(running(spec, log=logs / "gateway.log"))
                 wait_for_port(grpc_port, log=logs / "gateway.log", timeout_s=150)
             elif program.startswith("grpcurl "):
-                answered = _grpcurl(shlex.split(program), f"127.0.0.1:{grpc_port}")
+                answered = grpcurl(shlex.split(program)[1:], f"127.0.0.1:{grpc_port}")
             else:
                 here.run(program)
         assert answered is not None
         yield answered
-
-
-def _grpcurl(words: list[str], target: str) -> dict[str, Any]:
-    """Make the call that grpcurl makes: it learns the messages by reflection."""
-    assert words[:3] == ["grpcurl", "-plaintext", "-d"]
-    body, address, method = words[3:]
-    assert address == "localhost:50051"
-    service, _, name = method.partition("/")
-    with grpc.insecure_channel(target) as channel:
-        pool = DescriptorPool(ProtoReflectionDescriptorDatabase(channel))
-        found = pool.FindServiceByName(service).FindMethodByName(name)
-        request = json_format.Parse(body, GetMessageClass(found.input_type)(), descriptor_pool=pool)
-        call: Any = channel.unary_unary(
-            f"/{method}",
-            request_serializer=lambda message: message.SerializeToString(),
-            response_deserializer=GetMessageClass(found.output_type).FromString,
-        )
-        return json_format.MessageToDict(call(request, timeout=20), descriptor_pool=pool)
 
 
 def test_the_wheels_bring_no_package_of_streamflows_own(shell: Shell) -> None:

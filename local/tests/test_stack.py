@@ -23,8 +23,9 @@ from stack_under_test import CANARY, Stack, stack_environment
 from streamflow_features import FeatureClient, FeatureStatus, Value
 from streamflow_local import ports
 from streamflow_offline.errors import JobError
-from streamflow_offline.ingest import ingest
-from streamflow_offline.materialize import ViewReport, materialize
+from streamflow_offline.ingest.job import ingest
+from streamflow_offline.materialize.job import materialize
+from streamflow_offline.materialize.report import ViewReport
 from streamflow_offline.months import MonthFolder, find_months
 
 _SERVICE = "streamflow.features.v1.UserFeatureService"
@@ -271,6 +272,7 @@ def test_a_user_that_postgres_no_longer_has_is_not_served(stack: Stack) -> None:
     assert stack.ask(CANARY).statuses["support_tickets_90d"] is FeatureStatus.PRESENT
 
 
+@pytest.mark.slow
 def test_the_offline_command_reports_what_it_did(stack: Stack) -> None:
     loaded = stack.offline("ingest", str(stack.newest.path)).stdout
     assert f"{stack.newest.as_of}  labels_snapshots" in loaded

@@ -20,7 +20,7 @@ from any_repo_rows import EMBEDDING, EPOCH, FRESH, NOW, OLD
 from streamflow_features import FeatureClient, FeatureStatus, UserFeatures
 from streamflow_repo.settings.feature_server import FeatureServer
 
-_STREAMFLOWS_STORE = "streamflow_repo.server.online_store.OneReadRedisOnlineStore"
+_STREAMFLOWS_STORE = "streamflow_repo.server.newest_wins.NewestWinsRedisOnlineStore"
 _AGING = ("aging_fv:score", "aging_fv:note")
 _TYPES = (
     *("types_fv:a_bool", "types_fv:an_int32", "types_fv:an_int64", "types_fv:a_float32", "types_fv:a_float64"),

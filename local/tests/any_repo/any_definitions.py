@@ -114,6 +114,16 @@ delivery_fv = FeatureView(
     source=_source("delivery_fv"),
 )
 
+# A view without a key: one row, beside those of others.
+
+everywhere_fv = FeatureView(
+    name="everywhere_fv",
+    entities=[],
+    ttl=timedelta(0),
+    schema=[Field(name="holiday", dtype=String)],
+    source=_source("everywhere_fv"),
+)
+
 # On-demand views. The tag says that each row's outputs depend on that row alone.
 
 ROW_BY_ROW = {"row_by_row": "true"}
@@ -147,6 +157,12 @@ def driver_quality(inputs: pd.DataFrame) -> pd.DataFrame:
 def trips_share(inputs: pd.DataFrame) -> pd.DataFrame:
     """Aggregate over the whole batch: each row's output depends on the other rows."""
     return pd.DataFrame({"share": inputs["trips"] / inputs["trips"].sum()})
+
+
+@on_demand_feature_view(sources=[driver_fv], schema=[Field(name="more_than", dtype=Int64)], mode="python")
+def trips_rank(inputs: dict[str, Any]) -> dict[str, Any]:
+    """Compare each row with the batch; raise for all rows if one is not found."""
+    return {"more_than": [sum(other < trips for other in inputs["trips"]) for trips in inputs["trips"]]}
 
 
 @on_demand_feature_view(
@@ -214,7 +230,7 @@ def driver_in_city(inputs: dict[str, Any]) -> dict[str, Any]:
 
 # Services.
 
-users_v1 = FeatureService(name="users_v1", features=[aging_fv, types_fv])
+users_v1 = FeatureService(name="users_v1", features=[aging_fv, types_fv, everywhere_fv])
 lists_v1 = FeatureService(name="lists_v1", features=[lists_fv])
 drivers_v1 = FeatureService(name="drivers_v1", features=[driver_fv, driver_quality])
 deliveries_v1 = FeatureService(
@@ -230,6 +246,7 @@ shops_v1 = FeatureService(name="shops_v1", features=[shop_fv, shop_initials])
 mixed_up_v1 = FeatureService(name="mixed_up_v1", features=[trip_load, tips_per_bag])
 
 # Services that can only be asked for by name.
+quality_v1 = FeatureService(name="quality_v1", features=[driver_fv.with_name("courier")[["rating"]], driver_quality])
 renamed_v1 = FeatureService(name="renamed_v1", features=[driver_fv.with_name("courier")[["rating", "trips"]]])
 routes_v1 = FeatureService(
     name="routes_v1",

@@ -41,12 +41,3 @@ hour_fv = FeatureView(
     schema=[Field(name="weather", dtype=String)],
     source=_source("hour_fv"),
 )
-
-# A view without a key.
-everywhere_fv = FeatureView(
-    name="everywhere_fv",
-    entities=[],
-    ttl=timedelta(0),
-    schema=[Field(name="holiday", dtype=String)],
-    source=_source("everywhere_fv"),
-)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import compose_file
+import compose_networks
 from gateways import Gateway
 from streamflow_local.ports import free_ports
 from trial import PROJECT, Trial, run
@@ -38,12 +39,18 @@ class Composed:
     def __post_init__(self) -> None:
         """Choose free ports."""
         self._ports = _free_ports()
-        self.gateway = Gateway(self._ports["GATEWAY_HTTP_PORT"], self._ports["GATEWAY_GRPC_PORT"])
+        self.gateway = Gateway(*(self._ports[f"GATEWAY_{port}_PORT"] for port in ("HTTP", "GRPC", "ADMIN")))
         override = self.folder / "stand-ins.yml"
-        # JSON is YAML.
         images = {name: service["image"] for name, service in compose_file.services().items()}
         replaced = {name: {"image": self.images.get(image, image)} for name, image in images.items()}
-        override.write_text(json.dumps({"services": replaced}), encoding="utf-8")
+        # podman has no such options of Docker's networks, and keeps networks apart, as Docker does, only when told to.
+        # JSON is YAML.
+        networks = "".join(
+            f"  {name}:\n    driver_opts: !override {{isolate: 'true'}}\n"
+            for name, network in compose_file.document()["networks"].items()
+            if "driver_opts" in network
+        )
+        override.write_text(f"services: {json.dumps(replaced)}\nnetworks:\n{networks}", encoding="utf-8")
         self._files = ("-f", str(compose_file.FILE), "-f", str(override))
 
     @property
@@ -51,9 +58,28 @@ class Composed:
         """The host's ports that lead to containers while these run."""
         return self._ports.values()
 
+    def published(self) -> Mapping[int, str]:
+        """Return what each of the host's ports leads to, as SERVICE:PORT."""
+        return {self._ports[variable]: listener for variable, listener in compose_networks.on_loopback().items()}
+
     def container(self, service: str) -> str:
         """Return podman-compose's name for the container of a service."""
         return f"{PROJECT}_{service}_1"
+
+    def network(self, name: str) -> str:
+        """Return podman-compose's name for a network."""
+        return f"{PROJECT}_{name}"
+
+    def addresses(self, service: str) -> Mapping[str, str]:
+        """Return the address of a running container on each network that it is on; raise CommandError."""
+        found = json.loads(self.trial.inspect(self.container(service), "{{json .NetworkSettings.Networks}}"))
+        return {name.removeprefix(f"{PROJECT}_"): network["IPAddress"] for name, network in found.items()}
+
+    def gateway_of(self, network: str) -> str:
+        """Return the host's own address on a network; raise CommandError."""
+        return self.trial.podman(
+            "network", "inspect", self.network(network), "--format", "{{(index .Subnets 0).Gateway}}"
+        )
 
     def start(self, *services: str) -> None:
         """Start services without what they depend on, whatever their profile is."""
@@ -64,9 +90,13 @@ class Composed:
         """Return the output of a command in a service's container; raise CommandError."""
         return self._compose("exec", "-T", service, *command)
 
-    def run(self, service: str, *command: str, mounted: Path, at: str) -> str:
-        """Return the output of a command in a new container with a mounted folder; raise CommandError."""
-        return self._compose("run", "--rm", "--no-deps", "-T", "-v", f"{mounted}:{at}:ro", service, *command)
+    def run(self, service: str, *command: str, mounted: Path | None = None, at: str = "") -> str:
+        """Return the output of a command in a new container, with a folder mounted if one is given.
+
+        Raises CommandError.
+        """
+        volume = ("-v", f"{mounted}:{at}:ro") if mounted else ()
+        return self._compose("run", "--rm", "--no-deps", "-T", *volume, service, *command)
 
     def stop(self, *services: str) -> None:
         """Stop services, and check that they exit by themselves within their grace period."""

@@ -4,26 +4,27 @@ import json
 import re
 import time
 
+from attackers import check_host, check_listening, check_networks
 from compose_file import of_profiles
 from composed import Composed
 from confinement import check_confined, check_lean
 from drain import check_drained, check_in_flight
-from streamflow_offline.generate import generate_months
+from streamflow_offline.generate.job import generate_months
 from trial import CommandError
 
 _STORES = ("postgres", "redis")
-_JOBS = ("sample", "apply", "materialize")
+_JOBS = ("grant", "apply", "sample", "materialize")
 _SERVERS = ("feast", "feast-2", "gateway")
 _USERS = 50
 _READABLE = 0o755
 _STYLE = re.compile(r"\x1b\[[\d;]*m")
 _HABITS = (
-    ("feast", "apply"),
-    ("feast", "feature-services", "list"),
-    ("feast", "materialize", "2024-01-01T00:00:00", "2024-03-01T00:00:00"),
-    ("offline", "materialize"),
-    ("offline", "training-set", "--out", "/training-sets/churn_v1"),
-    ("offline", "audit-skew", "--gateway", "gateway:50051"),
+    ("apply", "feast", "apply"),
+    ("apply", "feast", "feature-services", "list"),
+    ("materialize", "feast", "materialize", "2024-01-01T00:00:00", "2024-03-01T00:00:00"),
+    ("materialize", "offline", "materialize"),
+    ("materialize", "offline", "training-set", "--out", "/training-sets/churn_v1"),
+    ("materialize", "offline", "audit-skew", "--gateway", "gateway:50051"),
 )
 
 
@@ -63,7 +64,7 @@ def confined(composed: Composed) -> None:
 
 def contract(composed: Composed) -> None:
     """Compose: the contract."""
-    exported = json.loads(composed.exec("feast", "cat", "/contract/contract.json"))["hash"]
+    exported = json.loads(composed.exec("gateway", "cat", "/contract/contract.json"))["hash"]
     seen = composed.gateway.ask().get("contract_hash")
     composed.trial.check("the gateway answers by the one that apply exported", holds=seen == exported, saw=seen)
     composed.trial.check(
@@ -72,17 +73,17 @@ def contract(composed: Composed) -> None:
 
 
 def habits(composed: Composed) -> None:
-    """Compose: the team's commands, month folders with run, the rest with exec."""
+    """Compose: the team's commands, each with the account of its job."""
     months = composed.folder / "months"
     generate_months(months, users=_USERS, months=1)
     for folder in (composed.folder, months, *months.iterdir()):
         folder.chmod(_READABLE)
     printed = composed.run("sample", "offline", "ingest", "/months", mounted=months, at="/months")
     composed.trial.check("offline ingest /months", holds=True, saw=_end(printed))
-    for command in _HABITS:
+    for service, *command in _HABITS:
         started = time.monotonic()
         try:
-            printed = composed.exec("feast", *command)
+            printed = composed.run(service, *command)
         except CommandError as error:
             composed.trial.check(" ".join(command), holds=False, saw=error)
             continue
@@ -100,7 +101,14 @@ def profiles(composed: Composed) -> None:
     for job in of_profiles(jobs=True):
         composed.start(job)
         _wait_until_done(composed, job)
-    for service in servers:
+
+
+def attacked(composed: Composed) -> None:
+    """Compose: what answers an attacker on each network, and on the host."""
+    check_listening(composed)
+    check_networks(composed)
+    check_host(composed)
+    for service in of_profiles(jobs=False):
         composed.trial.podman("stop", composed.container(service))
 
 
@@ -144,7 +152,7 @@ def in_disorder(composed: Composed) -> None:
     composed.trial.say(f"        started again: {', '.join(f'{name} {count}x' for name, count in restarts.items())}")
 
 
-PARTS = (in_order, confined, contract, habits, profiles, drained, stores_come_late, in_disorder)
+PARTS = (in_order, confined, contract, habits, profiles, attacked, drained, stores_come_late, in_disorder)
 
 
 def _end(printed: str) -> str:

@@ -20,6 +20,7 @@ class Gateway:
 
     http_port: int
     grpc_port: int
+    admin_port: int
 
     @property
     def url(self) -> str:
@@ -51,14 +52,14 @@ class Gateway:
     def unready(self) -> str:
         """Return why the gateway is not ready, or an empty text if it is; raise OSError."""
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.http_port}/ready", timeout=_TIMEOUT_S):
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.admin_port}/ready", timeout=_TIMEOUT_S):
                 return ""
         except urllib.error.HTTPError as error:
             return error.read().decode()
 
     def metric(self, name: str) -> float:
         """Return a metric that has no labels; raise OSError."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.http_port}/metrics", timeout=_TIMEOUT_S) as response:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.admin_port}/metrics", timeout=_TIMEOUT_S) as response:
             lines = response.read().decode().splitlines()
         (found,) = [line for line in lines if line.startswith(f"{name} ")]
         return float(found.split()[1])

@@ -11,12 +11,12 @@ from pods import Pod
 
 _STORES = ("postgres", "redis")
 _SERVERS = ("feature-server", "gateway")
-_JOBS = ("apply", "materialize", "training-set", "audit-skew")
+_JOBS = ("materialize", "training-set", "audit-skew")
 _UNITS = {"Mi": 2**20, "Gi": 2**30}
 
 
 def servers_first(played: Played) -> None:
-    """Kubernetes: gateways start first, then feature servers, then stores."""
+    """Kubernetes: gateways start first, then the stores, then feature servers, which wait for the definitions."""
     played.prepare()
     for gateway in played.play("gateway"):
         played.wait_for(gateway, "startup")
@@ -24,9 +24,10 @@ def servers_first(played: Played) -> None:
         played.trial.check(
             "a gateway without feature servers is not ready", holds=not played.probe(gateway, "readiness")
         )
-    played.play("feature-server")
     for store in _STORES:
         played.play(store)
+    for workload in ("apply", "feature-server"):
+        played.play(workload)
     played.run("load-sample")
     for workload in (*_STORES, *_SERVERS):
         for pod in played.pods[workload]:
@@ -56,7 +57,7 @@ def confined(played: Played) -> None:
 
 
 def jobs(played: Played) -> None:
-    """Kubernetes: the Job, and one of each CronJob."""
+    """Kubernetes: a Job of each CronJob."""
     for job in _JOBS:
         pod = played.run(job)
         _check_as_written(played, job, pod)
@@ -101,7 +102,10 @@ PARTS = (servers_first, answered, confined, jobs, ended, stores_come_back)
 
 
 def _gateways(played: Played) -> list[Gateway]:
-    return [Gateway(http_port=pod.ports[8000], grpc_port=pod.ports[50051]) for pod in played.pods["gateway"]]
+    return [
+        Gateway(http_port=pod.ports[8000], grpc_port=pod.ports[50051], admin_port=pod.ports[8001])
+        for pod in played.pods["gateway"]
+    ]
 
 
 def _restart(played: Played, pod: Pod) -> None:

@@ -2,7 +2,8 @@
 
 A pod is the workload's own template with these differences, because podman 4.3 is neither a cluster nor a kubelet:
 
-- Deployments, StatefulSets, Jobs and CronJobs become pods, one for each replica.
+- Deployments, StatefulSets and CronJobs become pods, one for each replica.
+- A variable that names the pod's Job has the pod's name, in the command too.
 - A Service becomes an alias, in the pods' network, of each pod that the Service selects.
 - Ports are published on loopback, so that the trial can call them.
 - Probes are left out: podman changes `exec` probes, needs curl in the image for `httpGet`, and does not know `grpc`.
@@ -114,6 +115,10 @@ class Workloads:
     def _adapt(self, container: dict[str, Any], *, pod: str, published: Mapping[int, int]) -> None:
         for probe in _PROBES:
             container.pop(probe, None)
+        for variable in container.get("env", ()):
+            if variable.pop("valueFrom", None):
+                variable["value"] = pod
+                container["command"] = [word.replace(f"$({variable['name']})", pod) for word in container["command"]]
         container["image"] = self._images.get(container["image"], container["image"])
         for source in container.get("envFrom", ()):
             source["configMapRef"]["name"] = f"{PROJECT}-{source['configMapRef']['name']}"

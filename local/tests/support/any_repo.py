@@ -7,7 +7,7 @@ import importlib.util
 import json
 import shutil
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -127,15 +127,21 @@ def fill(store: "FeatureStore") -> None:
 
 
 @contextmanager
-def feast_serve(folder: Path, *, logs: Path, server: FeatureServer = FeatureServer.STOCK) -> Iterator[str]:
-    """Run a feature server on a repository for the length of a block, Feast's own by default; yield its URL."""
+def feast_serve(
+    folder: Path, *, logs: Path, server: FeatureServer = FeatureServer.STOCK, tls: Sequence[str] = ()
+) -> Iterator[str]:
+    """Run a feature server on a repository for the length of a block, Feast's own by default; yield its URL.
+
+    `tls` are the server's options for TLS.
+    """
     port = ports.free_port()
     log = logs / "feast-serve.log"
     spec = stack.feature_server(port, feature_repo=folder, server=server)
     # Leaves out run-time checks of arguments, which take half of the start.
-    with running(replace(spec, environment={**spec.environment, "PYTHONOPTIMIZE": "1"}), log=log):
+    spec = replace(spec, command=(*spec.command, *tls), environment={**spec.environment, "PYTHONOPTIMIZE": "1"})
+    with running(spec, log=log):
         wait_for_port(port, log=log, timeout_s=_START_TIMEOUT_S)
-        yield f"http://127.0.0.1:{port}"
+        yield f"{'https' if tls else 'http'}://127.0.0.1:{port}"
 
 
 def _definitions(folder: Path) -> list[Any]:

@@ -71,11 +71,11 @@ def rows() -> dict[str, pd.DataFrame]:
             hilly=[True, True, False],
         ),
         "driver_city_fv": _frame(
-            driver_id=[1, 1, 2],
-            city_code=["LIS", "OPO", "LIS"],
-            event_timestamp=[FRESH, OLD, FRESH],
-            trips=pd.array([20, 10, 5], dtype="int32"),
-            tips=pd.array([12.5, 6.0, None], dtype="Float64"),
+            driver_id=[1, 1, 2, 3],
+            city_code=["LIS", "OPO", "LIS", "LIS"],
+            event_timestamp=[FRESH, OLD, FRESH, OLD],
+            trips=pd.array([20, 10, 5, 2], dtype="int32"),
+            tips=pd.array([12.5, 6.0, None, None], dtype="Float64"),
         ),
         "delivery_fv": _frame(
             shop_id=pd.array([1, 1], dtype="int32"),
@@ -85,6 +85,7 @@ def rows() -> dict[str, pd.DataFrame]:
             minutes=pd.array([12.5, None], dtype="Float32"),
             late=[False, True],
         ),
+        "everywhere_fv": _frame(event_timestamp=[FRESH], holiday=["none"]),
         "depot_fv": _frame(depot_id=[1], event_timestamp=[FRESH], attributes=[{"gate": "north"}], badge=["d1"]),
     }
 
@@ -94,7 +95,6 @@ def rows_left_out() -> dict[str, pd.DataFrame]:
     return {
         "bonus_fv": _frame(depot_id=[1], event_timestamp=[FRESH], bonus=[100]),
         "hour_fv": _frame(started_at=[FRESH], event_timestamp=[FRESH], weather=["rain"]),
-        "everywhere_fv": _frame(event_timestamp=[FRESH], holiday=["none"]),
     }
 
 

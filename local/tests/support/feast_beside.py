@@ -75,6 +75,8 @@ class Beside:
     contract: Mapping[str, Any] = field(repr=False)
     gateway: Any
     listen: Any
+    target: str
+    """The gateway's gRPC address."""
 
     @cached_property
     def _dtypes(self) -> dict[str, str]:
@@ -97,11 +99,14 @@ class Beside:
 
     def ask_sdk(self, question: Question) -> list[Column]:
         """Return the answer of Feast's Python SDK; raise what it raises."""
-        store, selection = self.repo.store, question.selection
-        features = store.get_feature_service(selection) if isinstance(selection, str) else [*selection]
+        return _columns(self.ask_as_code(self.repo.store, question).proto)
+
+    def ask_as_code(self, store: Any, question: Question) -> Any:
+        """Return what the code of a user of Feast's SDK gets of a store: Feast's, or one that takes its place."""
+        selection = question.selection
+        features = self.repo.store.get_feature_service(selection) if isinstance(selection, str) else [*selection]
         entities = {name: [*values] for name, values in question.columns.items()}
-        answer = store.get_online_features(features, entities, full_feature_names=question.full_feature_names)
-        return _columns(answer.proto)
+        return store.get_online_features(features, entities, full_feature_names=question.full_feature_names)
 
 
 @contextmanager
@@ -124,7 +129,7 @@ def served_beside(repo: AnyRepo, *, feature_server_url: str, folder: Path) -> It
         wait_for_port(port, log=log, timeout_s=150)
         gateway_stub = ServingServiceStub(to_gateway)  # type: ignore[no-untyped-call]
         listen_stub = GrpcFeatureServerStub(to_listen)  # type: ignore[no-untyped-call]
-        yield Beside(repo, read_contract(contract), gateway_stub, listen_stub)
+        yield Beside(repo, read_contract(contract), gateway_stub, listen_stub, gateway.target)
 
 
 def _columns(answer: GetOnlineFeaturesResponse) -> list[Column]:

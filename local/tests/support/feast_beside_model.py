@@ -39,13 +39,22 @@ class SelectionModel:
 
     @property
     def one_row_alone(self) -> bool:
-        """Whether Feast's answer is right for one row alone, or depends on the other rows of a request."""
-        return any(view["singleton"] or not view["row_by_row"] for view in self.on_demand.values())
+        """Whether Feast's answer is right for one row alone."""
+        return any(view["singleton"] for view in self.on_demand.values())
 
     @property
     def python(self) -> bool:
         """Whether a function in Python is asked for, whose output Feast omits with full names."""
         return any(view["mode"] == "python" for view in self.on_demand.values())
+
+    @property
+    def takes_another_views_input(self) -> bool:
+        """Whether Feast, asked for bare names, answers a feature with an on-demand view's input of the same name."""
+        asked = {(view, name) for view, _, name in self.features}
+        inputs = {(part["view"], part["name"]) for view in self.on_demand.values() for part in view["inputs"]}
+        return any(
+            name == input_name and view != input_view for view, name in asked for input_view, input_name in inputs
+        )
 
     def names(self, *, full: bool) -> list[str]:
         return [f"{called}__{name}" if full else name for _, called, name in self.features]

@@ -12,6 +12,7 @@ import redis
 from streamflow_local import ports, valkey
 from streamflow_local.testing import running, wait_for_port
 from streamflow_local.waiting import wait_until
+from streamflow_repo.settings.redis_users import REDIS_USERS
 
 _SLOTS = 16_384
 _FORMED_TIMEOUT_S = 30
@@ -30,8 +31,15 @@ class Cluster:
 
     @property
     def url(self) -> str:
-        nodes = ",".join(f"127.0.0.1:{port}" for port in self.ports)
-        return f"redis-cluster://{nodes}"
+        return self.url_of("writer")
+
+    def url_of(self, user: str) -> str:
+        """Return the URL of a user of REDIS_USERS, whose password is its name."""
+        return f"redis-cluster://{user}:{user}@{self.nodes}"
+
+    @property
+    def nodes(self) -> str:
+        return ",".join(f"127.0.0.1:{port}" for port in self.ports)
 
     def keys(self) -> list[int]:
         """Return the number of keys of each primary."""
@@ -87,7 +95,9 @@ def running_cluster(folder: Path) -> Iterator[Cluster]:
 
 @contextmanager
 def _node(folder: Path, port: int, bus: int) -> Iterator[int]:
-    spec = valkey.prepare(folder / str(port), port=port)
+    users = folder / f"{port}.acl"
+    valkey.write_users(users, {user: user for user in REDIS_USERS})
+    spec = valkey.prepare(folder / str(port), port=port, users=users)
     options = {"enabled": "yes", "port": str(bus), "node-timeout": str(_FAILOVER_AFTER_MS)}
     arguments = (argument for name, value in options.items() for argument in (f"--cluster-{name}", value))
     log = folder / f"{port}.log"

@@ -5,6 +5,8 @@ import os
 import subprocess
 import sys
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,6 +43,16 @@ class Stack:
             timeout=UP_TIMEOUT_S,
         )
 
+    @contextmanager
+    def up(self, *arguments: str) -> Iterator[str]:
+        """Start it for a block; gives what `local up` printed. What a start that fails leaves is ended too."""
+        try:
+            result = self.local("up", *arguments)
+            assert result.returncode == 0, result.stdout + result.stderr
+            yield result.stdout
+        finally:
+            self.local("down")
+
     def offline(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         urls = {"POSTGRES_URL": self.postgres_url, "REDIS_URL": self.config.redis_url}
         return subprocess.run(
@@ -52,9 +64,18 @@ class Stack:
             timeout=UP_TIMEOUT_S,
         )
 
+    def in_shell(self, *command: str) -> list[str]:
+        """A command in a shell that has read `.local/env`."""
+        return ["bash", "-c", f'. {self.layout.environment_file} && exec "$@"', "bash", *command]
+
     @property
     def config(self) -> StackConfig:
         return StackConfig.of_environment(self.environment)
+
+    @property
+    def config_as_started(self) -> StackConfig:
+        """The configuration of the last `up`, with what its options say."""
+        return StackConfig.load(self.layout)
 
     @property
     def layout(self) -> Layout:
@@ -109,6 +130,7 @@ def stack_environment(state: Path) -> dict[str, str]:
     inherited.pop("POSTGRES_URL", None)
     inherited.pop("REDIS_URL", None)
     inherited.pop("FEATURE_SERVER", None)
+    inherited.pop("FEATURE_SERVER_ROUTES", None)
     first, _, *others = ports.free_ports(len(variables) + 2)
     free = {name: str(port) for name, port in zip(variables, others, strict=True)}
     free["FEATURE_SERVER_PORT"] = str(first)
