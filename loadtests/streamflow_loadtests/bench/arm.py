@@ -1,38 +1,22 @@
-"""What an arm of the comparison is."""
+"""What an arm of the comparison is: a server, and a client that asks it."""
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 
-from streamflow_loadtests.callers.calls import Caller, Transport, Values
-
-Channel = Callable[[int], Transport]
-"""What opens gRPC connections to a port."""
-
-
-class Role(StrEnum):
-    """What a server process is, for CPU time to be summed up by."""
-
-    FEATURE_SERVER = "feature server"
-    GATEWAY = "gateway"
-    STORE = "Valkey"
-    OTHER = "other"
+from streamflow_loadtests.bench.clients import Client
+from streamflow_loadtests.bench.load import Loader
+from streamflow_loadtests.bench.server import Server
 
 
 @dataclass(frozen=True, kw_only=True)
 class Arm:
-    """One way to users' features, whose processes have been started."""
+    """A server asked by a client."""
 
     name: str
+    """SERVER, or SERVER:CLIENT for another client than its kind of server has first."""
 
     what: str
-    """The server and what it is asked, for a reader of the report."""
+    """The server and the client, for a reader of the report."""
 
-    roles: Mapping[str, Role]
-    """What each of the processes is, by name."""
-
-    caller: Callable[[Channel], Caller]
-    """Opens the connections, those of gRPC by a channel; called within the event loop."""
-
-    answers: Mapping[str, Values]
-    """The users that the arm may be asked for, and what a right reply holds."""
+    server: Server
+    client: Client
+    loader: Loader

@@ -1,38 +1,43 @@
-"""What is compared: the arms by name."""
+"""What is compared: the arms by name, SERVER or SERVER:CLIENT."""
 
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable
 
 from streamflow_loadtests.bed.bed import Bed
-from streamflow_loadtests.bench import feast_arms, gateway_arms
+from streamflow_loadtests.bench import clients, servers
 from streamflow_loadtests.bench.arm import Arm
-from streamflow_loadtests.bench.gateway_arms import ECHO, FAR, GATEWAY, STACK
+from streamflow_loadtests.bench.clients import CLIENTS
+from streamflow_loadtests.bench.servers import Started
 
-_MAKERS: Mapping[str, Callable[[Bed], Arm]] = {
-    "stock": feast_arms.stock,
-    "tuned": feast_arms.tuned,
-    "listen": feast_arms.listen,
-    GATEWAY: gateway_arms.gateway,
-    ECHO: gateway_arms.echo,
-    STACK: gateway_arms.stacked,
-    FAR: gateway_arms.far,
-}
-
-ALL_ARMS = tuple(_MAKERS)
-DEFAULT_ARMS = ("stock", "tuned", "listen", GATEWAY)
-
-_SIZED_GATEWAY = re.compile(r"gateway-([1-9]\d{0,5})(?:x([1-9]))?")
+NAMES = f"SERVER or SERVER:CLIENT, of the servers {', '.join(servers.NAMES)} and the clients {', '.join(CLIENTS)}"
 
 
 def exists(name: str) -> bool:
-    """Return whether `start` knows the name: one of ALL_ARMS, or gateway-NxM for reads of up to N users, M at once."""
-    return name in _MAKERS or _SIZED_GATEWAY.fullmatch(name) is not None
+    """Return whether there is an arm of that name."""
+    server, _, client = name.partition(":")
+    return servers.exists(server) and (not client or client in CLIENTS)
 
 
-def start(name: str, bed: Bed) -> Arm:
-    """Start an arm by its name, on free ports."""
-    sized = _SIZED_GATEWAY.fullmatch(name)
-    if sized is None:
-        return _MAKERS[name](bed)
-    settings = {"GATEWAY_MAX_BATCH_SIZE": sized[1], "GATEWAY_READS_PER_FEATURE_SERVER": sized[2] or "1"}
-    return gateway_arms.before(1, bed, name=name, suffix=name.removeprefix(GATEWAY), settings=settings)
+def missing(names: Iterable[str]) -> dict[str, str]:
+    """Return the arms that can't be measured here, and why."""
+    found = {}
+    for name in names:
+        server, _, client = name.partition(":")
+        why = servers.missing(server) or clients.missing(client)
+        if why is not None:
+            found[name] = why
+    return found
+
+
+def start(names: Iterable[str], bed: Bed) -> list[Arm]:
+    """Start the servers of some arms, and return the arms. Raises ValueError for a client that can't ask a server."""
+    started = Started(bed)
+    arms = []
+    for name in names:
+        server_name, _, client_name = name.partition(":")
+        server = started.get(server_name)
+        client = CLIENTS[client_name or clients.first(server.kind)]
+        if server.kind not in client.kinds:
+            raise ValueError(f"{name}: {client.what} can't ask {server.kind}")
+        what = f"{server.what}; {client.what}"
+        arms.append(Arm(name=name, what=what, server=server, client=client, loader=client.loader(server, bed.work)))
+    return arms

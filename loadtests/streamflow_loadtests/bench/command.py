@@ -1,7 +1,7 @@
 """`bench`: what `make bench` runs."""
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -10,23 +10,26 @@ import typer
 import uvloop
 from rich.console import Console
 from streamflow_offline.errors import JobError
+from streamflow_offline.html import refuse_html, write_html
 
 from streamflow_loadtests.bed.bed import BedError
-from streamflow_loadtests.bench import arms
+from streamflow_loadtests.bench import arms, plan
 from streamflow_loadtests.bench import files as report
+from streamflow_loadtests.bench.page import bench_page
 from streamflow_loadtests.bench.result import Result, conditions
 from streamflow_loadtests.bench.rounds import BenchmarkError, measure, served
+from streamflow_loadtests.bench.servers import shortest
 from streamflow_loadtests.bench.tables import tables
 from streamflow_loadtests.bench.targets import judged
-from streamflow_loadtests.bench.workloads import DEFAULT_WORKLOADS, QUICK_WORKLOADS, BenchSettings, Workload, crossed
+from streamflow_loadtests.bench.workloads import BenchSettings, Workload, crossed
 from streamflow_loadtests.measuring.machine import Machine
 from streamflow_loadtests.run_command import run_command
 
 # The table of figures needs as much; a narrower terminal breaks its lines.
-_out = Console(highlight=False, width=200)
-_WORDS = ("arm", "what", "under", "against", "target", "reached")
+_out = Console(highlight=False, width=220)
+_WORDS = ("arm", "part", "what", "under", "against", "target", "reached")
 
-app = typer.Typer(add_completion=False)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 @app.command()
@@ -37,10 +40,7 @@ def bench(
     ] = False,
     arm: Annotated[
         list[str] | None,
-        typer.Option(
-            help=f"An arm to measure; of {', '.join(arms.ALL_ARMS)}, or gateway-NxM for a gateway with reads of up to "
-            "N users, M at once. Feast's own servers and the gateway by default."
-        ),
+        typer.Option(help=f"An arm to measure: {arms.NAMES}. A server alone is asked by the first client that can."),
     ] = None,
     callers: Annotated[
         list[int] | None,
@@ -55,6 +55,9 @@ def bench(
             min=1, max=1000, help="Users a call, each number with each of --callers; 1 if only --callers is given."
         ),
     ] = None,
+    apart: Annotated[
+        bool, typer.Option("--apart", help="With --callers or --users: each caller has a connection of its own.")
+    ] = False,
     rounds: Annotated[int | None, typer.Option(min=1, help="How often each arm is measured; 3 by default.")] = None,
     duration: Annotated[
         float | None, typer.Option(min=0.05, max=600, help="Seconds of load on each arm in each round; 2.5 by default.")
@@ -64,28 +67,32 @@ def bench(
     out: Annotated[
         Path | None, typer.Option(help="A folder to write bench.md, bench.json and bench.svg into.", file_okay=False)
     ] = None,
-    grpcio: Annotated[
-        bool, typer.Option("--grpcio", help="Ask the gRPC arms with grpc.aio, which costs the client more.")
-    ] = False,
     require_targets: Annotated[
         bool, typer.Option("--require-targets", help="Exit 1 when a target is not reached, or was not measured.")
     ] = False,
+    html_file: Annotated[Path | None, typer.Option("--html", help="Write the report as a page to this file.")] = None,
 ) -> None:
     """Measure Feast's own servers and the gateway side by side; refuse to compare when a reply is wrong."""
-    plan = BenchSettings(
-        arms=_arms(arm),
-        workloads=_workloads(users or [], callers or [], quick=quick),
+    refuse_html(html_file)
+    workloads = crossed(users=users or [], callers=callers or [], apart=apart) if users or callers or apart else None
+    found = _arms(arm or [], workloads, quick=quick)
+    skipped = arms.missing(found)
+    for name, why in skipped.items():
+        _say(f"{name} is left out: {why}")
+    settings = BenchSettings(
+        arms={name: under for name, under in found.items() if name not in skipped},
         rounds=rounds or (2 if quick else 3),
         duration_s=duration or (0.5 if quick else 2.5),
         warm_up_s=0.3,
         seed=seed,
-        grpcio=grpcio,
     )
-    result = _run(plan, data)
+    result = _run(settings, data, skipped)
     _show(result)
     if out is not None:
         report.write(result, out)
         _out.print(f"\nwritten to {out}", soft_wrap=True, markup=False)
+    if html_file is not None:
+        write_html(html_file, bench_page(result))
     if require_targets and not all(outcome.reached for outcome in judged(result.cells)):
         raise typer.Exit(1)
 
@@ -95,27 +102,25 @@ def main() -> None:
     run_command(app, errors=(BedError, BenchmarkError, JobError, TimeoutError), failed="no comparison: ")
 
 
-def _arms(chosen: list[str] | None) -> list[str]:
-    unknown = sorted(name for name in set(chosen or ()) if not arms.exists(name))
+def _arms(chosen: Sequence[str], workloads: Sequence[Workload] | None, *, quick: bool) -> dict[str, Sequence[Workload]]:
+    unknown = sorted(name for name in set(chosen) if not arms.exists(name))
     if unknown:
-        raise typer.BadParameter(f"{', '.join(unknown)}: no such arm; there are {', '.join(arms.ALL_ARMS)}, gateway-N")
-    return list(dict.fromkeys(chosen or arms.DEFAULT_ARMS))
+        raise typer.BadParameter(f"{', '.join(unknown)}: no such arm; there are {arms.NAMES}")
+    usual = plan.named_by_targets() if quick else plan.DEFAULT
+    names = dict.fromkeys(map(shortest, chosen)) or usual
+    return {name: workloads or usual.get(name) or plan.SINGLE for name in names}
 
 
-def _workloads(users: list[int], callers: list[int], *, quick: bool) -> Sequence[Workload]:
-    if users or callers:
-        return crossed(users=users, callers=callers)
-    return QUICK_WORKLOADS if quick else DEFAULT_WORKLOADS
-
-
-def _run(plan: BenchSettings, months: Path | None) -> Result:
+def _run(settings: BenchSettings, months: Path | None, skipped: Mapping[str, str]) -> Result:
+    if not settings.arms:
+        raise BenchmarkError("there is no arm left to measure")
     machine = Machine.here()
     with (
         tempfile.TemporaryDirectory(prefix="streamflow-bench-", ignore_cleanup_errors=True) as work,
-        served(plan.arms, months=months, work=Path(work), say=_say) as (chosen, servers),
+        served(settings.arms, months=months, work=Path(work), say=_say) as (chosen, servers),
     ):
-        cells = uvloop.run(measure(plan, chosen, servers, say=_say))
-    return Result(plan=plan, machine=machine, arms=chosen, cells=cells)
+        cells = uvloop.run(measure(settings, chosen, servers, say=_say))
+    return Result(settings=settings, machine=machine, arms=chosen, cells=cells, skipped=skipped)
 
 
 def _say(line: str) -> None:
@@ -125,7 +130,7 @@ def _say(line: str) -> None:
 def _show(result: Result) -> None:
     _out.print()
     for arm in result.arms:
-        _out.print(f"{arm.name:<8} {arm.what}", soft_wrap=True, markup=False)
+        _out.print(f"{arm.name:<20} {arm.what}", soft_wrap=True, markup=False)
     _out.print()
     for line in conditions(result):
         _out.print(line, soft_wrap=True, markup=False)

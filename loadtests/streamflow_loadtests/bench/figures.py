@@ -1,17 +1,14 @@
 """From a load to figures, and from rounds to medians, spreads and ratios."""
 
-import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from statistics import median
 from typing import Self
 
-from streamflow_loadtests.bench.arm import Role
-from streamflow_loadtests.bench.load import Load
+from streamflow_loadtests.bench.load import Load, Window
+from streamflow_loadtests.bench.server import Role
 from streamflow_loadtests.bench.workloads import Workload
-from streamflow_loadtests.measuring.cpu import Cpu
-from streamflow_loadtests.measuring.percentile import percentile
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +33,8 @@ class Cell:
     p999_ms: float | None
     """None of fewer than 1,000 calls."""
 
-    max_ms: float
+    max_ms: float | None
+    """None from a client that does not tell."""
 
     resends: int
     """Requests sent again because the server had closed the connection."""
@@ -107,24 +105,13 @@ RATIOS = ("calls_per_s", "p50_ms", "p99_ms", "feature_server_cpu_s_per_1000", "s
 """The figures that arms are compared by."""
 
 
-def cell(
-    load: Load,
-    *,
-    arm: str,
-    workload: Workload,
-    number: int,
-    roles: Mapping[str, Role],
-    resends: int,
-    before: Cpu,
-    after: Cpu,
-    wall_s: float,
-) -> Cell:
-    """Return the figures of a load without faults; `before` and `after` are `wall_s` seconds apart around it."""
-    ordered = sorted(load.latencies_s)
+def cell(load: Load, window: Window, *, arm: str, workload: Workload, number: int, roles: Mapping[str, Role]) -> Cell:
+    """Return the figures of a load without faults, and of the window around it."""
+    before, after = window.before, window.after
     used = {name: after.by_process[name] - before.by_process[name] for name in after.by_process}
     client = after.client - before.client
     servers = sum(used.values())
-    per_1000 = 1000 / (len(ordered) * workload.users)
+    per_1000 = 1000 / (load.calls * workload.users)
     by_role: dict[Role, float] = defaultdict(float)
     for name, seconds in used.items():
         by_role[roles[name]] += seconds * per_1000
@@ -132,19 +119,19 @@ def cell(
         arm=arm,
         workload=workload,
         round=number,
-        calls=len(ordered),
-        calls_per_s=len(ordered) / load.elapsed_s,
-        p50_ms=percentile(ordered, 0.5) * 1000,
-        p99_ms=_if_enough(ordered, 0.99),
-        p999_ms=_if_enough(ordered, 0.999),
-        max_ms=ordered[-1] * 1000,
-        resends=resends,
+        calls=load.calls,
+        calls_per_s=load.calls_per_s,
+        p50_ms=load.p50_ms,
+        p99_ms=load.p99_ms,
+        p999_ms=load.p999_ms,
+        max_ms=load.max_ms,
+        resends=load.resends,
         cpu_s_per_1000={name: seconds * per_1000 for name, seconds in used.items()},
         role_cpu_s_per_1000=dict(by_role),
         client_cpu_s_per_1000=client * per_1000,
         client_share=client / (client + servers) if client + servers else 0.0,
-        others_cores=max(after.machine - before.machine - servers - client, 0.0) / wall_s,
-        stolen_cores=(after.stolen - before.stolen) / wall_s,
+        others_cores=max(after.machine - before.machine - servers - client, 0.0) / window.wall_s,
+        stolen_cores=(after.stolen - before.stolen) / window.wall_s,
     )
 
 
@@ -171,9 +158,3 @@ def ratios(cells: Iterable[Cell], *, of: str, to: str, workload: Workload) -> di
         divided = [above / below for above, below in pairs if above is not None and below]
         ratios[name] = divided if len(divided) == len(rounds) else []
     return ratios
-
-
-def _if_enough(ordered: Sequence[float], share: float) -> float | None:
-    """Return a percentile in milliseconds; None when so few values can only give their highest."""
-    found = percentile(ordered, share)
-    return None if math.ceil(share * len(ordered)) == len(ordered) else found * 1000

@@ -1,16 +1,15 @@
 """A run's result as files: Markdown, JSON, and a plot."""
 
 import json
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from streamflow_loadtests.bench.figures import Spread, ratios, spreads
-from streamflow_loadtests.bench.gateway_arms import GATEWAY
 from streamflow_loadtests.bench.plot import draw
 from streamflow_loadtests.bench.result import Result, conditions
-from streamflow_loadtests.bench.tables import tables
+from streamflow_loadtests.bench.servers import GATEWAY
+from streamflow_loadtests.bench.tables import markdown_lines, tables
 from streamflow_loadtests.bench.targets import judged
 
 PLOT = "bench.svg"
@@ -31,27 +30,24 @@ def markdown(result: Result) -> str:
         "",
         *(f"- {line}" for line in conditions(result)),
         "",
-        "| arm | server and request |",
-        "|---|---|",
-        *(f"| {arm.name} | {arm.what} |" for arm in result.arms),
+        *markdown_lines(["arm", "server and request"], [[arm.name, arm.what] for arm in result.arms]),
         "",
         f"![Throughput, latency and CPU time]({PLOT})",
     ]
     for table in tables(result):
         title = table.title[0].upper() + table.title[1:]
-        lines += ["", f"## {title}", "", _row(table.header), _row(["---"] * len(table.header))]
-        lines += [_row(row) for row in table.rows]
+        lines += ["", f"## {title}", "", *markdown_lines(table.header, table.rows)]
     return "\n".join(lines) + "\n"
 
 
 def as_json(result: Result) -> dict[str, Any]:
     """Return everything that was measured, for programs: cells, spreads, ratios round by round, and targets."""
     return {
-        "plan": asdict(result.plan),
+        "plan": asdict(result.settings),
         "machine": asdict(result.machine),
-        "client": result.client,
         "users": result.users,
         "arms": {arm.name: arm.what for arm in result.arms},
+        "skipped": dict(result.skipped),
         "cells": [
             {
                 **_flat(asdict(cell)),
@@ -99,7 +95,3 @@ def as_json(result: Result) -> dict[str, Any]:
 def _flat(found: dict[str, Any]) -> dict[str, Any]:
     """Return a record with its workload's parts as its own."""
     return {**{name: value for name, value in found.items() if name != "workload"}, **found["workload"]}
-
-
-def _row(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"

@@ -26,11 +26,13 @@ def draw(result: Result, path: Path) -> None:
     # Loading it takes a second, and only the end of a run needs it.
     from matplotlib.figure import Figure  # noqa: PLC0415
 
-    batches = sorted({workload.users for workload in result.plan.workloads})
+    batches = sorted({workload.users for workload in result.settings.workloads if not workload.apart}) or [1]
     figure = Figure(figsize=(_WIDTH_IN * len(batches), _HEIGHT_IN), layout="constrained")
     rows = figure.subplots(3, len(batches), squeeze=False)
     for column, users in enumerate(batches):
-        workloads = sorted(workload for workload in result.plan.workloads if workload.users == users)
+        workloads = [
+            workload for workload in result.settings.workloads if workload.users == users and not workload.apart
+        ]
         _throughput(rows[0][column], result, workloads)
         _latency(rows[1][column], result, workloads)
         _cpu(rows[2][column], result, workloads)

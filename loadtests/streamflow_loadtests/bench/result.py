@@ -1,29 +1,27 @@
 """A run without faults, and what it was measured on."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
 from streamflow_loadtests.bench.arm import Arm
 from streamflow_loadtests.bench.figures import Cell
-from streamflow_loadtests.bench.gateway_arms import GATEWAY
+from streamflow_loadtests.bench.servers import GATEWAY
 from streamflow_loadtests.bench.workloads import BenchSettings, Workload
 from streamflow_loadtests.measuring.machine import Machine
-
-_CLIENT = (
-    "one Python process on uvloop, which asks every arm in the same way: requests are made before they are timed, and "
-    "sent as bytes; replies are received whole, decoded and checked later"
-)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
     """A run without faults."""
 
-    plan: BenchSettings
+    settings: BenchSettings
     machine: Machine
     arms: Sequence[Arm]
     cells: Sequence[Cell]
+
+    skipped: Mapping[str, str]
+    """The arms that could not be measured here, and why."""
 
     def others(self) -> list[str]:
         """Return the arms that the gateway is compared with; none when it was not measured."""
@@ -33,23 +31,18 @@ class Result:
     def measured(self) -> Iterator[tuple[Workload, str]]:
         """Yield each workload with each arm that was under it."""
         found = {(cell.workload, cell.arm) for cell in self.cells}
-        for workload in self.plan.workloads:
+        for workload in self.settings.workloads:
             yield from ((workload, arm.name) for arm in self.arms if (workload, arm.name) in found)
-
-    @property
-    def client(self) -> str:
-        """What the load client is."""
-        return f"{_CLIENT}; gRPC by {'grpc.aio' if self.plan.grpcio else 'a bare HTTP/2 client'}"
 
     @property
     def users(self) -> int:
         """How many users the calls were drawn from."""
-        return max(len(arm.answers) for arm in self.arms)
+        return max(len(arm.server.answers) for arm in self.arms)
 
 
 def conditions(result: Result) -> list[str]:
     """Return the lines that say what the figures were measured on and how."""
-    plan, machine, cells = result.plan, result.machine, result.cells
+    plan, machine, cells = result.settings, result.machine, result.cells
     others, stolen = [cell.others_cores for cell in cells], [cell.stolen_cores for cell in cells]
     shares = [cell.client_share for cell in cells]
     versions = ", ".join(f"{name} {number}" for name, number in machine.versions.items())
@@ -65,7 +58,8 @@ def conditions(result: Result) -> list[str]:
         f"{others_kept}; the machine's host withheld {median(stolen):.2f}, at most {max(stolen):.2f}",
         f"{cells_of}; {result.users:,} users, drawn with seed {plan.seed}",
         f"servers, stores and the load client share the machine; the load client took {taken}",
-        f"the load client is {result.client}",
-        f"{replies}, all checked against PostgreSQL: no errors",
+        "callers in Python share one process on uvloop; each builds its request and decodes its reply on the clock",
+        f"{replies}; those that Python received were compared with PostgreSQL, value by value: no errors",
         f"{sum(cell.resends for cell in cells):,} requests were sent again after their connection was closed",
+        *(f"{name} was left out: {why}" for name, why in result.skipped.items()),
     ]

@@ -1,11 +1,11 @@
 """A run's figures as tables of text."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from streamflow_loadtests.bench.figures import RATIOS, Spread, ratios, spreads
-from streamflow_loadtests.bench.gateway_arms import GATEWAY
 from streamflow_loadtests.bench.result import Result
+from streamflow_loadtests.bench.servers import GATEWAY, shortest
 from streamflow_loadtests.bench.targets import Outcome, judged
 from streamflow_loadtests.bench.workloads import Workload
 
@@ -33,6 +33,27 @@ _RATIOS = {
 }
 
 
+_PARTS = (
+    ("merging in the project's client", "gateway", "gateway:unmerged"),
+    ("merging, in front of a stock feature server", "gateway-stock", "gateway-stock:unmerged"),
+    ("the project's client without merging, not stubs", "gateway:unmerged", "gateway:grpc.aio"),
+    ("the engine, without merging", "gateway-native:unmerged", "gateway-grpcio:unmerged"),
+    ("the stack's feature server, not a tuned one, without merging", "gateway:unmerged", "gateway-tuned:unmerged"),
+    ("merging in a Go caller", "gateway:go-merged", "gateway:go"),
+    ("what is more than a bare gRPC server, under Go", "gateway-grpcio:go", "echo:go"),
+    ("callers in Go, not in Python with stubs", "gateway:go", "gateway:grpc.aio"),
+    ("the engine, under the project's client", "gateway-native", "gateway-grpcio"),
+    ("the engine, under stubs", "gateway-native:grpc.aio", "gateway-grpcio:grpc.aio"),
+    ("the engine, under Go", "gateway-native:go", "gateway-grpcio:go"),
+    ("the stack's feature server, not a tuned one", "gateway", "gateway-tuned"),
+    ("a tuned feature server, not a stock one", "gateway-tuned", "gateway-stock"),
+    ("the gateway in front of a stock feature server", "gateway-stock", "stock"),
+    ("the gateway in front of a tuned feature server", "gateway-tuned", "tuned"),
+    ("the gateway in front of the stack's", "gateway", "server"),
+)
+"""Pairs of arms that differ in one part."""
+
+
 @dataclass(frozen=True)
 class Table:
     """A table of text."""
@@ -43,12 +64,13 @@ class Table:
 
 
 def tables(result: Result) -> Iterator[Table]:
-    """Yield the figures of each arm, the gateway's ratios to each other arm, and what became of the targets."""
+    """Yield the figures of each arm, ratios to each other arm and of each part, and what became of the targets."""
     yield _latency(result)
     yield _cpu(result)
-    if result.others():
-        yield _ratios(result)
-        yield _targets(result)
+    for table in (_ratios(result), _parts(result)):
+        if table.rows:
+            yield table
+    yield _targets(result)
 
 
 def _latency(result: Result) -> Table:
@@ -57,7 +79,7 @@ def _latency(result: Result) -> Table:
         ["users a call", "callers", "arm", "calls a round", "vectors/s", *_LATENCY.values()],
         [
             [*_of(workload), arm, _plain(found["calls"]), _plain(found["vectors_per_s"])]
-            + [_spread(found[name]) for name in _LATENCY]
+            + [spread_text(found[name]) for name in _LATENCY]
             for workload, arm in result.measured()
             for found in [spreads(result.cells, arm=arm, workload=workload)]
         ],
@@ -69,7 +91,7 @@ def _cpu(result: Result) -> Table:
         "CPU seconds for 1,000 feature vectors: median over the rounds (lowest to highest)",
         ["users a call", "callers", "arm", *_CPU.values(), "load client's share"],
         [
-            [*_of(workload), arm, *(_spread(found[name]) for name in _CPU), _share(found["client_share"])]
+            [*_of(workload), arm, *(spread_text(found[name]) for name in _CPU), _share(found["client_share"])]
             for workload, arm in result.measured()
             for found in [spreads(result.cells, arm=arm, workload=workload)]
         ],
@@ -82,10 +104,26 @@ def _ratios(result: Result) -> Table:
         ["users a call", "callers", "arm", *(_RATIOS[name] for name in RATIOS)],
         [
             [*_of(workload), f"{GATEWAY} / {other}"]
-            + [_spread(Spread.of(found[name]) if found[name] else None) for name in RATIOS]
+            + [spread_text(Spread.of(found[name]) if found[name] else None) for name in RATIOS]
             for workload, other in result.measured()
             if other in result.others()
             for found in [ratios(result.cells, of=GATEWAY, to=other, workload=workload)]
+            if found["calls_per_s"]
+        ],
+    )
+
+
+def _parts(result: Result) -> Table:
+    return Table(
+        "what each part gives: one arm divided by another that lacks it, in the same round: median (lowest to highest)",
+        ["part", "users a call", "callers", "arm", *(_RATIOS[name] for name in RATIOS)],
+        [
+            [part, *_of(workload), f"{of} / {to}"]
+            + [spread_text(Spread.of(found[name]) if found[name] else None) for name in RATIOS]
+            for part, of, to in ((part, shortest(of), shortest(to)) for part, of, to in _PARTS)
+            for workload in result.settings.workloads
+            for found in [ratios(result.cells, of=of, to=to, workload=workload)]
+            if found["calls_per_s"]
         ],
     )
 
@@ -93,14 +131,15 @@ def _ratios(result: Result) -> Table:
 def _targets(result: Result) -> Table:
     return Table(
         "targets, by the median of the rounds' ratios",
-        ["what", "under", "against", "target", "got", "reached"],
+        ["what", "arm", "under", "against", "target", "got", "reached"],
         [
             [
                 outcome.target.what,
+                shortest(outcome.target.of),
                 str(outcome.target.workload),
                 outcome.target.against,
                 f"{outcome.target.bound} {outcome.target.limit}",
-                _spread(outcome.got),
+                spread_text(outcome.got),
                 _answer(outcome),
             ]
             for outcome in judged(result.cells)
@@ -115,7 +154,7 @@ def _answer(outcome: Outcome) -> str:
 
 
 def _of(workload: Workload) -> list[str]:
-    return [str(workload.users), str(workload.callers)]
+    return [str(workload.users), f"{workload.callers} apart" if workload.apart else str(workload.callers)]
 
 
 def _plain(spread: Spread | None) -> str:
@@ -126,13 +165,14 @@ def _share(spread: Spread | None) -> str:
     return _NOTHING if spread is None else f"{spread.median:.0%}"
 
 
-def _spread(spread: Spread | None) -> str:
+def spread_text(spread: Spread | None) -> str:
+    """Return a median with the lowest and the highest."""
     if spread is None:
         return _NOTHING
-    return f"{_number(spread.median)} ({_number(spread.low)} to {_number(spread.high)})"
+    return f"{number_text(spread.median)} ({number_text(spread.low)} to {number_text(spread.high)})"
 
 
-def _number(value: float) -> str:
+def number_text(value: float) -> str:
     """Return a number with three digits that count, or all digits before the point."""
     if value == 0:
         return "0"
@@ -140,3 +180,8 @@ def _number(value: float) -> str:
         if value < limit:
             return f"{value:.{digits}f}"
     return f"{value:,.0f}"
+
+
+def markdown_lines(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """Return a table in Markdown, line by line."""
+    return [f"| {' | '.join(cells)} |" for cells in (header, ["---"] * len(header), *rows)]
