@@ -1,12 +1,14 @@
 """What a rate takes by what was measured."""
 
 import json
+import os
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hostile_urls import environments, leaks
 from streamflow_loadtests.capacity.costs import Costs, CostsError, Measured, Point
 from streamflow_loadtests.capacity.replicas import UnreachableError, per_pair, replicas
 
@@ -98,4 +100,8 @@ def test_costs_are_measured_and_planned_with(tmp_path: Path) -> None:
 
 def _capacity(*arguments: str) -> str:
     command = [sys.executable, "-c", "from streamflow_loadtests.capacity.command import main; main()", *arguments]
-    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=300).stdout
+    # It has stores of its own; URLs of the environment are not told either.
+    environment = {**os.environ, **next(environments())}
+    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=300, env=environment)
+    assert leaks(done.stdout + done.stderr) == []
+    return done.stdout

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 import time
@@ -12,17 +13,23 @@ from pathlib import Path
 
 import psutil
 import pytest
+from hostile_urls import environments, leaks
+from html_pages import read_page
 from streamflow_features import Value
-from streamflow_loadtests.callers.calls import Reply, Request, Values
+from streamflow_loadtests.callers.calls import Reply, Values
 from streamflow_loadtests.callers.errors import CallError
 from streamflow_loadtests.callers.open_loop import NOT_FOUND, OK, WRONG, Call, OpenLoop
 from streamflow_loadtests.drill import outcome as run
 from streamflow_loadtests.drill import overload
+from streamflow_loadtests.drill.alerts import ALERTS
 from streamflow_loadtests.drill.catalogue import FAULTS, Fault
+from streamflow_loadtests.drill.page import drill_page
 from streamflow_loadtests.measuring.lateness import Lateness
+from streamflow_loadtests.measuring.machine import Machine
 
 _DRILL = Path(sys.executable).parent / "drill"
 _README = Path(__file__).parents[1] / "README.md"
+_RUNBOOK = Path(__file__).parents[2] / "docs" / "runbook.md"
 _RIGHT: Values = {"fee": 29.85, "net": "DSL"}
 _OUTAGE = next(fault for fault in FAULTS if fault.name == "Valkey frozen")
 _NO_CALL = next(fault for fault in FAULTS if fault.name == "a feature server killed")
@@ -110,18 +117,11 @@ class FakeCaller:
     told: Reply | str
     resends: int = 0
 
-    def request(self, user_ids: Sequence[str]) -> Request:
-        assert user_ids == ["u"]
-        return Request(user_ids=user_ids, path="", body=b"")
-
-    async def send(self, _: Request, *, timeout_s: float = 30.0) -> Reply:
-        assert timeout_s == 0.25
+    async def ask(self, user_ids: Sequence[str], *, timeout_s: float = 30.0) -> Sequence[Reply]:
+        assert (user_ids, timeout_s) == (["u"], 0.25)
         if isinstance(self.told, str):
             raise CallError(self.told, "why")
-        return self.told
-
-    def replies(self, _: Request, reply: Reply) -> Sequence[Reply]:
-        return [reply]
+        return [self.told]
 
     async def close(self) -> None:
         pass
@@ -165,11 +165,47 @@ def test_every_fault_is_in_the_readmes_table() -> None:
         assert f"| {name} |" in table, name
 
 
+def test_every_fault_has_its_alerts_and_the_runbook_has_the_same() -> None:
+    assert list(ALERTS) == [*(fault.name for fault in FAULTS), overload.OVERLOAD]
+    text = _RUNBOOK.read_text(encoding="utf-8").partition("| fault of `make drill` |")[2].partition("\n\n")[0]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines()[2:]]
+    assert rows == [
+        [fault, _named(alerts.raised), _named(alerts.possible), alerts.why] for fault, alerts in ALERTS.items()
+    ]
+
+
+def _named(alerts: frozenset[str]) -> str:
+    return ", ".join(f"`{name}`" for name in sorted(alerts)) or "none"
+
+
+@pytest.mark.parametrize(
+    ("fired", "complaint"),
+    [
+        ({"ReplicasSetAside"}, ""),
+        (set(), "ReplicasSetAside did not fire"),
+        ({"Overload", "ErrorBudgetBurnsFast"}, "ReplicasSetAside did not fire; ErrorBudgetBurnsFast, Overload fired"),
+    ],
+)
+def test_alerts_that_do_not_fire_and_others_that_do_are_complained_of(fired: set[str], complaint: str) -> None:
+    assert ALERTS["a feature server frozen"].complaint(frozenset(fired)) == complaint
+
+
+def test_alerts_that_a_busy_machine_raises_are_allowed_where_the_drill_is_void() -> None:
+    fired = frozenset({"ReplicasSetAside", "LatencyBudgetBurnsFast", "Overload", "MaterializeFailed"})
+    assert ALERTS["a feature server frozen"].complaint(fired, void=True) == "MaterializeFailed fired"
+
+
 @pytest.mark.slow
 def test_a_drill_of_the_real_stack_finds_calls_out_of_time_while_valkey_is_frozen(tmp_path: Path) -> None:
     report = tmp_path / "drill.json"
-    arguments = ["--only", "Valkey frozen", "--rate", "50", "--json", str(report)]
-    result = subprocess.run([str(_DRILL), *arguments], check=False, capture_output=True, text=True, timeout=180)
+    page = tmp_path / "drill.html"
+    arguments = ["--only", "Valkey frozen", "--rate", "50", "--json", str(report), "--html", str(page)]
+    # A drill has stores of its own; URLs of the environment are not told either.
+    environment = {**os.environ, **next(environments())}
+    result = subprocess.run(
+        [str(_DRILL), *arguments], check=False, capture_output=True, text=True, timeout=180, env=environment
+    )
+    assert leaks(result.stdout + result.stderr) == []
     # Whether its times are met is the machine's matter; how calls end is not.
     assert result.returncode in {0, 1}, result.stdout + result.stderr
     [found] = json.loads(report.read_text())["faults"]
@@ -178,4 +214,20 @@ def test_a_drill_of_the_real_stack_finds_calls_out_of_time_while_valkey_is_froze
     assert found["failed"]
     assert set(found["failed"]) <= {"DEADLINE_EXCEEDED", "UNAVAILABLE", "RESOURCE_EXHAUSTED"}
     assert "Valkey frozen" in result.stdout
+    assert "Valkey frozen" in read_page(page.read_text(encoding="utf-8")).text
     assert not [process for process in psutil.process_iter(["cmdline"]) if "streamflow-drill-" in str(process.info)]
+
+
+def test_the_page_has_each_fault_with_its_verdict_and_the_overload() -> None:
+    outcomes = [
+        _outcome(_OUTAGE, Call(8.0, 0.26, "DEADLINE_EXCEEDED"), Call(11, 0.1, OK)),
+        _outcome(_NO_CALL, Call(9.0, 0.1, "UNAVAILABLE")),
+    ]
+    calls = [Call(number / 100, 0.001, OK) for number in range(101)]
+    overloaded = overload.result_of(calls, peak_per_s=100.0, rss_mb=[50.0, 51.0])
+    page = read_page(drill_page(outcomes, overloaded, machine=Machine.here(), rate=200.0, timeout_ms=250.0))
+    for outcome in outcomes:
+        assert {outcome.fault, outcome.verdict} <= {text.strip() for text in page.texts}
+    for said in ("1 DEADLINE_EXCEEDED", "1 UNAVAILABLE", "101 OK", "101%", "2 of 3"):
+        assert said in page.text, said
+    assert len(page.pictures) == 2

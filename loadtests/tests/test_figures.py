@@ -4,9 +4,9 @@ from dataclasses import replace
 from typing import Literal
 
 import pytest
-from streamflow_loadtests.bench.arm import Role
 from streamflow_loadtests.bench.figures import Cell, Spread, cell, ratios, spreads
-from streamflow_loadtests.bench.load import Load
+from streamflow_loadtests.bench.load import Load, Window
+from streamflow_loadtests.bench.server import Role
 from streamflow_loadtests.bench.targets import TARGETS, judged
 from streamflow_loadtests.bench.workloads import Workload
 from streamflow_loadtests.measuring.cpu import Cpu
@@ -60,18 +60,12 @@ def test_a_spread_is_median_lowest_and_highest() -> None:
     assert Spread.of([4.0, 1.0]) == Spread(median=2.5, low=1.0, high=4.0)
 
 
-def _cell_of(load: Load, *, before: Cpu, after: Cpu, workload: Workload = _UNDER_16) -> Cell:
-    return cell(
-        load,
-        arm="gateway",
-        workload=workload,
-        number=1,
-        roles=_ROLES,
-        resends=2,
-        before=before,
-        after=after,
-        wall_s=4.0,
-    )
+def _cell_of(latencies_s: list[float], *, elapsed_s: float, workload: Workload = _UNDER_16) -> Cell:
+    load = Load.of(latencies_s, elapsed_s=elapsed_s)
+    load.resends = 2
+    window = Window(watched={})
+    window.before, window.after, window.wall_s = _BEFORE, _AFTER, 4.0
+    return cell(load, window, arm="gateway", workload=workload, number=1, roles=_ROLES)
 
 
 _BEFORE = Cpu(by_process={"gateway": 10.0, "feature-server": 2.0, "valkey": 1.0}, client=5.0, machine=100.0, stolen=7.0)
@@ -79,8 +73,7 @@ _AFTER = Cpu(by_process={"gateway": 12.0, "feature-server": 3.0, "valkey": 1.4},
 
 
 def test_throughput_is_of_all_replies_until_the_last_of_them() -> None:
-    load = Load(elapsed_s=5.0, latencies_s=[0.003, 0.001, 0.002, 4.0])
-    figures = _cell_of(load, before=_BEFORE, after=_AFTER)
+    figures = _cell_of([0.003, 0.001, 0.002, 4.0], elapsed_s=5.0)
     assert (figures.calls, figures.calls_per_s, figures.vectors_per_s, figures.resends) == (4, 0.8, 0.8, 2)
     assert [figures.p50_ms, figures.max_ms] == pytest.approx([2, 4000])
     assert figures.cpu_s_per_1000 == pytest.approx({"gateway": 500, "feature-server": 250, "valkey": 100})
@@ -93,8 +86,7 @@ def test_throughput_is_of_all_replies_until_the_last_of_them() -> None:
 
 
 def test_cpu_time_is_for_feature_vectors_not_calls_and_summed_up_by_role() -> None:
-    load = Load(elapsed_s=2.0, latencies_s=[0.1] * 4)
-    figures = _cell_of(load, before=_BEFORE, after=_AFTER, workload=Workload(users=100, callers=1))
+    figures = _cell_of([0.1] * 4, elapsed_s=2.0, workload=Workload(users=100, callers=1))
     assert (figures.calls_per_s, figures.vectors_per_s) == (2.0, 200.0)
     assert figures.role_cpu_s_per_1000 == pytest.approx({Role.GATEWAY: 5, Role.FEATURE_SERVER: 2.5, Role.STORE: 1})
     assert figures.client_cpu_s_per_1000 == pytest.approx(2.5)
@@ -106,8 +98,7 @@ def test_cpu_time_is_for_feature_vectors_not_calls_and_summed_up_by_role() -> No
 def test_a_percentile_of_so_few_calls_that_it_is_the_longest_is_left_out(
     calls: int, p99_ms: float | None, p999_ms: float | None
 ) -> None:
-    load = Load(elapsed_s=1.0, latencies_s=[number / 1000 for number in range(1, calls + 1)])
-    figures = _cell_of(load, before=_BEFORE, after=_AFTER)
+    figures = _cell_of([number / 1000 for number in range(1, calls + 1)], elapsed_s=1.0)
     assert figures.p99_ms == (None if p99_ms is None else pytest.approx(p99_ms))
     assert figures.p999_ms == (None if p999_ms is None else pytest.approx(p999_ms))
     assert figures.max_ms == pytest.approx(calls)
@@ -157,19 +148,20 @@ def test_a_figure_that_one_of_two_arms_lacks_has_no_ratio() -> None:
 def test_a_target_is_judged_by_the_median_of_the_ratios() -> None:
     cells = [
         replace(_CELL, arm=arm, workload=_UNDER_64, round=number, calls_per_s=calls_per_s)
-        for arm, rounds in (("gateway", (650.0, 700.0, 800.0)), ("stock", (100.0,) * 3), ("tuned", (200.0,) * 3))
+        for arm, rounds in (("gateway", (3900.0, 4000.0, 4800.0)), ("stock", (100.0,) * 3), ("feast-go", (2200.0,) * 3))
         for number, calls_per_s in enumerate(rounds)
     ]
     reached = {
-        (outcome.target.against, outcome.target.figure, outcome.target.workload): outcome for outcome in judged(cells)
+        (outcome.target.of, outcome.target.against, outcome.target.figure, outcome.target.workload): outcome
+        for outcome in judged(cells)
     }
     assert len(reached) == len(TARGETS)
-    assert reached["stock", "calls_per_s", _UNDER_64].got == Spread(median=7.0, low=6.5, high=8.0)
-    assert reached["stock", "calls_per_s", _UNDER_64].reached
-    assert not reached["tuned", "calls_per_s", _UNDER_64].reached
-    assert not reached["stock", "server_cpu_s_per_1000", _UNDER_64].reached
-    assert reached["listen", "calls_per_s", _UNDER_64].got is None
-    assert not reached["listen", "calls_per_s", _UNDER_64].reached
+    assert reached["gateway", "stock", "calls_per_s", _UNDER_64].got == Spread(median=40.0, low=39.0, high=48.0)
+    assert reached["gateway", "stock", "calls_per_s", _UNDER_64].reached
+    assert not reached["gateway", "feast-go", "calls_per_s", _UNDER_64].reached
+    assert not reached["gateway", "stock", "p99_ms", _UNDER_64].reached
+    assert reached["gateway-stock", "stock", "calls_per_s", _UNDER_64].got is None
+    assert not reached["gateway-stock", "stock", "calls_per_s", _UNDER_64].reached
 
 
 @pytest.mark.parametrize(

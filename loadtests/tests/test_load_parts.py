@@ -13,14 +13,16 @@ import streamflow_offline
 from feast.infra.online_stores.helpers import _redis_key
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
-from streamflow_loadtests.load import briefing, plot, store
+from streamflow_loadtests.load import briefing, plot, store, verdict
 from streamflow_loadtests.load.options import Options
 from streamflow_loadtests.load.pace import Schedule
 from streamflow_loadtests.load.questions import Draw, Population, Question
 from streamflow_loadtests.load.recorder import Recorder
 from streamflow_loadtests.load.report import report_of
 from streamflow_loadtests.load.scenarios import SCENARIOS, Kind
+from streamflow_loadtests.load.serving import Serving
 from streamflow_loadtests.load.targets import TARGETS, Features
+from streamflow_loadtests.load.verdict import Held, Measured
 from streamflow_loadtests.measuring.durations import Durations
 from streamflow_loadtests.measuring.lateness import Lateness
 
@@ -222,13 +224,38 @@ def test_a_run_without_calls_has_a_picture_too(tmp_path: Path) -> None:
         assert (tmp_path / "latency.png").read_bytes().startswith(b"\x89PNG")
 
 
+def _measured(target: str, name: str, p50_ms: float, *, held: Held | None = None) -> Measured:
+    row = {"name": name, "calls": 1000, "calls_per_s": 100.0, "p50_ms": p50_ms, "p99_ms": 2 * p50_ms}
+    used = Serving(cpu_s=0.7, in_gateway_s=1.5, calls=500)
+    return Measured.of(target, {"rows": [row], "cpu_s": 0.4}, used, held=held)
+
+
+def test_a_comparison_ends_with_what_to_conclude(tmp_path: Path) -> None:
+    gateway = _measured("gateway-grpc", "gateway gRPC: 1 user", 4.0, held=Held(calls_per_s=800, limit="locust"))
+    feast = _measured("feast-http", "feast serve: 1 user", 6.0, held=Held(calls_per_s=200, limit="the servers"))
+    told = list(verdict.lines([gateway, feast], rate=100))
+    assert told[0] == "each target alone on the stack, open loop, 100 calls/s each; ms, and CPU ms a call"
+    assert told[3].split()[-8:] == ["100.00", "4.00", "8.00", "3.00", "0.70", "0.40", "≥", "800"]
+    assert told[4].split()[-7:] == ["100.00", "6.00", "12.00", "-", "0.70", "0.40", "200"]
+    assert told[6:] == [
+        "A call of the gateway over gRPC takes 4.0 ms (p50) and 8.0 ms (p99), one of feast serve 6.0 and 12.0.",
+        "The servers use 0.70 ms of CPU for the one and 0.70 ms for the other.",
+        "A gRPC call is 3.00 ms (mean) in the gateway; the rest is gRPC on both sides, and locust.",
+        "Locust itself uses 0.40 ms of CPU for a gRPC call, and 0.40 ms for one over HTTP.",
+        "Within the limits each holds: gateway gRPC: 1 user ≥ 800 calls/s; feast serve: 1 user 200 calls/s.",
+        "Where it says ≥, locust is the limit, not the servers: `make bench` asks with faster clients.",
+    ]
+    plot.compare([gateway, feast], tmp_path / "compare.png", title=told[0], conclusion=told[6:])
+    assert (tmp_path / "compare.png").read_bytes().startswith(b"\x89PNG")
+
+
 def test_the_options_are_read_by_their_names() -> None:
     assert Options.of(Namespace(**vars(_OPTIONS), host=None)) == _OPTIONS
 
 
 def test_locust_needs_nothing_that_its_image_has_not() -> None:
     modules = "streamflow_loadtests.load.locustfile, streamflow_loadtests.load.command"
-    absent = {"aiohttp", "feast", "matplotlib", "psycopg", "streamflow_local", "streamflow_repo"}
+    absent = {"aiohttp", "feast", "matplotlib", "psycopg", "streamflow_features", "streamflow_local", "streamflow_repo"}
     # The image has this package without what its other modules import.
     absent |= {f"streamflow_offline.{path.stem}" for path in Path(streamflow_offline.__path__[0]).iterdir()}
     absent -= {"streamflow_offline.__init__", "streamflow_offline.user_keys"}

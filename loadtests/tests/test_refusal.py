@@ -8,16 +8,19 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-import orjson
 import psutil
 import pytest
 from streamflow_loadtests.bed.servers import Servers
+from streamflow_loadtests.bench import arms, clients, in_process
 from streamflow_loadtests.bench import command as cli
-from streamflow_loadtests.bench import load as client
-from streamflow_loadtests.bench.arm import Arm, Role
+from streamflow_loadtests.bench.arm import Arm
+from streamflow_loadtests.bench.clients import CLIENTS
+from streamflow_loadtests.bench.in_process import Tasks
+from streamflow_loadtests.bench.load import Window
 from streamflow_loadtests.bench.rounds import BenchmarkError, measure
+from streamflow_loadtests.bench.server import Kind, Role, Server
 from streamflow_loadtests.bench.workloads import BenchSettings, Workload
-from streamflow_loadtests.callers.calls import CALL_TIMEOUT_S, Reply, Request, Values
+from streamflow_loadtests.callers.calls import CALL_TIMEOUT_S, Caller, Reply, Values
 from streamflow_loadtests.callers.errors import CallError
 from streamflow_local.process import ProcessSpec
 
@@ -27,7 +30,7 @@ _ANSWERS: dict[str, Values] = {
     "0003-CCCCC": {"monthly_fee": 30.0, "plan_stream_tv": False},
 }
 _WORKLOADS = [Workload(users=1, callers=1), Workload(users=2, callers=4)]
-_PLAN = BenchSettings(arms=["right", "fake"], workloads=_WORKLOADS, rounds=2, duration_s=0.05, warm_up_s=0.01, seed=0)
+_PLAN = BenchSettings(arms={"right": _WORKLOADS, "fake": _WORKLOADS}, rounds=2, duration_s=0.05, warm_up_s=0.01, seed=0)
 
 Answer = Callable[[Sequence[str]], list[Reply]]
 
@@ -51,17 +54,17 @@ def _fails(_: Sequence[str]) -> list[Reply]:
 
 
 _WRONG: dict[str, tuple[Answer, str]] = {
-    "another user's": (_last(lambda reply: replace(reply, user_id="9999-ZZZZZ")), "it answered for 9999-ZZZZZ"),
+    "another user's": (_last(lambda reply: reply._replace(user_id="9999-ZZZZZ")), "it answered for 9999-ZZZZZ"),
     "a wrong value": (
-        _last(lambda reply: replace(reply, values={**reply.values, "monthly_fee": 76.0500001})),
+        _last(lambda reply: reply._replace(values={**reply.values, "monthly_fee": 76.0500001})),
         "it answered 76.0500001",
     ),
     "null for a value": (
-        _last(lambda reply: replace(reply, values=dict.fromkeys(reply.values))),
+        _last(lambda reply: reply._replace(values=dict.fromkeys(reply.values))),
         "it answered None",
     ),
     "a feature too few": (
-        _last(lambda reply: replace(reply, values={"monthly_fee": reply.values["monthly_fee"]})),
+        _last(lambda reply: reply._replace(values={"monthly_fee": reply.values["monthly_fee"]})),
         "has 2 features, it answered with 1: monthly_fee",
     ),
     "an error": (_fails, "failed: UNAVAILABLE: no store"),
@@ -82,30 +85,24 @@ class FakeCaller:
         self._answer = answer
         self._calls = 0
 
-    def request(self, user_ids: Sequence[str]) -> Request:
-        return Request(user_ids=tuple(user_ids), path="", body=b"")
-
-    async def send(self, request: Request, *, timeout_s: float = CALL_TIMEOUT_S) -> bytes:  # noqa: ARG002
+    async def ask(self, user_ids: Sequence[str], *, timeout_s: float = CALL_TIMEOUT_S) -> Sequence[Reply]:  # noqa: ARG002
         await asyncio.sleep(0)
         self._calls += 1
-        found = _right(request.user_ids) if self._calls < 3 else self._answer(request.user_ids)
-        return orjson.dumps([[reply.user_id, reply.values] for reply in found])
-
-    def replies(self, _: Request, reply: bytes) -> Sequence[Reply]:
-        return [Reply(user_id=user_id, values=values) for user_id, values in orjson.loads(reply)]
+        return _right(user_ids) if self._calls < 3 else self._answer(user_ids)
 
     async def close(self) -> None:
         pass
 
 
 def _arm(name: str, answer: Answer, *, answers: Mapping[str, Values] = _ANSWERS) -> Arm:
-    return Arm(
-        name=name,
-        what="a fake",
-        roles={"idle": Role.OTHER},
-        caller=lambda _: FakeCaller(answer),
-        answers=answers,
-    )
+    server = Server(what="a fake", kind=Kind.GATEWAY, port=1, roles={"idle": Role.OTHER}, answers=answers)
+    loader = Tasks(lambda: FakeCaller(answer), answers)
+    return Arm(name=name, what="a fake", server=server, client=CLIENTS["client"], loader=loader)
+
+
+@pytest.fixture(autouse=True)
+def _ready(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clients, "connect", lambda _: FakeCaller(_right))
 
 
 @pytest.fixture
@@ -146,23 +143,46 @@ async def test_the_arm_and_its_fault_are_named(servers: Servers, wrong: str) -> 
 @pytest.mark.parametrize("wrong", _WRONG_BATCHES)
 async def test_what_is_wrong_with_one_user_of_a_batch_is_found(servers: Servers, wrong: str) -> None:
     answer, reason = _WRONG_BATCHES[wrong]
-    plan = replace(_PLAN, workloads=[Workload(users=2, callers=1)])
+    under = [Workload(users=2, callers=1)]
+    plan = replace(_PLAN, arms={"right": under, "fake": under})
     with pytest.raises(BenchmarkError, match=r"^fake under 1 caller, 2 users a call, round 1: ") as refusal:
         await measure(plan, [_arm("right", _right), _arm("fake", answer)], servers, say=lambda _: None)
     assert reason in str(refusal.value)
 
 
+async def test_a_workload_that_the_client_of_an_arm_can_not_make_is_left_out(servers: Servers) -> None:
+    apart = Workload(users=1, callers=2, apart=True)
+    chosen = [_arm("right", _right), replace(_arm("fake", _right), client=CLIENTS["grpc.aio"])]
+    plan = replace(_PLAN, arms={"right": [apart], "fake": [apart]}, rounds=1)
+    cells = await measure(plan, chosen, servers, say=lambda _: None)
+    assert [(cell.arm, cell.workload) for cell in cells] == [("fake", apart)]
+
+
+async def test_callers_apart_have_a_client_each_and_others_share_one() -> None:
+    connected: list[FakeCaller] = []
+
+    def connect() -> Caller:
+        connected.append(FakeCaller(_right))
+        return connected[-1]
+
+    load = Tasks(connect, _ANSWERS)
+    for apart, count in ((False, 1), (True, 6)):
+        workload = Workload(users=1, callers=5, apart=apart)
+        await load.run(workload, Window(watched={}), warm_up_s=0.01, duration_s=0.01, seed=0)
+        assert len(connected) == count
+
+
 async def test_a_call_without_a_reply_fails_the_load(monkeypatch: pytest.MonkeyPatch) -> None:
     class Hangs(FakeCaller):
-        async def send(self, request: Request, *, timeout_s: float = CALL_TIMEOUT_S) -> bytes:
+        async def ask(self, user_ids: Sequence[str], *, timeout_s: float = CALL_TIMEOUT_S) -> Sequence[Reply]:
             await asyncio.Event().wait()
-            return await super().send(request, timeout_s=timeout_s)
+            return await super().ask(user_ids, timeout_s=timeout_s)
 
-    monkeypatch.setattr(client, "CALL_TIMEOUT_S", 0.1)
-    caller = Hangs(_right)
-    asked = client.requests(caller, list(_ANSWERS), users=1, seed=0)
-    load = await client.drive(caller, asked, callers=2, duration_s=0.01, seed=0)
-    assert client.check(caller, _ANSWERS, load) == ["a call got no reply in 0.1 s"]
+    monkeypatch.setattr(in_process, "CALL_TIMEOUT_S", 0.1)
+    load = await Tasks(lambda: Hangs(_right), _ANSWERS).run(
+        Workload(users=1, callers=2), Window(watched={}), warm_up_s=0.01, duration_s=0.01, seed=0
+    )
+    assert set(load.failures) == {"a call got no reply in 0.1 s"}
 
 
 def test_the_command_exits_1_without_a_comparison(
@@ -173,7 +193,26 @@ def test_the_command_exits_1_without_a_comparison(
         yield [_arm("right", _right), _arm("fake", _WRONG["a wrong value"][0])], servers
 
     monkeypatch.setattr(cli, "served", served)
-    monkeypatch.setattr(sys, "argv", ["bench", "--quick", "--users", "1", "--duration", "0.05", "--out", str(tmp_path)])
+    monkeypatch.setattr(arms, "exists", lambda _: True)
+    monkeypatch.setattr(
+        sys,
+        "argv",
+        [
+            "bench",
+            "--arm",
+            "right",
+            "--arm",
+            "fake",
+            "--users",
+            "1",
+            "--callers",
+            "1",
+            "--duration",
+            "0.05",
+            "--out",
+            str(tmp_path),
+        ],
+    )
     before = signal.getsignal(signal.SIGTERM)
     try:
         with pytest.raises(SystemExit, match="no comparison: fake under 1 caller, 1 user a call, round 1: ") as ended:

@@ -1,6 +1,7 @@
 """What a soak makes of the calls and the memory that it saw."""
 
 import json
+import os
 import subprocess
 import sys
 from array import array
@@ -10,10 +11,14 @@ from pathlib import Path
 
 import psutil
 import pytest
+from hostile_urls import environments, leaks
+from html_pages import read_page
 from streamflow_loadtests.callers.open_loop import OK, Call
 from streamflow_loadtests.measuring.lateness import Lateness
+from streamflow_loadtests.measuring.machine import Machine
 from streamflow_loadtests.measuring.memory import at_times
-from streamflow_loadtests.soak.run import SoakResult, Tally, result_of
+from streamflow_loadtests.soak.page import soak_page
+from streamflow_loadtests.soak.run import SoakResult, SoakSettings, Tally, result_of
 
 
 def _late(*late_ms: float) -> Lateness:
@@ -100,14 +105,28 @@ def test_a_process_that_is_away_counts_with_its_last_memory() -> None:
 def test_a_soak_of_the_real_stack_replaces_replicas_and_tells_of_calls_and_memory(tmp_path: Path) -> None:
     report = tmp_path / "soak.json"
     arguments = ["--minutes", "0.5", "--share", "0.2", "--recycle-s", "10", "--json", str(report)]
+    arguments += ["--html", str(tmp_path / "soak.html")]
     soak = [str(Path(sys.executable).parent / "soak"), *arguments]
-    result = subprocess.run(soak, check=False, capture_output=True, text=True, timeout=280)
+    # A soak has stores of its own; URLs of the environment are not told either.
+    environment = {**os.environ, **next(environments())}
+    result = subprocess.run(soak, check=False, capture_output=True, text=True, timeout=280, env=environment)
+    assert leaks(result.stdout + result.stderr) == []
     # Whether its times are met is the machine's matter; that no reply is wrong is not.
     assert result.returncode in {0, 1}, result.stdout + result.stderr
     found = json.loads(report.read_text())["soak"]
     assert found["calls"] > 100
     assert "WRONG" not in found["failed"]
     assert found["recycled"] >= 1
+    assert "feature-server-1" in read_page((tmp_path / "soak.html").read_text(encoding="utf-8")).text
     assert {"gateway", "gateway-2", "feature-server-1", "valkey", "client"} <= found["memory_mb"].keys()
     assert all(megabytes > 1 for taken in found["memory_mb"].values() for megabytes in taken)
     assert not [process for process in psutil.process_iter(["cmdline"]) if "streamflow-soak-" in str(process.info)]
+
+
+def test_the_page_has_the_verdict_the_longest_calls_and_the_memory() -> None:
+    result = _result(_tally(Call(1015.0, 0.012, OK), Call(1016.0, 0.1, "UNAVAILABLE")))
+    plan = SoakSettings(duration_s=180.0, share=0.6, recycle_s=60.0, timeout_s=1.0)
+    page = read_page(soak_page(result, plan=plan, machine=Machine.here()))
+    for said in (result.verdict, "1 UNAVAILABLE", "gateway-2", "109", "3 min"):
+        assert said in page.text, said
+    assert ["gateway" in picture for picture in page.pictures] == [True]

@@ -3,7 +3,7 @@
 import asyncio
 import random
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
@@ -22,28 +22,41 @@ class Backend:
     http_port: int
 
 
-@asynccontextmanager
-async def balancing(backends: Sequence[Backend], *, port: int = 0) -> AsyncIterator[int]:
-    """Accept connections for a block, and yield the port; which backends are ready is asked every 50 ms.
+@dataclass(frozen=True)
+class Balancer:
+    """A balancer that accepts connections."""
 
-    A connection is closed while no backend is ready.
+    port: int
+
+    ready: Collection[Backend]
+    """The backends that get new connections, as of the last look."""
+
+
+@asynccontextmanager
+async def balancing(backends: Sequence[Backend], *, port: int = 0) -> AsyncIterator[Balancer]:
+    """Accept connections for a block; which backends are ready is asked every 50 ms.
+
+    A backend that refuses a connection is passed over. A connection is closed while no backend is ready.
     """
     ready: set[Backend] = set()
 
     async def connect(client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
-        try:
-            chosen = random.choice([backend for backend in backends if backend in ready])  # noqa: S311  # no secret
-            gateway, to_gateway = await asyncio.open_connection("127.0.0.1", chosen.grpc_port)
-        except (OSError, IndexError):
-            to_client.close()
+        chosen = [backend for backend in backends if backend in ready]
+        random.shuffle(chosen)
+        for backend in chosen:
+            try:
+                gateway, to_gateway = await asyncio.open_connection("127.0.0.1", backend.grpc_port)
+            except OSError:
+                continue
+            await asyncio.gather(_pass_on(client, to_gateway), _pass_on(gateway, to_client))
             return
-        await asyncio.gather(_pass_on(client, to_gateway), _pass_on(gateway, to_client))
+        to_client.close()
 
     async with asyncio.TaskGroup() as tasks:
         follower = tasks.create_task(_follow(backends, ready))
         server = await asyncio.start_server(connect, "127.0.0.1", port)
         try:
-            yield server.sockets[0].getsockname()[1]
+            yield Balancer(server.sockets[0].getsockname()[1], ready)
         finally:
             server.close()
             follower.cancel()
@@ -52,10 +65,14 @@ async def balancing(backends: Sequence[Backend], *, port: int = 0) -> AsyncItera
 async def _follow(backends: Sequence[Backend], ready: set[Backend]) -> None:
     connector = aiohttp.TCPConnector(force_close=True)
     async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=1)) as session:
-        while True:
-            for backend in backends:
+
+        async def follow(backend: Backend) -> None:
+            while True:
                 (ready.add if await _is_ready(session, backend) else ready.discard)(backend)
-            await asyncio.sleep(_POLL_S)
+                await asyncio.sleep(_POLL_S)
+
+        # Each for itself: a backend that starts may be slow to answer.
+        await asyncio.gather(*map(follow, backends))
 
 
 async def _is_ready(session: aiohttp.ClientSession, backend: Backend) -> bool:

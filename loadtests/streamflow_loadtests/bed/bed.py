@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
@@ -13,16 +14,15 @@ import aiohttp
 from streamflow_local import ports, postgres, stack, valkey
 from streamflow_local.config import StackConfig
 from streamflow_local.process import ProcessSpec
-from streamflow_offline.materialize import materialize
+from streamflow_offline.materialize.job import materialize
 from streamflow_repo.settings.connections import SERVING_REDIS_TIMEOUT_S, feast_environment
 
 from streamflow_loadtests.bed import data
 from streamflow_loadtests.bed.data import FEATURE_SERVICE, Dataset
 from streamflow_loadtests.bed.servers import Servers, inherited
-from streamflow_loadtests.callers.calls import ApiCaller, Caller
-from streamflow_loadtests.callers.channels import GrpcioChannel
+from streamflow_loadtests.callers.calls import Caller
 from streamflow_loadtests.callers.errors import CallError
-from streamflow_loadtests.callers.gateway_api import GatewayGrpc
+from streamflow_loadtests.callers.grpc_stubs import GatewayStub
 
 GATEWAY = "gateway"
 VALKEY = "valkey"
@@ -38,6 +38,9 @@ _STORE_TIMEOUT_S = 60.0
 _SERVER_TIMEOUT_S = 90.0
 _CALL_TIMEOUT_S = 30.0
 _RETRY_S = 0.1
+
+# The one variable of a gateway that is taken from this process.
+_ENGINE = "GATEWAY_GRPC_ENGINE"
 
 
 class BedError(Exception):
@@ -113,6 +116,7 @@ class Bed:
                 f"http://127.0.0.1:{self.servers.port(server)}" for server in before
             ),
             "GATEWAY_CONTRACT_PATH": str(self.contract),
+            **{name: value for name, value in os.environ.items() if name == _ENGINE},
             **(settings or {}),
         }
         self.servers.start(replace(spec, name=name, command=command, environment=environment, port=grpc_port))
@@ -139,13 +143,30 @@ class Bed:
         )
         return port
 
-    def gateway_caller(self, name: str = GATEWAY) -> ApiCaller:
-        """Return calls of a gateway by gRPC's own client. Use it within the event loop, and close it."""
-        return ApiCaller(GatewayGrpc(feature_service=FEATURE_SERVICE), GrpcioChannel(self.servers.port(name)))
+    def gateway_caller(self, name: str = GATEWAY) -> GatewayStub:
+        """Return calls of a gateway by grpc.aio. Use it within the event loop, and close it."""
+        return GatewayStub(self.servers.port(name), feature_service=FEATURE_SERVICE)
+
+    def http_address(self, gateway: str = GATEWAY) -> str:
+        """Return HOST:PORT of a gateway's HTTP port, which has its metrics."""
+        return f"127.0.0.1:{self._http_ports[gateway]}"
+
+    def http_addresses(self) -> list[str]:
+        """Return HOST:PORT of the HTTP ports of all gateways that run."""
+        return [self.http_address(name) for name in self._http_ports]
+
+    @contextmanager
+    def with_gateway(self, name: str, *, http_port: int) -> Iterator[None]:
+        """Have a gateway that something else has started among the bed's, for the length of the block."""
+        self._http_ports[name] = http_port
+        try:
+            yield
+        finally:
+            del self._http_ports[name]
 
     async def metric(self, metric: str, *, gateway: str = GATEWAY) -> float:
         """Return a metric of a gateway, by the metric's name with its labels."""
-        url = f"http://127.0.0.1:{self._http_ports[gateway]}/metrics"
+        url = f"http://{self.http_address(gateway)}/metrics"
         async with aiohttp.ClientSession() as session, session.get(url) as response:
             text = await response.text()
         return next(float(line.split()[-1]) for line in text.splitlines() if line.startswith(f"{metric} "))
@@ -158,9 +179,10 @@ class Bed:
         finally:
             for name in reversed(names):
                 await asyncio.to_thread(self.servers.stop, name)
+                self._http_ports.pop(name, None)
 
     @asynccontextmanager
-    async def asking(self, name: str = GATEWAY) -> AsyncIterator[ApiCaller]:
+    async def asking(self, name: str = GATEWAY) -> AsyncIterator[GatewayStub]:
         """Yield calls of a gateway that has answered. Raises BedError when it does not answer."""
         caller = self.gateway_caller(name)
         try:
@@ -216,7 +238,7 @@ async def wait_until_answered(caller: Caller, user_id: str, servers: Servers, na
     while True:
         try:
             async with asyncio.timeout(_CALL_TIMEOUT_S):
-                await caller.send(caller.request([user_id]), timeout_s=_CALL_TIMEOUT_S)
+                await caller.ask([user_id], timeout_s=_CALL_TIMEOUT_S)
         except (CallError, TimeoutError) as error:
             ended = [name for name in names if not servers.runs(name)]
             if ended or time.monotonic() > deadline:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import psycopg
 from psycopg import sql
-from streamflow_offline.apply import apply_definitions
-from streamflow_offline.generate import generate_months
-from streamflow_offline.ingest import ingest
+from streamflow_offline.apply.job import apply_definitions
+from streamflow_offline.generate.job import generate_months
+from streamflow_offline.ingest.job import ingest
 from streamflow_offline.tables import TABLES
 from streamflow_repo import JOIN_KEY
 

@@ -4,7 +4,7 @@ import asyncio
 import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import aiohttp
 import psutil
@@ -35,14 +35,15 @@ async def killed(servers: Servers, name: str, *, for_s: float) -> AsyncIterator[
 
 @asynccontextmanager
 async def frozen(processes: Sequence[psutil.Process], *, for_s: float) -> AsyncIterator[None]:
-    """Stop processes in their tracks for `for_s`."""
+    """Stop processes in their tracks for `for_s`. Gunicorn replaces a worker that is stopped for long."""
     for process in processes:
         process.send_signal(signal.SIGSTOP)
     try:
         await asyncio.sleep(for_s)
     finally:
         for process in processes:
-            process.send_signal(signal.SIGCONT)
+            with suppress(psutil.NoSuchProcess):
+                process.send_signal(signal.SIGCONT)
     yield
 
 
@@ -59,7 +60,7 @@ def workers(servers: Servers, name: str) -> list[psutil.Process]:
 
 async def listening(port: int) -> None:
     """Return once a loopback port accepts connections; raise TimeoutError."""
-    async with asyncio.timeout(_START_TIMEOUT_S):
+    async with _in_time(f"nothing listens on port {port}"):
         while True:
             try:
                 _, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -72,7 +73,7 @@ async def listening(port: int) -> None:
 
 async def healthy(port: int, path: str = "/health") -> None:
     """Return once a loopback port's HTTP server says that it is well, as a balancer asks; raise TimeoutError."""
-    async with asyncio.timeout(_START_TIMEOUT_S), aiohttp.ClientSession() as session:
+    async with _in_time(f"the server on port {port} is not well by {path}"), aiohttp.ClientSession() as session:
         while True:
             try:
                 async with session.get(f"http://127.0.0.1:{port}{path}") as response:
@@ -81,6 +82,16 @@ async def healthy(port: int, path: str = "/health") -> None:
             except aiohttp.ClientError:
                 pass
             await asyncio.sleep(_POLL_S)
+
+
+@asynccontextmanager
+async def _in_time(complaint: str) -> AsyncIterator[None]:
+    """End what is inside after `_START_TIMEOUT_S`, by a TimeoutError that says what is wrong."""
+    try:
+        async with asyncio.timeout(_START_TIMEOUT_S):
+            yield
+    except TimeoutError as error:
+        raise TimeoutError(f"{complaint}, {_START_TIMEOUT_S} s after its start") from error
 
 
 async def becomes(condition: Callable[[], Awaitable[bool]], *, timeout_s: float) -> bool:

@@ -1,21 +1,22 @@
-"""A call: its request, what its reply says, and who makes it."""
+"""A call: what its reply says, and who makes it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from streamflow_features import Value
+if TYPE_CHECKING:
+    from streamflow_features import Value
 
 CALL_TIMEOUT_S = 30.0
 """The deadline of a call that is given no other."""
 
-Values = Mapping[str, Value]
+Values = Mapping[str, "Value"]
 """One user's values by feature name."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Request:
-    """A request that is ready to be sent."""
+    """A request of a locust user, as bytes."""
 
     user_ids: Sequence[str]
 
@@ -26,8 +27,7 @@ class Request:
     """A gRPC message or JSON; empty for HTTP's GET."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Reply:
+class Reply(NamedTuple):
     """What a reply says of one user."""
 
     user_id: str
@@ -41,7 +41,7 @@ class Reply:
 
 
 class Api(Protocol):
-    """How one kind of server is asked and answers. None of it is on the clock."""
+    """How a locust user asks one kind of server, and reads its replies."""
 
     def request(self, user_ids: Sequence[str]) -> Request:
         """Return the request for one or more users."""
@@ -50,50 +50,15 @@ class Api(Protocol):
         """Return what a reply's bytes say, one user after another. Raises CallError for a malformed reply."""
 
 
-class Transport(Protocol):
-    """Connections to one server. Only `send` is on the clock: bytes out, bytes in."""
-
-    resends: int
-    """How often a request was sent again because the server had closed the connection."""
-
-    async def send(self, request: Request, *, timeout_s: float = CALL_TIMEOUT_S) -> bytes:
-        """Return all bytes of the reply. Raises CallError."""
-
-    async def close(self) -> None:
-        """Close the connections."""
-
-
 class Caller(Protocol):
-    """An API and a transport together, or the project's own client. `send` alone is on the clock."""
+    """A client that people use, connected to one kind of server."""
 
     @property
     def resends(self) -> int:
         """How often a request was sent again because the server had closed the connection."""
 
-    def request(self, user_ids: Sequence[str]) -> Request:
-        """Return the request for one or more users."""
-
-    async def send(self, request: Request, *, timeout_s: float = CALL_TIMEOUT_S) -> Any:
-        """Return the reply as `replies` takes it. Raises CallError."""
-
-    def replies(self, request: Request, reply: Any) -> Sequence[Reply]:
-        """Return what a reply says, one user after another. Raises CallError for a malformed reply."""
+    async def ask(self, user_ids: Sequence[str], *, timeout_s: float = CALL_TIMEOUT_S) -> Sequence[Reply]:
+        """Return one or more users' values, decoded, in the order asked. Raises CallError."""
 
     async def close(self) -> None:
         """Close the connections."""
-
-
-class ApiCaller:
-    """Calls of one API over one transport."""
-
-    def __init__(self, api: Api, transport: Transport) -> None:
-        self.request = api.request
-        self.replies = api.replies
-        self.send = transport.send
-        self.close = transport.close
-        self._transport = transport
-
-    @property
-    def resends(self) -> int:
-        """How often a request was sent again because the server had closed the connection."""
-        return self._transport.resends

@@ -19,7 +19,7 @@ async def peak_per_s(caller: Caller, users: Sequence[str], *, duration_s: float)
         drawn = random.Random(number)  # noqa: S311  # repeatable draws, not secrets
         answered = 0
         while time.perf_counter() - began < duration_s:
-            await caller.send(caller.request([drawn.choice(users)]), timeout_s=_TIMEOUT_S)
+            await caller.ask([drawn.choice(users)], timeout_s=_TIMEOUT_S)
             answered += 1
         return answered
 

@@ -1,14 +1,16 @@
 """The APIs of Feast's own servers: `feast serve` and `feast listen`."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
-from streamflow_features import Value
 
 from streamflow_loadtests.callers.calls import Reply, Request
 from streamflow_loadtests.callers.errors import CallError
-from streamflow_loadtests.callers.gateway_api import malformed, parsed
+from streamflow_loadtests.callers.gateway_api import malformed
+
+if TYPE_CHECKING:
+    from streamflow_features import Value
 
 _NEVER_WRITTEN = "1970-01-01T00:00:00Z"
 
@@ -32,7 +34,7 @@ class FeastHttp:
             found = orjson.loads(reply)
             names = found["metadata"]["feature_names"]
             columns = [column["values"] for column in found["results"]]
-            replies = _rows(request, names, columns, join_key=self._join_key)
+            replies = _rows(request.user_ids, names, columns, join_key=self._join_key)
             stamps = [
                 column["event_timestamps"]
                 for name, column in zip(names, found["results"], strict=True)
@@ -48,46 +50,37 @@ class FeastHttp:
         ]
 
 
-class FeastGrpc:
-    """`GetOnlineFeatures` of `feast listen`."""
+def feast_request(user_ids: Sequence[str], *, feature_service: str, join_key: str) -> Any:
+    """Return the GetOnlineFeaturesRequest for one or more users."""
+    # Importing Feast takes seconds, which callers of other servers should not wait for.
+    from feast.protos.feast.serving.ServingService_pb2 import GetOnlineFeaturesRequest  # noqa: PLC0415
 
-    def __init__(self, *, feature_service: str, join_key: str) -> None:
-        # Importing Feast takes seconds, which the arms that don't need it should not.
-        from feast.protos.feast.serving import GrpcServer_pb2, ServingService_pb2  # noqa: PLC0415
+    message = GetOnlineFeaturesRequest(feature_service=feature_service)
+    for user_id in user_ids:
+        message.entities[join_key].val.add().string_val = user_id
+    return message
 
-        self._messages = ServingService_pb2
-        self._path = f"/{GrpcServer_pb2.DESCRIPTOR.services_by_name['GrpcFeatureServer'].full_name}/GetOnlineFeatures"
-        self._feature_service = feature_service
-        self._join_key = join_key
 
-    def request(self, user_ids: Sequence[str]) -> Request:
-        """Return the request for one or more users."""
-        message = self._messages.GetOnlineFeaturesRequest(feature_service=self._feature_service)
-        for user_id in user_ids:
-            message.entities[self._join_key].val.add().string_val = user_id
-        return Request(user_ids=tuple(user_ids), path=self._path, body=message.SerializeToString())
-
-    def replies(self, request: Request, reply: bytes) -> Sequence[Reply]:
-        """Return what Feast's message says."""
-        message = parsed(self._messages.GetOnlineFeaturesResponse, reply)
-        columns = [[_value(value) for value in result.values] for result in message.results]
-        rows = _rows(request, message.metadata.feature_names.val, columns, join_key=self._join_key)
-        return [Reply(user_id=user_id, values=values) for user_id, values in rows]
+def feast_rows(message: Any, user_ids: Sequence[str], *, join_key: str) -> Sequence[Reply]:
+    """Return what a GetOnlineFeaturesResponse says. Raises CallError for another number of users."""
+    columns = [[_value(value) for value in result.values] for result in message.results]
+    rows = _rows(user_ids, message.metadata.feature_names.val, columns, join_key=join_key)
+    return [Reply(user_id=user_id, values=values) for user_id, values in rows]
 
 
 def _rows(
-    request: Request, names: Sequence[str], columns: Sequence[Sequence[Value]], *, join_key: str
-) -> list[tuple[str, dict[str, Value]]]:
+    user_ids: Sequence[str], names: Sequence[str], columns: Sequence[Sequence["Value"]], *, join_key: str
+) -> list[tuple[str, dict[str, "Value"]]]:
     """Return the user id and the values of each user. Raises CallError unless each column has a row for each user."""
     if len(names) != len(columns):
         raise CallError("malformed reply", "another number of columns than of names")
-    if any(len(column) != len(request.user_ids) for column in columns):
+    if any(len(column) != len(user_ids) for column in columns):
         raise CallError("another number of users than was asked for")
     rows = (dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True))
     return [(str(values.pop(join_key, None)), values) for values in rows]
 
 
-def _value(value: Any) -> Value:
+def _value(value: Any) -> "Value":
     field = value.WhichOneof("val")
     decoded: Value = None if field in {None, "null_val"} else getattr(value, field)
     return decoded

@@ -38,25 +38,23 @@ class GatewayGrpc:
             else {"feature_service": feature_service}
         )
 
+    def message(self, user_ids: Sequence[str]) -> GetUserFeaturesRequest | BatchGetUserFeaturesRequest:
+        """Return the message for one or more users."""
+        if len(user_ids) == 1:
+            return GetUserFeaturesRequest(user_id=user_ids[0], **self._selection)
+        return BatchGetUserFeaturesRequest(user_ids=user_ids, **self._selection)
+
     def request(self, user_ids: Sequence[str]) -> Request:
         """Return the request for one or more users."""
-        message: GetUserFeaturesRequest | BatchGetUserFeaturesRequest
-        if len(user_ids) == 1:
-            method, message = "GetUserFeatures", GetUserFeaturesRequest(user_id=user_ids[0], **self._selection)
-        else:
-            method, message = "BatchGetUserFeatures", BatchGetUserFeaturesRequest(user_ids=user_ids, **self._selection)
-        return Request(user_ids=tuple(user_ids), path=f"/{_SERVICE}/{method}", body=message.SerializeToString())
+        method = "GetUserFeatures" if len(user_ids) == 1 else "BatchGetUserFeatures"
+        body = self.message(user_ids).SerializeToString()
+        return Request(user_ids=tuple(user_ids), path=f"/{_SERVICE}/{method}", body=body)
 
     def replies(self, request: Request, reply: bytes) -> Sequence[Reply]:
         """Return what the message says. Raises CallError for a user of a batch that got an error."""
         if len(request.user_ids) == 1:
-            return [_reply_of(parsed(GetUserFeaturesResponse, reply).user_features)]
-        results = parsed(BatchGetUserFeaturesResponse, reply).results
-        for result in results:
-            if result.HasField("error"):
-                code = _CODES.get(result.error.code, result.error.code)
-                raise CallError(f"a user of the batch: {code}", result.error.message)
-        return [_reply_of(result.user_features) for result in results]
+            return [reply_of(_parsed(GetUserFeaturesResponse, reply).user_features)]
+        return batch_replies(_parsed(BatchGetUserFeaturesResponse, reply))
 
 
 class GatewayHttp:
@@ -79,7 +77,7 @@ class GatewayHttp:
             raise malformed(reply) from error
 
 
-def parsed(message: Any, reply: bytes) -> Any:
+def _parsed(message: Any, reply: bytes) -> Any:
     """Return a reply's message of a generated class. Raises CallError."""
     try:
         return message.FromString(reply)
@@ -92,7 +90,17 @@ def malformed(reply: bytes) -> CallError:
     return CallError("malformed reply", reply[:200].decode(errors="replace"))
 
 
-def _reply_of(user: UserFeatures) -> Reply:
+def batch_replies(message: BatchGetUserFeaturesResponse) -> Sequence[Reply]:
+    """Return what a batch's message says. Raises CallError for a user that got an error."""
+    for result in message.results:
+        if result.HasField("error"):
+            code = _CODES.get(result.error.code, result.error.code)
+            raise CallError(f"a user of the batch: {code}", result.error.message)
+    return [reply_of(result.user_features) for result in message.results]
+
+
+def reply_of(user: UserFeatures) -> Reply:
+    """Return what a message says of one user."""
     values: dict[str, Value] = {}
     for feature in user.features:
         field = feature.WhichOneof("value")

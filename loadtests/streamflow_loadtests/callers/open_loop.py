@@ -83,13 +83,12 @@ class OpenLoop:
         began_s = time.perf_counter()
         self.lateness.begun.add((began_s - due_s) * 1000)
         try:
-            request = self.caller.request([user_id])
-            message = await self.caller.send(request, timeout_s=self.timeout_s)
+            [reply] = await self.caller.ask([user_id], timeout_s=self.timeout_s)
         except CallError as error:
             self.note(Call(due_s, time.perf_counter() - due_s, error.code))
             return
         elapsed_s = time.perf_counter() - due_s
-        self.note(Call(due_s, elapsed_s, self._outcome(self.caller.replies(request, message)[0], user_id)))
+        self.note(Call(due_s, elapsed_s, self._outcome(reply, user_id)))
 
     def _outcome(self, told: Reply, user_id: str) -> str:
         right = [self.answers[user_id], *([] if self.answers_too is None else [self.answers_too[user_id]])]

@@ -24,7 +24,7 @@ from streamflow_loadtests.run_command import run_command
 _out = Console(highlight=False, width=160)
 _FEW_FEATURES = 4
 
-app = typer.Typer(add_completion=False)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 @app.command("measure")

@@ -9,9 +9,8 @@ from itertools import cycle, islice
 import redis
 
 from streamflow_loadtests.bed.bed import FEATURE_SERVERS, VALKEY, Bed, BedError
-from streamflow_loadtests.callers.calls import ApiCaller, Caller
-from streamflow_loadtests.callers.channels import GrpcioChannel
-from streamflow_loadtests.callers.gateway_api import GatewayGrpc
+from streamflow_loadtests.callers.calls import Caller
+from streamflow_loadtests.callers.grpc_stubs import GatewayStub
 from streamflow_loadtests.callers.open_loop import OK, Call, OpenLoop
 from streamflow_loadtests.capacity.costs import Costs, Point
 from streamflow_loadtests.measuring.cpu import Cpu
@@ -61,13 +60,12 @@ class Measurement:
 
     async def costs(self, *, features: Sequence[str]) -> Costs:
         """Return what calls for some features cost. Raises CallError."""
-        channel = GrpcioChannel(self._bed.servers.port(_GATEWAY))
-        caller = ApiCaller(GatewayGrpc(references=features), channel)
+        caller = GatewayStub(self._bed.servers.port(_GATEWAY), references=features)
         await self._closed(caller, users=1, callers=_CALLERS, duration_s=self._duration_s / 4)
         single = await self._closed(caller, users=1, callers=1, duration_s=self._duration_s)
         batched = await self._closed(caller, users=_BATCH, callers=1, duration_s=self._duration_s)
         many = await self._closed(caller, users=1, callers=_CALLERS, duration_s=self._duration_s)
-        reply = await caller.send(caller.request(self._users[:1]))
+        reply_bytes = await caller.reply_bytes(self._users[0])
         await caller.close()
         user_s, read_s = _line(
             1, single.feature_server_s / single.reads, _BATCH, batched.feature_server_s / batched.reads
@@ -92,7 +90,7 @@ class Measurement:
             gateway_rss_mb=memory_mb(self._bed.servers.process(_GATEWAY)),
             feature_server_rss_mb=memory_mb(self._bed.servers.process(_FEATURE_SERVER)),
             store_user_bytes=self._store_bytes() / len(self._users),
-            reply_bytes=len(reply),
+            reply_bytes=reply_bytes,
         )
 
     async def points(self, costs: Costs) -> list[Point]:
@@ -141,7 +139,7 @@ class Measurement:
         async def calls() -> None:
             nonlocal answered
             while time.perf_counter() < end:
-                await caller.send(caller.request(list(islice(drawn, users))), timeout_s=_TIMEOUT_S)
+                await caller.ask(list(islice(drawn, users)), timeout_s=_TIMEOUT_S)
                 answered += 1
 
         before, (reads, read_s) = self._cpu(), await self._reads()

@@ -12,13 +12,17 @@ import typer
 import uvloop
 from rich.console import Console
 from streamflow_offline.errors import JobError
+from streamflow_offline.html import refuse_html, write_html
 
 from streamflow_loadtests.bed.bed import Bed, BedError, stack_bed
 from streamflow_loadtests.callers.errors import CallError
+from streamflow_loadtests.drill.alerts import ALERTS
 from streamflow_loadtests.drill.catalogue import FAULTS, Fault
 from streamflow_loadtests.drill.outcome import Outcome, drill, undone
 from streamflow_loadtests.drill.overload import OVERLOAD, Overload, overload
+from streamflow_loadtests.drill.page import drill_page
 from streamflow_loadtests.measuring.machine import Machine
+from streamflow_loadtests.measuring.punctual import keep_to_schedule
 from streamflow_loadtests.run_command import run_command
 
 _out = Console(highlight=False, width=160)
@@ -34,12 +38,14 @@ def drills(
     timeout_ms: Annotated[float, typer.Option(min=10, max=10_000, help="Every call's deadline.")] = 250.0,
     data: Annotated[Path | None, typer.Option(exists=True, help="Month folders of your own.")] = None,
     as_json: Annotated[Path | None, typer.Option("--json", help="Write all figures to this file.")] = None,
+    html_file: Annotated[Path | None, typer.Option("--html", help="Write the report as a page to this file.")] = None,
 ) -> None:
     """Do each fault to a stack of the drill's own under steady load; exit 1 when one is not survived as expected."""
     names = [fault.name for fault in FAULTS] + [OVERLOAD]
     unknown = sorted(set(only or ()) - set(names))
     if unknown:
         raise typer.BadParameter(f"{', '.join(unknown)}: no such fault; there are {', '.join(names)}")
+    refuse_html(html_file)
     chosen = [fault for fault in FAULTS if fault.name in (only or names)]
     overloaded = OVERLOAD in (only or names)
     with (
@@ -59,6 +65,9 @@ def drills(
             "overload": None if overload_result is None else asdict(overload_result),
         }
         as_json.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    if html_file is not None:
+        page = drill_page(outcomes, overload_result, machine=Machine.here(), rate=rate, timeout_ms=timeout_ms)
+        write_html(html_file, page)
     verdicts = {outcome.verdict for outcome in outcomes}
     if overload_result is not None:
         verdicts.add(overload_result.verdict)
@@ -74,6 +83,7 @@ def main() -> None:
 async def _all(
     bed: Bed, faults: Sequence[Fault], *, overloaded: bool, rate: float, timeout_s: float
 ) -> tuple[list[Outcome], Overload | None]:
+    keep_to_schedule()
     async with bed.asking():
         pass
     outcomes = []
@@ -109,8 +119,9 @@ def _show(outcomes: Sequence[Outcome], result: Overload | None, *, rate: float, 
         "client late ms",
         "back after s",
         "as expected",
+        "raises",
     ):
-        table.add_column(name, justify="left" if name in {"fault", "failed", "as expected"} else "right")
+        table.add_column(name, justify="left" if name in {"fault", "failed", "as expected", "raises"} else "right")
     for outcome in outcomes:
         failed = ", ".join(f"{count} {code}" for code, count in sorted(outcome.failed.items())) or "none"
         table.add_row(
@@ -122,8 +133,10 @@ def _show(outcomes: Sequence[Outcome], result: Overload | None, *, rate: float, 
             f"{outcome.client_late_ms:.0f}",
             f"{outcome.back_s:.2f}",
             outcome.verdict,
+            ", ".join(sorted(ALERTS[outcome.fault].raised)) or "none",
         )
     _out.print(table)
+    _out.print("\nraises: the alerts when it lasts for minutes; docs/runbook.md says what to do")
     if result is not None:
         codes = ", ".join(f"{count:,} {code}" for code, count in sorted(result.by_code.items()))
         _out.print(

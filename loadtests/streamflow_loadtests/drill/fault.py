@@ -2,8 +2,8 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 
 from streamflow_loadtests.bed.bed import Bed
@@ -22,6 +22,9 @@ class Scene:
     bed: Bed
     load: OpenLoop
 
+    stretched: float = 1.0
+    """How many times as long as in `make drill` a fault lasts."""
+
     complaints: list[str] = field(default_factory=list)
     """What was not as expected, beside what calls were told."""
 
@@ -29,6 +32,10 @@ class Scene:
         """Complain unless an expectation is met."""
         if not met:
             self.complaints.append(complaint)
+
+    def lasting(self, duration_s: float) -> float:
+        """Return how long a fault lasts that lasts `duration_s` in `make drill`."""
+        return duration_s * self.stretched
 
     async def outcomes(self, *, for_s: float) -> tuple[int, int]:
         """Return how many calls of the load are answered within the next `for_s`, and how many end."""
@@ -47,8 +54,17 @@ class Scene:
 Stage = Callable[[Bed], AbstractAsyncContextManager[Caller]]
 """Starts what a fault needs beside the stack, and yields the connections of its load."""
 
+Watch = Callable[[Bed], AbstractAsyncContextManager[object]]
+"""Watches what is under load: entered before the load begins, left when the load has ended."""
+
 Inject = Callable[[Scene], AbstractAsyncContextManager[None]]
 """Does the fault; it is over when the block begins."""
+
+
+@asynccontextmanager
+async def unwatched(_bed: Bed) -> AsyncIterator[None]:
+    """Watch nothing."""
+    yield
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from streamflow_loadtests.bed.bed import Bed
 from streamflow_loadtests.callers.calls import Caller
 from streamflow_loadtests.callers.errors import CallError
 from streamflow_loadtests.callers.open_loop import OK, Call, OpenLoop
-from streamflow_loadtests.drill.fault import Fault, Scene
+from streamflow_loadtests.drill.fault import Fault, Scene, Watch, unwatched
 from streamflow_loadtests.measuring.lateness import Lateness
 
 PAST_DEADLINE_LIMIT_S = 0.020
@@ -60,8 +60,19 @@ class Outcome:
         return "; ".join(self.complaints) or self.void or "yes"
 
 
-async def drill(fault: Fault, bed: Bed, *, calls_per_s: float, timeout_s: float) -> Outcome:
-    """Return how calls with a deadline of `timeout_s` end before, during and after a fault."""
+async def drill(
+    fault: Fault,
+    bed: Bed,
+    *,
+    calls_per_s: float,
+    timeout_s: float,
+    stretched: float = 1.0,
+    watch: Watch = unwatched,
+) -> Outcome:
+    """Return how calls with a deadline of `timeout_s` end before, during and after a fault.
+
+    The fault lasts `stretched` times as long as in `make drill`.
+    """
     calls: list[Call] = []
     ended = asyncio.Event()
     async with fault.stage(bed) as caller:
@@ -72,9 +83,9 @@ async def drill(fault: Fault, bed: Bed, *, calls_per_s: float, timeout_s: float)
             timeout_s=timeout_s,
             note=calls.append,
         )
-        scene = Scene(bed=bed, load=load)
+        scene = Scene(bed=bed, load=load, stretched=stretched)
         await _warm_up(caller, list(bed.dataset.answers))
-        async with asyncio.TaskGroup() as tasks:
+        async with watch(bed), asyncio.TaskGroup() as tasks:
             tasks.create_task(load.run(ended))
             try:
                 await asyncio.sleep(_BEFORE_S)
@@ -92,7 +103,7 @@ async def _warm_up(caller: Caller, users: Sequence[str]) -> None:
     """Have every process that a fault has started for itself make its first answers, which are no part of it."""
     for user_id in users[:_WARM_UP_CALLS]:
         with suppress(CallError):
-            await caller.send(caller.request([user_id]), timeout_s=_WARM_UP_TIMEOUT_S)
+            await caller.ask([user_id], timeout_s=_WARM_UP_TIMEOUT_S)
 
 
 def outcome_of(

@@ -10,6 +10,7 @@ from streamflow_loadtests.bed.bed import FEATURE_SERVERS, Bed
 from streamflow_loadtests.callers.calls import Caller
 from streamflow_loadtests.callers.closed_loop import peak_per_s
 from streamflow_loadtests.callers.open_loop import OK, Call, OpenLoop
+from streamflow_loadtests.drill.fault import Watch, unwatched
 from streamflow_loadtests.measuring.lateness import Lateness
 from streamflow_loadtests.measuring.percentile import percentile
 
@@ -69,8 +70,8 @@ class Overload:
         return self.answered_per_s / self.peak_per_s
 
 
-async def overload(bed: Bed, *, timeout_s: float) -> Overload:
-    """Offer a gateway five times its peak for 12 s, with a deadline of `timeout_s` a call."""
+async def overload(bed: Bed, *, timeout_s: float, stretched: float = 1.0, watch: Watch = unwatched) -> Overload:
+    """Offer a gateway five times its peak for 12 s, `stretched` times, with a deadline of `timeout_s` a call."""
     calls: list[Call] = []
     async with _far_gateway(bed) as caller:
         peak = await peak_per_s(caller, list(bed.dataset.answers), duration_s=_PEAK_S)
@@ -82,9 +83,9 @@ async def overload(bed: Bed, *, timeout_s: float) -> Overload:
             note=calls.append,
         )
         ended, rss_mb = asyncio.Event(), []
-        async with asyncio.TaskGroup() as tasks:
+        async with watch(bed), asyncio.TaskGroup() as tasks:
             tasks.create_task(load.run(ended))
-            for _ in range(int(_OVERLOAD_S)):
+            for _ in range(int(_OVERLOAD_S * stretched)):
                 await asyncio.sleep(1.0)
                 rss_mb.append(bed.servers.process(_GATEWAY).memory_info().rss / 1e6)
             ended.set()

@@ -14,6 +14,7 @@ from streamflow_loadtests.load import store
 from streamflow_loadtests.load.options import Options
 from streamflow_loadtests.load.questions import Question
 from streamflow_loadtests.load.scenarios import Kind
+from streamflow_loadtests.load.security import Security
 from streamflow_loadtests.load.targets import Features, Target, check
 
 _TIMEOUT_S = 5.0
@@ -46,7 +47,8 @@ class Briefing:
 
 def brief(options: Options, *, users: int, targets: Iterable[Target], environment: Mapping[str, str]) -> Briefing:
     """Return the briefing of a run against `targets`, each of which has answered for a user. Raises BriefingError."""
-    features = _features(options)
+    security = Security.of(environment)
+    features = _features(options, security)
     try:
         user_ids = store.user_ids(environment, join_key=features.join_key, at_most=options.max_user_ids)
     except store.StoreError as error:
@@ -55,19 +57,28 @@ def brief(options: Options, *, users: int, targets: Iterable[Target], environmen
     random.Random(options.seed).shuffle(user_ids)  # noqa: S311  # repeatable, not secret
     for target in targets:
         for address in target.addresses(options):
-            _try(target, address, user_ids[0], features, options)
+            _try(target, address, user_ids[0], features, options, security=security)
     return Briefing(user_ids=tuple(user_ids), features=features, users=users)
 
 
-def _features(options: Options) -> Features:
+def _features(options: Options, security: Security) -> Features:
     """Return the feature service's features as the gateway's contract has them."""
     name = options.feature_service
-    with grpc.insecure_channel(options.gateway_grpc) as channel:
+    try:
+        channel, metadata = security.channel(options.gateway_grpc), security.metadata()
+    except (OSError, ValueError) as error:
+        raise BriefingError(f"STREAMFLOW_FEATURES_… variables can't be used: {error}") from error
+    with channel:
         stub = UserFeatureServiceStub(channel)
         try:
-            found = stub.GetFeatureService(GetFeatureServiceRequest(name=name), timeout=_TIMEOUT_S)
+            found = stub.GetFeatureService(GetFeatureServiceRequest(name=name), timeout=_TIMEOUT_S, metadata=metadata)
         except grpc.RpcError as error:
             code: grpc.StatusCode = error.code()
+            if code is grpc.StatusCode.UNAUTHENTICATED:
+                raise BriefingError(
+                    f"the gateway at {options.gateway_grpc} asks for credentials; `. .local/env` has those of a stack, "
+                    "and STREAMFLOW_FEATURES_TOKEN_FILE names a file with a token"
+                ) from error
             if code is grpc.StatusCode.NOT_FOUND:
                 raise BriefingError(f"the gateway at {options.gateway_grpc} has no feature service {name}") from error
             raise BriefingError(
@@ -77,15 +88,17 @@ def _features(options: Options) -> Features:
     return Features(service=name, join_key=found.join_key, references=references)
 
 
-def _try(target: Target, address: str, user_id: str, features: Features, options: Options) -> None:
+def _try(
+    target: Target, address: str, user_id: str, features: Features, options: Options, *, security: Security
+) -> None:
     question = Question((user_id,), Kind.ONE)
     api = target.api(features, options)
     request = api.request(question.user_ids)
     try:
-        connection = target.connect(address, timeout_s=_TIMEOUT_S)
+        connection = target.connect(address, timeout_s=_TIMEOUT_S, security=security)
         try:
             check(api.replies(request, connection.send(request)), question, features)
         finally:
             connection.close()
-    except (CallError, ValueError) as error:
+    except (CallError, OSError, ValueError) as error:
         raise BriefingError(f"{target.label} at {address} does not answer for {user_id}: {error}") from error

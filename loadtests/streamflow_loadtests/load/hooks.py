@@ -17,6 +17,7 @@ from locust.web import WebUI
 
 from streamflow_loadtests.load.briefing import Briefing, BriefingError, brief
 from streamflow_loadtests.load.options import add_options
+from streamflow_loadtests.load.origins import refuse_other_origins
 from streamflow_loadtests.load.report import Report, report_of
 from streamflow_loadtests.load.scenarios import Kind
 from streamflow_loadtests.load.session import Session, open_session, session_of
@@ -50,6 +51,8 @@ def _on_init(environment: Environment, runner: Runner, web_ui: WebUI | None, **_
     # Here, not on import: a process that locust forks must do it again.
     grpc.experimental.gevent.init_gevent()
     session = open_session(environment)
+    if web_ui is not None and web_ui.app is not None:
+        refuse_other_origins(web_ui.app)
     # A call that is cut off would be one that nobody counts.
     environment.stop_timeout = max(environment.stop_timeout, 2 * session.options.timeout_s + 1)
     match runner:
@@ -153,7 +156,9 @@ def _report(session: Session) -> Report:
     labels = [
         user.target.label for user in environment.user_classes if issubclass(user, LoadUser) and asked(user, session)
     ]
-    return report_of(session.recorder, session.lateness, session.options, labels=labels, faults=faults)
+    return report_of(
+        session.recorder, session.lateness, session.options, labels=labels, faults=faults, cpu_s=session.cpu_s
+    )
 
 
 def _tell_lateness(session: Session) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
 from streamflow_loadtests.load.scenarios import SCENARIOS, Scenario
+from streamflow_loadtests.load.security import Security
 
 if TYPE_CHECKING:
     # Its import makes the whole process cooperate, which is for locust's own processes.
@@ -74,7 +75,7 @@ class Options:
 
 def add_options(parser: "LocustArgumentParser") -> None:
     """Add the options to locust's, on its command line and in its web page."""
-    where = _addresses(os.environ)
+    where = addresses(os.environ)
     # Not in a group of their own: locust's page shows none of those.
     add = parser.add_argument
     scenarios = "; ".join(f"{name}: {scenario.what}" for name, scenario in SCENARIOS.items())
@@ -118,14 +119,15 @@ def add_options(parser: "LocustArgumentParser") -> None:
     add("--report-dir", default="", include_in_web_ui=False, help="A folder for summary.json and latency.png.")
 
 
-def _addresses(environment: Mapping[str, str]) -> dict[str, str]:
+def addresses(environment: Mapping[str, str]) -> dict[str, str]:
     """Return where a stack of `make up` listens, by its own variables."""
     host = "127.0.0.1"
+    scheme = "https" if Security.of(environment).tls else "http"
     first = int(environment.get("FEATURE_SERVER_PORT") or 6566)
     servers = int(environment.get("FEATURE_SERVER_REPLICAS") or 2)
     return {
         "grpc": f"{host}:{environment.get('GATEWAY_GRPC_PORT') or 50051}",
-        "http": f"http://{host}:{environment.get('GATEWAY_HTTP_PORT') or 8000}",
+        "http": f"{scheme}://{host}:{environment.get('GATEWAY_HTTP_PORT') or 8000}",
         "feast": ",".join(f"http://{host}:{port}" for port in range(first, first + servers)),
     }
 

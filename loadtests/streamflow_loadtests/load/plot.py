@@ -1,12 +1,17 @@
-"""A run over time as a picture: latency, rate, failures."""
+"""A run over time as a picture: latency, rate, failures; and targets beside each other."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from streamflow_loadtests.load.recorder import Recorder
+
+if TYPE_CHECKING:
+    from streamflow_loadtests.load.verdict import Measured
 
 _SIZE_INCHES = (11, 9)
 
@@ -45,3 +50,32 @@ def _label(axes: Axes, label: str) -> None:
     axes.grid(visible=True, which="both", alpha=0.25)
     if axes.get_yscale() == "linear":
         axes.set_ylim(bottom=0)
+
+
+def compare(measured: "Sequence[Measured]", path: Path, *, title: str, conclusion: Sequence[str]) -> None:
+    """Write a PNG of latency at one rate, of CPU time a call, of the rate that each holds, and of the conclusion."""
+    figure = Figure(figsize=(11, 5.5), layout="constrained")
+    figure.suptitle(title)
+    names = [each.name for each in measured]
+    panels: tuple[tuple[str, Sequence[tuple[str, Sequence[float]]]], ...] = (
+        ("ms a call", [("p50", [each.p50_ms for each in measured]), ("p99", [each.p99_ms for each in measured])]),
+        (
+            "CPU ms a call",
+            [
+                ("servers", [each.servers_cpu_ms or 0 for each in measured]),
+                ("locust", [each.locust_cpu_ms or 0 for each in measured]),
+            ],
+        ),
+        ("calls/s held", [("", [each.held.calls_per_s if each.held else 0 for each in measured])]),
+    )
+    for axes, (label_of_panel, series) in zip(figure.subplots(1, len(panels)), panels, strict=True):
+        for number, (label, values) in enumerate(series):
+            places = [place + number * 0.4 for place in range(len(names))]
+            bars = axes.bar(places, values, 0.4, label=label or None)
+            axes.bar_label(bars, fmt="{:,.3g}", fontsize="small")
+        axes.set_xticks([place + 0.2 * (len(series) - 1) for place in range(len(names))], names, fontsize="x-small")
+        axes.set_title(label_of_panel)
+        if len(series) > 1:
+            axes.legend(fontsize="small")
+    figure.supxlabel("\n".join(conclusion), fontsize="small", wrap=True)
+    figure.savefig(path, dpi=110)

@@ -41,6 +41,9 @@ class Report:
     complaints: Sequence[str]
     """Why the run has failed; empty: it has passed."""
 
+    cpu_s: float | None = None
+    """The generator's CPU time; None where workers make the calls."""
+
     def lines(self) -> Iterable[str]:
         """Yield it as text, the verdict last."""
         loop = f"open loop, {self.options.rate:g} calls/s" if self.options.rate else "closed loop"
@@ -71,7 +74,13 @@ class Report:
 
 
 def report_of(
-    recorder: Recorder, lateness: Lateness, options: Options, *, labels: Iterable[str], faults: Iterable[str]
+    recorder: Recorder,
+    lateness: Lateness,
+    options: Options,
+    *,
+    labels: Iterable[str],
+    faults: Iterable[str],
+    cpu_s: float | None = None,
 ) -> Report:
     """Return the report of a run that was to ask all targets of `labels`; each of `faults` makes it fail."""
     names = recorder.names()
@@ -93,6 +102,7 @@ def report_of(
         lateness=str(lateness) if options.rate else None,
         generator_late=lateness.often,
         complaints=complaints,
+        cpu_s=cpu_s,
     )
 
 

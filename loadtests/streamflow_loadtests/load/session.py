@@ -1,15 +1,19 @@
 """One process's part of a run, as its users and hooks share it."""
 
+import os
+import time
 from collections.abc import Mapping
 from itertools import count
 from typing import Any
 
 from locust.env import Environment
+from locust.runners import LocalRunner
 
 from streamflow_loadtests.load.briefing import Briefing
 from streamflow_loadtests.load.options import Options
 from streamflow_loadtests.load.questions import Population
 from streamflow_loadtests.load.recorder import Recorder
+from streamflow_loadtests.load.security import Security
 from streamflow_loadtests.measuring.lateness import Lateness
 
 
@@ -22,12 +26,22 @@ class Session:
         self.recorder = Recorder()
         self.lateness = Lateness()
 
+        self.security = Security.of(os.environ)
+        """Of this process: a master's are not sent to workers."""
+
         self.error: str | None = None
         """Why there was no run."""
 
         self._briefing: Briefing | None = None
         self._population: Population | None = None
         self._numbers = count()
+        self._cpu_began_s = 0.0
+
+    @property
+    def cpu_s(self) -> float | None:
+        """The CPU time of the run so far; None where workers make the calls."""
+        local = isinstance(self.environment.runner, LocalRunner)
+        return time.process_time() - self._cpu_began_s if local else None
 
     @property
     def options(self) -> Options:
@@ -71,6 +85,7 @@ class Session:
         self.error = None
         self._population = None
         self._numbers = count()
+        self._cpu_began_s = time.process_time()
 
     def drain(self) -> dict[str, Any]:
         """Return what was seen since the last drain, in msgpack's types."""

@@ -15,6 +15,7 @@ from streamflow_loadtests.callers.feast_api import FeastHttp
 from streamflow_loadtests.callers.gateway_api import GatewayGrpc, GatewayHttp
 from streamflow_loadtests.load.options import Options
 from streamflow_loadtests.load.questions import Question
+from streamflow_loadtests.load.security import Security
 
 # Of an open loop's user, which has no bound on the calls that it has under way.
 _MAX_CONNECTIONS = 4096
@@ -45,9 +46,10 @@ class Connection(Protocol):
 class GrpcConnection:
     """A gRPC connection that is made when it is first used."""
 
-    def __init__(self, address: str, *, timeout_s: float) -> None:
+    def __init__(self, address: str, *, timeout_s: float, security: Security) -> None:
         # Channels of one process would share their connections. Each HTTP user has connections of its own.
-        self._channel = grpc.insecure_channel(address, options=[("grpc.use_local_subchannel_pool", 1)])
+        self._channel = security.channel(address, options=[("grpc.use_local_subchannel_pool", 1)])
+        self._metadata = security.metadata()
         self._timeout_s = timeout_s
 
     def send(self, request: Request) -> bytes:
@@ -55,7 +57,7 @@ class GrpcConnection:
         try:
             # Without serializers gRPC takes bytes and gives bytes.
             call: Any = self._channel.unary_unary(request.path)
-            reply: bytes = call(request.body, timeout=self._timeout_s)
+            reply: bytes = call(request.body, timeout=self._timeout_s, metadata=self._metadata)
         except grpc.RpcError as error:
             raise CallError(error.code().name) from error
         return reply
@@ -68,9 +70,14 @@ class GrpcConnection:
 class HttpConnection:
     """HTTP connections that are made when they are first used."""
 
-    def __init__(self, url: str, *, timeout_s: float) -> None:
+    def __init__(self, url: str, *, timeout_s: float, security: Security) -> None:
         self._client = HTTPClient.from_url(
-            url, concurrency=_MAX_CONNECTIONS, connection_timeout=timeout_s, network_timeout=timeout_s
+            url,
+            headers=dict(security.metadata()),
+            concurrency=_MAX_CONNECTIONS,
+            connection_timeout=timeout_s,
+            network_timeout=timeout_s,
+            ssl_context_factory=lambda **_: security.context(),
         )
 
     def send(self, request: Request) -> bytes:
@@ -114,10 +121,20 @@ class Target:
     """Whether there is a call for several users."""
 
     addresses: Callable[[Options], Sequence[str]]
-    connect: Callable[..., Connection]
-    """Takes an address and `timeout_s`. Raises ValueError for a malformed address."""
+    kind: Callable[..., Connection]
+    """The class of its connections."""
+
+    secured: bool
+    """Whether its connections have the gateway's TLS and token."""
 
     api: Callable[[Features, Options], Api]
+
+    def connect(self, address: str, *, timeout_s: float, security: Security) -> Connection:
+        """Return connections of a locust user. `security` is the gateway's, and no other target is told of it.
+
+        Raises ValueError for a malformed address or token, and OSError for a file that can't be read.
+        """
+        return self.kind(address, timeout_s=timeout_s, security=security if self.secured else Security())
 
 
 TARGETS: Mapping[str, Target] = {
@@ -126,7 +143,8 @@ TARGETS: Mapping[str, Target] = {
         protocol="gRPC",
         batches=True,
         addresses=lambda options: [options.gateway_grpc],
-        connect=GrpcConnection,
+        kind=GrpcConnection,
+        secured=True,
         api=lambda features, _: GatewayGrpc(feature_service=features.service),
     ),
     "gateway-http": Target(
@@ -134,7 +152,8 @@ TARGETS: Mapping[str, Target] = {
         protocol="HTTP",
         batches=False,
         addresses=lambda options: options.gateway_http.split(","),
-        connect=HttpConnection,
+        kind=HttpConnection,
+        secured=True,
         api=lambda features, options: GatewayHttp(feature_service=features.service, timeout_s=options.timeout_s),
     ),
     # Asked as the gateway asks it.
@@ -143,7 +162,8 @@ TARGETS: Mapping[str, Target] = {
         protocol="HTTP",
         batches=True,
         addresses=lambda options: options.feast_http.split(","),
-        connect=HttpConnection,
+        kind=HttpConnection,
+        secured=False,
         api=lambda features, _: FeastHttp(
             {"features": features.references, "full_feature_names": True}, join_key=features.join_key
         ),

@@ -37,7 +37,9 @@ class LoadUser(User):
         seed = f"{options.seed}/{worker}/{number}"
         addresses = self.target.addresses(options)
         self._api = self.target.api(self._session.briefing.features, options)
-        self._connection = self.target.connect(addresses[number % len(addresses)], timeout_s=options.timeout_s)
+        self._connection = self.target.connect(
+            addresses[number % len(addresses)], timeout_s=options.timeout_s, security=self._session.security
+        )
         self._draw = Draw(
             self._session.population,
             asks=options.what.asks,

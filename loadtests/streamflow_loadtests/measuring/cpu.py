@@ -1,6 +1,6 @@
 """What the processes of a run, and all others of the machine, have used of its processors."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -15,7 +15,7 @@ class Cpu:
     """Of each process with all that it started, those that have ended included."""
 
     client: float
-    """Of this process."""
+    """Of this process, and of load clients besides it."""
 
     machine: float
     """Of all processes of the machine."""
@@ -24,12 +24,12 @@ class Cpu:
     """That a virtual machine waited for its host."""
 
     @classmethod
-    def now(cls, processes: Mapping[str, psutil.Process]) -> Self:
-        """Return what was used up to now."""
+    def now(cls, processes: Mapping[str, psutil.Process], *, clients: Sequence[psutil.Process] = ()) -> Self:
+        """Return what was used up to now; `clients` are load clients besides this process."""
         times = psutil.cpu_times()
         return cls(
             by_process={name: _with_children(process) for name, process in processes.items()},
-            client=_own(psutil.Process()),
+            client=_own(psutil.Process()) + sum(map(_with_children, clients)),
             machine=times.user + times.system + getattr(times, "nice", 0.0),
             stolen=getattr(times, "steal", 0.0),
         )
@@ -41,9 +41,13 @@ def _own(process: psutil.Process) -> float:
 
 
 def _with_children(process: psutil.Process) -> float:
-    # Children first: one that ends meanwhile is then counted by its parent.
+    try:
+        # Children first: one that ends meanwhile is then counted by its parent.
+        members = [*process.children(recursive=True), process]
+    except psutil.NoSuchProcess:
+        return 0.0
     seconds = 0.0
-    for member in [*process.children(recursive=True), process]:
+    for member in members:
         try:
             times = member.cpu_times()
         except psutil.NoSuchProcess:

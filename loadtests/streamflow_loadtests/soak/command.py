@@ -11,11 +11,13 @@ import typer
 import uvloop
 from rich.console import Console
 from streamflow_offline.errors import JobError
+from streamflow_offline.html import refuse_html, write_html
 
 from streamflow_loadtests.bed.bed import Bed, BedError, stack_bed
 from streamflow_loadtests.callers.errors import CallError
 from streamflow_loadtests.measuring.machine import Machine
 from streamflow_loadtests.run_command import run_command
+from streamflow_loadtests.soak.page import soak_page
 from streamflow_loadtests.soak.run import MEMORY_AT, SoakResult, SoakSettings, soak
 
 _out = Console(highlight=False, width=160)
@@ -32,8 +34,10 @@ def soaks(
     timeout_ms: Annotated[float, typer.Option(min=10, max=10_000, help="Every call's deadline.")] = 1000.0,
     data: Annotated[Path | None, typer.Option(exists=True, help="Month folders of your own.")] = None,
     as_json: Annotated[Path | None, typer.Option("--json", help="Write all figures to this file.")] = None,
+    html_file: Annotated[Path | None, typer.Option("--html", help="Write the report as a page to this file.")] = None,
 ) -> None:
     """Load a stack of the soak's own for long while replicas are replaced; exit 1 when anything is not as expected."""
+    refuse_html(html_file)
     plan = SoakSettings(duration_s=60 * minutes, share=share, recycle_s=recycle_s, timeout_s=timeout_ms / 1000)
     with (
         tempfile.TemporaryDirectory(prefix="streamflow-soak-", ignore_cleanup_errors=True) as work,
@@ -44,6 +48,8 @@ def soaks(
     if as_json is not None:
         content = {"machine": asdict(Machine.here()), "plan": asdict(plan), "soak": asdict(result)}
         as_json.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    if html_file is not None:
+        write_html(html_file, soak_page(result, plan=plan, machine=Machine.here()))
     if result.verdict != "yes":
         raise typer.Exit(1)
 

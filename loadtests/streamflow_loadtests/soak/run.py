@@ -1,7 +1,6 @@
 """A soak: a steady load for long, while replicas are replaced in turn."""
 
 import asyncio
-import gc
 import heapq
 import time
 from array import array
@@ -17,6 +16,7 @@ from streamflow_loadtests.drill.faults.gateways import SECOND_GATEWAY, ready, tw
 from streamflow_loadtests.measuring.lateness import Lateness
 from streamflow_loadtests.measuring.memory import MemoryWatch, at_times
 from streamflow_loadtests.measuring.percentile import percentile
+from streamflow_loadtests.measuring.punctual import keep_to_schedule
 
 LONGEST_LIMIT_S = 0.250
 """How long the longest call may take."""
@@ -130,9 +130,7 @@ async def soak(bed: Bed, settings: SoakSettings, *, say: Callable[[str], None]) 
             timeout_s=settings.timeout_s,
             note=tally.note,
         )
-        # What the set-up left in memory is not looked through again while calls are timed.
-        gc.collect()
-        gc.freeze()
+        keep_to_schedule()
         began_s, ended = time.perf_counter(), asyncio.Event()
         steady = [GATEWAY, FEATURE_SERVERS[0], VALKEY]
         memory = MemoryWatch(bed.servers.process, [*steady, SECOND_GATEWAY, *FEATURE_SERVERS[1:], POSTGRES])

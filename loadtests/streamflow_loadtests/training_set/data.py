@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 
 from psycopg import sql
 from streamflow_offline.feast_store import connected, exclusive, open_store
-from streamflow_offline.generate import generate_months
-from streamflow_offline.ingest import ingest
+from streamflow_offline.generate.job import generate_months
+from streamflow_offline.ingest.job import ingest
 from streamflow_repo.definitions.entities import user
 from streamflow_repo.definitions.services import churn_v1
 from streamflow_repo.definitions.views import payments_agg_90d_fv, subs_profile_fv, support_agg_90d_fv, usage_agg_30d_fv
@@ -48,13 +48,14 @@ def benchmark_database(postgres_url: str, size: Size, *, on_progress: Callable[[
         connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
         try:
             url = urlsplit(postgres_url)._replace(path=f"/{name}").geturl()
-            _fill(url, size, on_progress)
+            fill_database(url, size, on_progress)
             yield url
         finally:
             connection.execute(drop)
 
 
-def _fill(url: str, size: Size, on_progress: Callable[[str], None]) -> None:
+def fill_database(url: str, size: Size, on_progress: Callable[[str], None]) -> None:
+    """Load generated users into an empty database and apply the definitions. Raises JobError and psycopg.Error."""
     with TemporaryDirectory(prefix="training-set-benchmark-") as folder:
         on_progress(f"{size}: generating")
         generate_months(Path(folder), users=size.users, months=size.months)

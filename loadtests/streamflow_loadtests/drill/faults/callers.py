@@ -27,7 +27,7 @@ _NARROW = (("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", 65535))
 async def _unread(scene: Scene) -> AsyncIterator[None]:
     async with grpc.aio.insecure_channel(_target(scene), options=_NARROW) as channel:
         asking = [asyncio.create_task(_ask(scene, channel)) for _ in range(_STREAMS)]
-        await asyncio.sleep(_LASTS_S)
+        await asyncio.sleep(scene.lasting(_LASTS_S))
         used_mb = scene.bed.servers.process(GATEWAY).memory_info().rss / 1e6
         scene.expect(used_mb < _MEMORY_LIMIT_MB, f"the gateway's memory was {used_mb:.0f} MB")
         for task in asking:
@@ -49,7 +49,7 @@ async def _ask(scene: Scene, channel: grpc.aio.Channel) -> None:
 async def _flood(scene: Scene) -> AsyncIterator[None]:
     async with grpc.aio.insecure_channel(_target(scene)) as channel:
         calling = [asyncio.create_task(_call(scene, channel)) for _ in range(_FLOODING_CALLERS)]
-        answered, ended = await scene.outcomes(for_s=_LASTS_S)
+        answered, ended = await scene.outcomes(for_s=scene.lasting(_LASTS_S))
         scene.expect(answered >= _LEAST_SHARE * ended, f"{answered} of {ended} calls beside the flood were answered")
         for task in calling:
             task.cancel()

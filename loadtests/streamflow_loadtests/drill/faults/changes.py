@@ -99,7 +99,7 @@ async def _bad_contracts(scene: Scene) -> AsyncIterator[None]:
     ):
         _put(bed, bad)
         scene.expect(await _reaches(bed, metric, value), f"{metric} did not become {value:g}")
-        await asyncio.sleep(1.5)
+        await asyncio.sleep(scene.lasting(1.5))
     _put(bed, good)
     scene.expect(await _reaches(bed, "gateway_contract_pending", 0), "a contract is still pending")
     scene.expect(await bed.metric("gateway_contracts_accepted") == accepted, "a bad contract was accepted")

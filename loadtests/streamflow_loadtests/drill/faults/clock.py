@@ -49,7 +49,7 @@ async def _jumps(scene: Scene) -> AsyncIterator[None]:
     bed = scene.bed
     for jump_s in (_JUMP_S, -_JUMP_S, 0):
         _set(bed, jump_s)
-        await asyncio.sleep(_LASTS_S)
+        await asyncio.sleep(scene.lasting(_LASTS_S))
         seen_s = await _jump_seen(bed)
         scene.expect(seen_s == jump_s, f"the gateway's clock was to be off by {jump_s} s, and is by {seen_s} s")
     yield

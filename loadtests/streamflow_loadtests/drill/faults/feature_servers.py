@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
+import psutil
+
 from streamflow_loadtests.bed.bed import FEATURE_SERVERS, Bed
 from streamflow_loadtests.bed.processes import frozen, healthy, killed, listening, restarted, workers
 from streamflow_loadtests.callers.calls import Caller
@@ -71,7 +73,7 @@ async def _gone_while_it_hangs(scene: Scene) -> AsyncIterator[None]:
     try:
         async with asyncio.TaskGroup() as holding:
             held = [holding.create_task(_hold(scene)) for _ in range(_HUNG_CALLERS)]
-            await asyncio.sleep(_HANGS_S)
+            await asyncio.sleep(scene.lasting(_HANGS_S))
             _name(bed, _ADDRESSES[0])
             await asyncio.sleep(2 * _DNS_INTERVAL_S + scene.load.timeout_s)
             answered, ended = await scene.outcomes(for_s=_HANGS_S)
@@ -80,7 +82,8 @@ async def _gone_while_it_hangs(scene: Scene) -> AsyncIterator[None]:
                 task.cancel()
     finally:
         for worker in frozen_workers:
-            worker.resume()
+            with suppress(psutil.NoSuchProcess):
+                worker.resume()
         _name(bed, *_ADDRESSES)
     yield
 
@@ -90,13 +93,13 @@ async def _hold(scene: Scene) -> None:
     async with scene.bed.asking(_NAMED_GATEWAY) as caller:
         while True:
             with suppress(CallError):
-                await caller.send(caller.request([next(iter(scene.load.answers))]), timeout_s=_HUNG_TIMEOUT_S)
+                await caller.ask([next(iter(scene.load.answers))], timeout_s=_HUNG_TIMEOUT_S)
 
 
 FAULTS = (
     Fault(
         name="a feature server killed",
-        inject=lambda scene: killed(scene.bed.servers, FEATURE_SERVERS[0], for_s=2.0),
+        inject=lambda scene: killed(scene.bed.servers, FEATURE_SERVERS[0], for_s=scene.lasting(2.0)),
     ),
     Fault(
         name="feature servers restarted in turn",
@@ -104,13 +107,14 @@ FAULTS = (
     ),
     Fault(
         name="a feature server frozen",
-        inject=lambda scene: frozen(workers(scene.bed.servers, FEATURE_SERVERS[0]), for_s=3.0),
+        inject=lambda scene: frozen(workers(scene.bed.servers, FEATURE_SERVERS[0]), for_s=scene.lasting(3.0)),
         may_fail_as=OUT_OF_TIME,
     ),
     Fault(
         name="all feature servers frozen",
         inject=lambda scene: frozen(
-            [worker for name in FEATURE_SERVERS for worker in workers(scene.bed.servers, name)], for_s=3.0
+            [worker for name in FEATURE_SERVERS for worker in workers(scene.bed.servers, name)],
+            for_s=scene.lasting(3.0),
         ),
         may_fail_as=OUTAGE,
     ),

@@ -17,9 +17,8 @@ from streamflow_local.supervisor import Supervisor
 from streamflow_loadtests.bed.bed import Bed, BedError
 from streamflow_loadtests.bed.data import FEATURE_SERVICE
 from streamflow_loadtests.bed.processes import becomes, healthy
-from streamflow_loadtests.callers.calls import ApiCaller, Caller
-from streamflow_loadtests.callers.channels import GrpcioChannel
-from streamflow_loadtests.callers.gateway_api import GatewayGrpc
+from streamflow_loadtests.callers.calls import Caller
+from streamflow_loadtests.callers.grpc_stubs import GatewayStub
 from streamflow_loadtests.drill.fault import Fault, Scene
 from streamflow_loadtests.drill.faults.gateways import ready
 
@@ -44,9 +43,8 @@ async def _supervised(bed: Bed) -> AsyncIterator[Caller]:
         }
     )
     layout = _layout(bed)
-    specs = stack.processes(config, layout)
+    specs = stack.processes(config, layout, feast={})
     layout.logs.mkdir(parents=True)
-    layout.run.mkdir()
     config.save(layout)
     for name in ("supervisord", *(spec.name for spec in specs)):
         (layout.logs / f"{name}.log").symlink_to("/dev/full")
@@ -59,9 +57,10 @@ async def _supervised(bed: Bed) -> AsyncIterator[Caller]:
             await healthy(port)
         if not await ready(grpc_port):
             raise BedError("a stack whose logs can't be written does not become ready")
-        caller = ApiCaller(GatewayGrpc(feature_service=FEATURE_SERVICE), GrpcioChannel(grpc_port))
+        caller = GatewayStub(grpc_port, feature_service=FEATURE_SERVICE)
         try:
-            yield caller
+            with bed.with_gateway("gateway-full-disk", http_port=http_port):
+                yield caller
         finally:
             await caller.close()
     finally:

@@ -13,8 +13,8 @@ from streamflow.features.v1 import user_feature_service_pb2
 from streamflow_loadtests.bed.bed import FEATURE_SERVERS, GATEWAY, Bed
 from streamflow_loadtests.bed.data import FEATURE_SERVICE
 from streamflow_loadtests.bed.processes import becomes, listening, restarted
-from streamflow_loadtests.callers.balanced import BalancedCaller
 from streamflow_loadtests.callers.calls import Caller
+from streamflow_loadtests.callers.own_client import OwnClient
 from streamflow_loadtests.drill.fault import Fault, Scene
 
 SECOND_GATEWAY = "gateway-2"
@@ -29,13 +29,13 @@ _READY_TIMEOUT_S = 30.0
 
 
 @asynccontextmanager
-async def two_gateways(bed: Bed) -> AsyncIterator[BalancedCaller]:
+async def two_gateways(bed: Bed) -> AsyncIterator[OwnClient]:
     """Start a second gateway in front of the same feature servers, and load both through the Python client."""
     port = bed.start_gateway(SECOND_GATEWAY)
     async with bed.ending(SECOND_GATEWAY):
         async with bed.asking(SECOND_GATEWAY):
             pass
-        caller = BalancedCaller([bed.servers.port(GATEWAY), port], feature_service=FEATURE_SERVICE)
+        caller = OwnClient([bed.servers.port(GATEWAY), port], feature_service=FEATURE_SERVICE)
         try:
             yield caller
         finally:
@@ -98,7 +98,7 @@ async def _slow(scene: Scene, names: Sequence[str]) -> AsyncIterator[None]:
     processes = [scene.bed.servers.process(name) for name in names]
     for process in processes:
         process.send_signal(signal.SIGUSR1)
-    await asyncio.sleep(_SLOW_S)
+    await asyncio.sleep(scene.lasting(_SLOW_S))
     for process in processes:
         process.send_signal(signal.SIGUSR2)
     yield

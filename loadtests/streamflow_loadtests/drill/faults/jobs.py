@@ -21,9 +21,14 @@ _DEFINITION = f"""
 """
 
 
+async def offline(bed: Bed, *words: str) -> None:
+    """Run a command of `offline`. Raises BedError when it fails."""
+    await _run(bed, str(_BIN / "offline"), *words)
+
+
 async def materialize(bed: Bed, *options: str) -> None:
     """Run `offline materialize`. Raises BedError when it fails."""
-    await _run(bed, str(_BIN / "offline"), "materialize", *options)
+    await offline(bed, "materialize", *options)
 
 
 async def refused_materialize(bed: Bed) -> str:

@@ -105,12 +105,12 @@ async def _without_postgres(scene: Scene, *, for_s: float) -> AsyncIterator[None
 FAULTS = (
     Fault(
         name="Valkey frozen",
-        inject=lambda scene: frozen([_valkey(scene)], for_s=3.0),
+        inject=lambda scene: frozen([_valkey(scene)], for_s=scene.lasting(3.0)),
         may_fail_as=OUTAGE,
     ),
     Fault(
         name="Valkey killed",
-        inject=lambda scene: killed(scene.bed.servers, VALKEY, for_s=2.0),
+        inject=lambda scene: killed(scene.bed.servers, VALKEY, for_s=scene.lasting(2.0)),
         may_fail_as=OUTAGE,
     ),
     Fault(
