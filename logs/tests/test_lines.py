@@ -8,12 +8,12 @@ import sys
 import warnings
 
 import pytest
-from log_fixtures import OWN
 from opentelemetry import context, trace
 from streamflow_logs import Event, Format, LogSettingError, LogSettings, configure
 from streamflow_logs.trace import current_trace_id
 
-_log = logging.getLogger(f"{OWN}.somewhere")
+_OWN = "of_this_project"
+_log = logging.getLogger(f"{_OWN}.somewhere")
 _JSON = LogSettings(format=Format.JSON)
 _FORGED = "a\n2026-01-01T00:00:00Z ERROR forged\r\x1b[31m\u2028\x85\u202eb"
 _TRACE = 0x4BF92F3577B34DA6A3CE929D0E0E4736
@@ -26,7 +26,7 @@ def _line(capsys: pytest.CaptureFixture[str]) -> dict[str, object]:
 
 
 def test_a_line_of_text_has_time_level_logger_event_and_fields(capsys: pytest.CaptureFixture[str]) -> None:
-    configure(LogSettings(), own=[OWN])
+    configure(LogSettings(), own=[_OWN])
     _log.info(Event("call failed", reason="two words", count=3, lasted_s=1 / 3, method=None))
     line = capsys.readouterr().err
     assert re.fullmatch(
@@ -37,7 +37,7 @@ def test_a_line_of_text_has_time_level_logger_event_and_fields(capsys: pytest.Ca
 
 
 def test_a_line_of_json_has_the_same(capsys: pytest.CaptureFixture[str]) -> None:
-    configure(_JSON, own=[OWN])
+    configure(_JSON, own=[_OWN])
     _log.warning(Event("call failed", reason="two words", count=3))
     line = _line(capsys)
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", str(line.pop("time")))
@@ -52,7 +52,7 @@ def test_a_line_of_json_has_the_same(capsys: pytest.CaptureFixture[str]) -> None
 
 @pytest.mark.parametrize("form", Format)
 def test_no_value_forges_a_line(capsys: pytest.CaptureFixture[str], form: Format) -> None:
-    configure(LogSettings(format=form), own=[OWN])
+    configure(LogSettings(format=form), own=[_OWN])
     _log.warning(Event("files refused", reason=_FORGED))
     _log.warning("of a library: %s", _FORGED)
     lines = capsys.readouterr().err.split("\n")
@@ -62,7 +62,7 @@ def test_no_value_forges_a_line(capsys: pytest.CaptureFixture[str], form: Format
 
 @pytest.mark.parametrize("form", Format)
 def test_libraries_write_the_same_way_from_warnings_on(capsys: pytest.CaptureFixture[str], form: Format) -> None:
-    configure(LogSettings(format=form, level=logging.DEBUG), own=[OWN])
+    configure(LogSettings(format=form, level=logging.DEBUG), own=[_OWN])
     library = logging.getLogger("aiohttp.server")
     library.info("one")
     library.warning("two of %s", "three")
@@ -72,7 +72,7 @@ def test_libraries_write_the_same_way_from_warnings_on(capsys: pytest.CaptureFix
 
 
 def test_a_traceback_is_a_field_of_json(capsys: pytest.CaptureFixture[str]) -> None:
-    configure(_JSON, own=[OWN])
+    configure(_JSON, own=[_OWN])
     try:
         raise ConnectionRefusedError(111, "Connection refused")
     except OSError:
@@ -83,7 +83,7 @@ def test_a_traceback_is_a_field_of_json(capsys: pytest.CaptureFixture[str]) -> N
 
 
 def test_pythons_warnings_are_lines_of_json(capsys: pytest.CaptureFixture[str]) -> None:
-    configure(_JSON, own=[OWN])
+    configure(_JSON, own=[_OWN])
     with warnings.catch_warnings():
         warnings.simplefilter("default")
         # pytest has replaced the function with which logging captures warnings: capture again.
@@ -97,7 +97,7 @@ def test_pythons_warnings_are_lines_of_json(capsys: pytest.CaptureFixture[str]) 
 
 @pytest.mark.parametrize("form", Format)
 def test_a_line_has_the_trace_id_of_the_current_span(capsys: pytest.CaptureFixture[str], form: Format) -> None:
-    configure(LogSettings(format=form), own=[OWN])
+    configure(LogSettings(format=form), own=[_OWN])
     span = trace.NonRecordingSpan(trace.SpanContext(_TRACE, 1, is_remote=False))
     token = context.attach(trace.set_span_in_context(span))
     try:
@@ -111,7 +111,7 @@ def test_a_line_has_the_trace_id_of_the_current_span(capsys: pytest.CaptureFixtu
 
 
 def test_code_without_a_current_span_can_name_the_trace(capsys: pytest.CaptureFixture[str]) -> None:
-    configure(_JSON, own=[OWN])
+    configure(_JSON, own=[_OWN])
     token = current_trace_id.set("abc")
     try:
         _log.info(Event("ready"))
@@ -121,7 +121,7 @@ def test_code_without_a_current_span_can_name_the_trace(capsys: pytest.CaptureFi
 
 
 def test_the_level_is_that_of_own_lines(capsys: pytest.CaptureFixture[str]) -> None:
-    configure(LogSettings.from_environment({"STREAMFLOW_LOG_LEVEL": "error"}), own=[OWN])
+    configure(LogSettings.from_environment({"STREAMFLOW_LOG_LEVEL": "error"}), own=[_OWN])
     _log.warning(Event("not ready"))
     _log.error(Event("contract refused"))
     assert capsys.readouterr().err.endswith("contract refused\n")

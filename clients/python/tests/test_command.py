@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession
 from gateway_fakes import EVENT_TIMESTAMP, FakeFeatureServer, Gateway, written_contract
+from request_data_fakes import reads_of
 from streamflow_features import UnknownValue, UserFeatures, Value
 from streamflow_features._command.main import main
 from streamflow_features._command.output import json_of
@@ -89,7 +90,8 @@ async def test_request_data_are_json_or_texts(
     asked = ["get", "7", "--service", "all_v1", *given, "--target", drivers.addresses.grpc, "--timeout-s", "20"]
     assert await asyncio.to_thread(main, [*asked, "--any-health"]) == 0
     assert "all_out  1.0" in capsys.readouterr().out
-    sent = feature_server.requests[-1]["entities"]
+    # The gateway's own readiness checks come in between.
+    [sent] = reads_of(feature_server)
     assert [sent[name] for name in data] == [[True], [1], [2], [0.5], ["a b=c"], [[1.0, 2.5]]]
 
 
