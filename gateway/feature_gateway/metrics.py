@@ -9,6 +9,7 @@ from prometheus_client import Metric as Family
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 from streamflow.features.v1.error_reason_pb2 import ErrorReason
+from streamflow_logs.trace import current_trace_id
 
 from feature_gateway.contract.feature_set import FeatureSet
 from feature_gateway.errors import CODES, name_of
@@ -202,19 +203,25 @@ class Metrics(Observer):
         feature_server: str | None = None,
         span: "CallSpan | None" = None,
     ) -> None:
-        """Count a call, its time, and its error, which is logged; a sampled call's trace is an example of its time."""
+        """Count a call, its time, and its error, which is logged, and end its span.
+
+        A sampled call's trace is an example of its time, and a line of the log names it.
+        """
         duration = self._durations.get(method)
-        if duration is None:
-            return
-        duration.observe(elapsed_s)
+        if duration is not None:
+            duration.observe(elapsed_s)
+            if span is not None:
+                duration.exemplify(elapsed_s, trace_id=span.trace_id)
+            if code is StatusCode.OK:
+                self._ok[method] += 1
+            else:
+                end = method, code, reason
+                self._ends[end] = self._ends.get(end, 0) + 1
+                token = current_trace_id.set("" if span is None else span.trace_id)
+                self.failed_calls.failed(method, code, reason, feature_server)
+                current_trace_id.reset(token)
         if span is not None:
-            duration.exemplify(elapsed_s, trace_id=span.trace_id)
-        if code is StatusCode.OK:
-            self._ok[method] += 1
-            return
-        end = method, code, reason
-        self._ends[end] = self._ends.get(end, 0) + 1
-        self.failed_calls.failed(method, code, reason, feature_server)
+            span.end(code, reason)
 
     def stream_failed(self, reason: ErrorReason.ValueType) -> None:
         """Count a stream."""

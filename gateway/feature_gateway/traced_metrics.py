@@ -1,40 +1,12 @@
 """Metrics that also tell the spans of sampled calls what becomes of them."""
 
-from typing import TYPE_CHECKING
-
-from grpc import StatusCode
-from streamflow.features.v1.error_reason_pb2 import ErrorReason
-from streamflow_logs.trace import current_trace_id
-
 from feature_gateway.contract.feature_set import FeatureSet
 from feature_gateway.metrics import Metrics
 from feature_gateway.tracing.current import current_call, current_read
 
-if TYPE_CHECKING:
-    from feature_gateway.tracing.spans import CallSpan
-
 
 class TracedMetrics(Metrics):
     """Counts events, and notes them on the spans of the call and the read that they are of."""
-
-    def call_ended(
-        self,
-        method: str,
-        code: StatusCode,
-        elapsed_s: float,
-        *,
-        reason: ErrorReason.ValueType | None = None,
-        feature_server: str | None = None,
-        span: "CallSpan | None" = None,
-    ) -> None:
-        """Count a call, and end its span, whose trace a line of the log names."""
-        if span is None:
-            super().call_ended(method, code, elapsed_s, reason=reason, feature_server=feature_server)
-            return
-        token = current_trace_id.set(span.trace_id)
-        super().call_ended(method, code, elapsed_s, reason=reason, feature_server=feature_server, span=span)
-        current_trace_id.reset(token)
-        span.end(code, reason)
 
     def rows_asked(self, feature_set: FeatureSet, count: int) -> None:
         """Note what a call asks."""

@@ -14,9 +14,6 @@ from feature_gateway.errors import StartError
 if TYPE_CHECKING:
     from feature_gateway.tracing.tracer import Tracing
 
-# With another propagator in OTEL_PROPAGATORS, whether a caller's trace is sampled stands elsewhere.
-_W3C = {"traceparent", "tracestate", "baggage"}
-
 
 def tracing_of(environment: Mapping[str, str]) -> "Tracing | None":
     """Return what traces calls, as the process's environment says; None where it names no exporter.
@@ -35,7 +32,7 @@ def tracing_of(environment: Mapping[str, str]) -> "Tracing | None":
     from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
 
     from feature_gateway.tracing.sampling import Chances  # noqa: PLC0415  # it imports the SDK
-    from feature_gateway.tracing.tracer import Tracing  # noqa: PLC0415
+    from feature_gateway.tracing.tracer import W3C, Tracing  # noqa: PLC0415
 
     exporters = []
     for name, make in named.items():
@@ -50,7 +47,8 @@ def tracing_of(environment: Mapping[str, str]) -> "Tracing | None":
         id_generator=chances,
         shutdown_on_exit=False,
     )
-    if get_global_textmap().fields <= _W3C:
+    # With another propagator in OTEL_PROPAGATORS, whether a caller's trace is sampled stands elsewhere.
+    if get_global_textmap().fields <= W3C:
         chances.follow(provider.sampler)
     for exporter in exporters:
         provider.add_span_processor(BatchSpanProcessor(exporter))

@@ -20,6 +20,10 @@ Metadata = Collection[tuple[str, str | bytes]]
 """What a call carries, by names in lower case."""
 
 
+W3C = {"traceparent", "tracestate", "baggage"}
+"""The fields of W3C's trace context and baggage, which the SDK's own propagators read."""
+
+
 class Tracing:
     """What traces calls and reads; belongs to one event loop."""
 
@@ -58,6 +62,7 @@ class TracedMethod:
         self._name = name
         self._attributes = attributes
         self._http = http
+        self._w3c_alone = propagate.get_global_textmap().fields <= W3C
 
     def begin(self, metadata: Metadata, *, apart: bool = False) -> CallSpan | None:
         """Begin the span of a call that carries this; return None for a call that is not sampled.
@@ -66,7 +71,8 @@ class TracedMethod:
         """
         if self._chances.none_for(() if apart else metadata):
             return None
-        parent = propagate.extract({key: value for key, value in metadata if isinstance(value, str)})
+        carried = {key: value for key, value in metadata if isinstance(value, str)}
+        parent = Context() if W3C.isdisjoint(carried) and self._w3c_alone else propagate.extract(carried)
         links = []
         if apart:
             linked = get_current_span(parent).get_span_context()
