@@ -1,11 +1,13 @@
 """What the span of a call says, over gRPC and HTTP."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
 
 import aiohttp
+import grpc
 import pytest
 from aiohttp import web
 from feature_gateway.settings import Settings
@@ -19,6 +21,7 @@ from streamflow.features.v1.user_feature_service_pb2 import (
     GetUserFeaturesRequest,
     StreamUserFeaturesRequest,
 )
+from streamflow_logs import Format, LogSettings, configure
 from traced_gateway import GET, NOT_SAMPLED, PARENT, SAMPLED, SERVICE, TRACE, answered, get, until_it_waits
 
 
@@ -170,3 +173,13 @@ async def test_no_span_has_a_users_id_or_a_value(
     assert GET.encode() in sent
     for text in (USER, "nobody", "a-value-of-a-user", "77123456"):
         assert text.encode() not in sent
+
+
+async def test_the_line_of_a_failed_call_names_its_trace(gateway: Gateway, capsys: pytest.CaptureFixture[str]) -> None:
+    configure(LogSettings(format=Format.JSON), own=["feature_gateway"])
+    for traceparent, wrong in ((NOT_SAMPLED, {"feature_service": "nope_v1"}), (SAMPLED, {"user_id": "nobody"})):
+        with pytest.raises(grpc.aio.AioRpcError):
+            await get(gateway, traceparent, **wrong)
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    failed = [(line["reason"], line.get("trace_id")) for line in lines if line["event"] == "call failed"]
+    assert failed == [("FEATURE_SERVICE_UNKNOWN", None), ("USER_ID_MALFORMED", TRACE)]
