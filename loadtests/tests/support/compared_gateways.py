@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, contextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,7 +22,7 @@ BOUND_S = 60.0
 """How long a call may take, so that a gateway that hangs ends the script."""
 
 BIN = Path(sys.executable).parent
-_CALLERS, _SECONDS, _WARM_UP_S = 64, 2.0, 0.5
+_CALLERS = 64
 
 Call = Callable[[str], Awaitable[object]]
 """Asks for a user."""
@@ -34,7 +34,7 @@ class Arm:
 
     process: psutil.Popen
     calling: Callable[[], AbstractAsyncContextManager[Call]]
-    """Opens the connections of a round."""
+    """Opens the connections of all rounds."""
 
     rates: list[float] = field(default_factory=list)
     """In calls a second."""
@@ -42,38 +42,39 @@ class Arm:
     cpu_us: list[float] = field(default_factory=list)
     """Of the gateway, for a call."""
 
-    async def measure(self, users: Sequence[str]) -> None:
-        """Have 64 tasks call for some seconds without a pause, each call for another user."""
+    async def measure(self, call: Call, users: Iterator[str], *, seconds: float) -> None:
+        """Have 64 tasks call for some time without a pause, each call for another user."""
         answered = 0
-        asked = itertools.cycle(random.sample(users, len(users)))
-        async with self.calling() as call:
-            await call(users[0])
-            started = time.monotonic() + _WARM_UP_S
+        started = time.monotonic()
+        cpu_s = self._cpu_s()
 
-            async def caller() -> None:
-                nonlocal answered
-                while (now := time.monotonic()) < started + _SECONDS:
-                    await call(next(asked))
-                    answered += now >= started
+        async def caller() -> None:
+            nonlocal answered
+            while time.monotonic() < started + seconds:
+                await call(next(users))
+                answered += 1
 
-            calls = asyncio.gather(*(caller() for _ in range(_CALLERS)))
-            await asyncio.sleep(_WARM_UP_S)
-            before = self._cpu_s()
-            await calls
-        self.rates.append(answered / _SECONDS)
-        self.cpu_us.append((self._cpu_s() - before) / answered * 1e6)
+        await asyncio.gather(*(caller() for _ in range(_CALLERS)))
+        self.rates.append(answered / (time.monotonic() - started))
+        self.cpu_us.append((self._cpu_s() - cpu_s) / answered * 1e6)
 
     def _cpu_s(self) -> float:
-        spent = self.process.cpu_times()
-        return spent.user + spent.system
+        # psutil's times are those of the clock's ticks, of 10 ms.
+        tasks = Path(f"/proc/{self.process.pid}/task").iterdir()
+        return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
 
 
-async def measure_in_turns(arms: Iterable[Arm], users: Sequence[str], *, rounds: int) -> None:
-    """Measure each arm once a round, in an order of chance."""
-    found = [*arms]
-    for _ in range(rounds):
-        for arm in random.sample(found, len(found)):
-            await arm.measure(users)
+async def measure_in_turns(arms: Iterable[Arm], users: Sequence[str], *, rounds: int, seconds: float = 2.0) -> None:
+    """Measure each arm once a round, in an order of chance, after a first round that does not count."""
+    asked = itertools.cycle(random.sample(users, len(users)))
+    async with AsyncExitStack() as connections:
+        called = [(arm, await connections.enter_async_context(arm.calling())) for arm in arms]
+        for number in range(rounds + 1):
+            for arm, call in random.sample(called, len(called)):
+                await arm.measure(call, asked, seconds=seconds)
+                if number == 0:
+                    arm.rates.clear()
+                    arm.cpu_us.clear()
 
 
 @contextmanager

@@ -1,21 +1,26 @@
 """`python tracing_cost.py USERS [BEFORE]` prints what traces cost, in calls a second and CPU of the gateway a call.
 
-USERS is a file of user ids, BEFORE a `feature-gateway` of another checkout, one without traces for example. The script
-needs a running stack whose `.local/env` has been exported. Gateways in front of its feature servers are asked in turns:
-BEFORE, and this checkout's with traces off, with 1 % of the calls sampled, and with all. 64 tasks of one process call
-with gRPC's own client, each call for another user, without a pause. A receiver in this process, on RECEIVER_PORT, takes
-the spans and does not read them. The feature servers trace too if the stack was started with
-OTEL_EXPORTER_OTLP_ENDPOINT. Ratios are those of a round, to the gateway with traces off.
+USERS is a file of user ids, BEFORE another `feature-gateway`, for example one that `without_traces.py` has written. The
+script needs a running stack whose `.local/env` has been exported. Gateways in front of its feature servers are asked in
+turns: BEFORE; this checkout's with traces off, twice, which shows how exact the figures are; with 1 % of the calls
+sampled, without and with pages; and with all calls sampled. 64 tasks of one process call with gRPC's own client, each
+call for another user, without a pause. A receiver in this process, on RECEIVER_PORT, takes the spans and does not read
+them. The feature servers trace too if the stack was started with OTEL_EXPORTER_OTLP_ENDPOINT.
+
+A round asks each gateway for 0.5 s, in an order of chance. After 20 rounds all gateways are started anew, because two
+processes of the same code differ by a hundredth; STARTS is 12. Ratios are those of a round to the two gateways with
+traces off, in geometric means: over all starts, with the interval that has the true mean in 95 of 100 runs.
 """
 
+import math
 import os
 import sys
-from collections.abc import AsyncIterator, Awaitable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
-from statistics import quantiles
+from statistics import fmean, median, stdev
 from typing import Any
 
 import grpc
@@ -23,7 +28,11 @@ import uvloop
 from compared_gateways import BIN, BOUND_S, Arm, Call, gateway, measure_in_turns
 from streamflow.features.v1.user_feature_service_pb2 import GetUserFeaturesRequest
 
-_ROUNDS = int(os.environ.get("ROUNDS", "30"))
+_STARTS = int(os.environ.get("STARTS", "12"))
+_ROUNDS, _SECONDS = 20, 0.5
+_OFF, _BEFORE = ("off", "off again"), "before"
+# Student's for 11 degrees of freedom.
+_QUANTILE = 2.2
 _GET = "/streamflow.features.v1.UserFeatureService/GetUserFeatures"
 _EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 
@@ -58,27 +67,47 @@ def _receiver() -> Iterator[str]:
             server.stop(None).wait()
 
 
+def _measured(settings: Mapping[str, Mapping[str, str]], users: Sequence[str]) -> dict[str, Arm]:
+    """Start a gateway for each of some settings, and return what each round gave."""
+    with ExitStack() as stack:
+        arms = {}
+        for name, variables in settings.items():
+            command = Path(sys.argv[2]) if name == _BEFORE else BIN / "feature-gateway"
+            process, port = stack.enter_context(gateway(variables, command=command, feature_servers=2))
+            arms[name] = Arm(process, partial(_stub, port))
+        uvloop.run(measure_in_turns(arms.values(), users, rounds=_ROUNDS, seconds=_SECONDS))
+    return arms
+
+
+def _said(of: Callable[[Arm], list[float]], name: str, starts: Sequence[Mapping[str, Arm]]) -> str:
+    """Return the median of an arm's values, and their ratio to those with traces off."""
+    ratios = []
+    for arms in starts:
+        off = [math.sqrt(one * other) for one, other in zip(*(of(arms[each]) for each in _OFF), strict=True)]
+        ratios.append(fmean(math.log(mine / theirs) for mine, theirs in zip(of(arms[name]), off, strict=True)))
+    spread = _QUANTILE * stdev(ratios) / math.sqrt(len(ratios))
+    low, mean, high = (math.exp(fmean(ratios) + spread * sign) for sign in (-1, 0, 1))
+    middle = median(value for arms in starts for value in of(arms[name]))
+    return f"{middle:,.1f}, {mean:.4f} ({low:.4f} to {high:.4f})"
+
+
 def main() -> None:
     """Measure in turns."""
     users = Path(sys.argv[1]).read_text().split()
-    with ExitStack() as stack:
-        sent = {"OTEL_EXPORTER_OTLP_ENDPOINT": stack.enter_context(_receiver())}
+    with _receiver() as url:
+        sent = {"OTEL_EXPORTER_OTLP_ENDPOINT": url}
         some = sent | {"OTEL_TRACES_SAMPLER": "parentbased_traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0.01"}
-        settings = {"off": {}, "before": {}, "1 %": some, "all": sent}
-        if not sys.argv[2:]:
-            del settings["before"]
-        arms = {}
-        for name, variables in settings.items():
-            command = Path(sys.argv[2]) if name == "before" else BIN / "feature-gateway"
-            process, port = stack.enter_context(gateway(variables, command=command, feature_servers=2))
-            arms[name] = Arm(process, partial(_stub, port))
-        uvloop.run(measure_in_turns(arms.values(), users, rounds=_ROUNDS))
-    for name, arm in arms.items():
-        said = []
-        for values, base in ((arm.rates, arms["off"].rates), (arm.cpu_us, arms["off"].cpu_us)):
-            low, middle, high = quantiles((mine / theirs for mine, theirs in zip(values, base, strict=True)), n=4)
-            said.append(f"{quantiles(values, n=4)[1]:,.1f}, {middle:.3f} ({low:.3f} to {high:.3f})")
-        sys.stdout.write(f"{name}: calls/s {said[0]}; CPU of the gateway a call, µs {said[1]}\n")
+        settings: dict[str, dict[str, str]] = {
+            **{name: {} for name in _OFF},
+            **({_BEFORE: {}} if sys.argv[2:] else {}),
+            "1 %": some,
+            "1 % and pages": some | {"GATEWAY_PAGES": "true"},
+            "all": sent,
+        }
+        starts = [_measured(settings, users) for _ in range(_STARTS)]
+    for name in settings:
+        rates, cpu = _said(lambda arm: arm.rates, name, starts), _said(lambda arm: arm.cpu_us, name, starts)
+        sys.stdout.write(f"{name}: calls/s {rates}; CPU of the gateway a call, µs {cpu}\n")
 
 
 if __name__ == "__main__":
