@@ -37,6 +37,11 @@ _RUN_ELSEWHERE = {
         "loadtests/tests/test_training_set_benchmark"
     ),
     ".venv/bin/feature-gateway": "gateway/tests/test_server",
+    (
+        ". .local/env && export GATEWAY_GRPC_ENGINE=native\n"
+        ".venv/bin/python loadtests/tests/support/without_traces.py .local/without-traces\n"
+        ".venv/bin/python loadtests/tests/support/tracing_cost.py .local/without-traces/feature-gateway"
+    ): "test_measured_costs",
     ". .local/env && .venv/bin/offline flow --data .local/example --out .local/example/audited": (
         "local/tests/test_flow"
     ),

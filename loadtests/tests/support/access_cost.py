@@ -1,10 +1,9 @@
-"""`python access_cost.py USERS` prints what checked callers and TLS cost, in calls a second and CPU of the gateway.
+"""`python access_cost.py [--quick]` prints what checked callers and TLS cost, in calls a second and the gateway's CPU.
 
-USERS is a file of user ids. The script needs a running stack whose `.local/env` has been exported. Three gateways in
-front of its first feature server are asked in turns: one as by default; one with a token, a policy with both rates, a
-list of HTTP hosts and a port of its own for probes; and the same with TLS. 64 tasks of one process call with the
-project's client, which merges calls or does not, each call for another user, without a pause. Ratios are those of a
-round.
+The script needs a running stack whose `.local/env` has been exported. Three gateways in front of its first feature
+server are asked in turns: one as by default; one with a token, a policy with both rates, a list of HTTP hosts and a
+port of its own for probes; and the same with TLS. 64 tasks of one process call with the project's client, which merges
+calls or does not, each call for another user, without a pause. Ratios are those of a round; `--quick` has two rounds.
 """
 
 import subprocess
@@ -20,11 +19,11 @@ import grpc
 import psutil
 import trustme
 import uvloop
-from compared_gateways import BIN, BOUND_S, Arm, Call, gateway, measure_in_turns
+from compared_gateways import BIN, BOUND_S, Arm, Call, gateway, measure_in_turns, stored_users
 from streamflow_features import AsyncFeatureClient, ConnectionOptions
 from streamflow_local import ports
 
-_ROUNDS = 9
+_ROUNDS = 2 if "--quick" in sys.argv[1:] else 9
 _POLICY = """
 [identities."token:churn-service"]
 feature_services = ["*"]
@@ -58,7 +57,6 @@ def _arm(running: tuple[psutil.Popen, int], merging: bool, token: str | None = N
 
 def main() -> None:
     """Measure in turns."""
-    users = Path(sys.argv[1]).read_text().split()
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         folder = Path(name)
         (folder / "policy.toml").write_text(_POLICY)
@@ -92,7 +90,7 @@ def main() -> None:
                 "checked, TLS": _arm(tls, merging, header, ca),
             }.items()
         }
-        uvloop.run(measure_in_turns(arms.values(), users, rounds=_ROUNDS))
+        uvloop.run(measure_in_turns(arms.values(), stored_users(), rounds=_ROUNDS))
     for name, arm in arms.items():
         base = arms["open, " + name.rpartition(", ")[2]]
         ratios = [mine / theirs for mine, theirs in zip(arm.rates, base.rates, strict=True)]

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
+from streamflow_loadtests.load.store import user_ids
 from streamflow_local import ports
 
 BOUND_S = 60.0
@@ -75,6 +76,11 @@ async def measure_in_turns(arms: Iterable[Arm], users: Sequence[str], *, rounds:
                 if number == 0:
                     arm.rates.clear()
                     arm.cpu_us.clear()
+
+
+def stored_users() -> list[str]:
+    """Return users that the stack has features of, 20,000 at most."""
+    return user_ids(os.environ, join_key="user_id", at_most=20_000)
 
 
 @contextmanager

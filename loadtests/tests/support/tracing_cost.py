@@ -1,15 +1,16 @@
-"""`python tracing_cost.py USERS [BEFORE]` prints what traces cost, in calls a second and CPU of the gateway a call.
+"""`python tracing_cost.py [BEFORE] [--quick]` prints what traces cost, in calls a second and the gateway's CPU a call.
 
-USERS is a file of user ids, BEFORE another `feature-gateway`, for example one that `without_traces.py` has written. The
-script needs a running stack whose `.local/env` has been exported. Gateways in front of its feature servers are asked in
-turns: BEFORE; this checkout's with traces off, twice, which shows how exact the figures are; with 1 % of the calls
-sampled, without and with pages; and with all calls sampled. 64 tasks of one process call with gRPC's own client, each
-call for another user, without a pause. A receiver in this process, on RECEIVER_PORT, takes the spans and does not read
-them. The feature servers trace too if the stack was started with OTEL_EXPORTER_OTLP_ENDPOINT.
+BEFORE is another `feature-gateway`, for example one that `without_traces.py` has written. The script needs a running
+stack whose `.local/env` has been exported. Gateways in front of its feature servers are asked in turns: BEFORE; this
+checkout's with traces off, twice, which shows how exact the figures are; with 1 % of the calls sampled, without and
+with pages; and with all calls sampled. 64 tasks of one process call with gRPC's own client, each call for another
+user, without a pause. A receiver in this process, on RECEIVER_PORT, takes the spans and does not read them. The
+feature servers trace too if the stack was started with OTEL_EXPORTER_OTLP_ENDPOINT.
 
 A round asks each gateway for 0.5 s, in an order of chance. After 20 rounds all gateways are started anew, because two
-processes of the same code differ by a hundredth; STARTS is 12. Ratios are those of a round to the two gateways with
-traces off, in geometric means: over all starts, with the interval that has the true mean in 95 of 100 runs.
+processes of the same code differ by a hundredth; they are started 12 times. `--quick` has two rounds of two starts.
+Ratios are those of a round to the two gateways with traces off, in geometric means: over all starts, with the interval
+that has the true mean in 95 of 100 runs.
 """
 
 import math
@@ -25,14 +26,16 @@ from typing import Any
 
 import grpc
 import uvloop
-from compared_gateways import BIN, BOUND_S, Arm, Call, gateway, measure_in_turns
+from compared_gateways import BIN, BOUND_S, Arm, Call, gateway, measure_in_turns, stored_users
 from streamflow.features.v1.user_feature_service_pb2 import GetUserFeaturesRequest
 
-_STARTS = int(os.environ.get("STARTS", "12"))
-_ROUNDS, _SECONDS = 20, 0.5
+_QUICK = "--quick" in sys.argv[1:]
+_BEFORE_COMMAND = next((Path(each) for each in sys.argv[1:] if not each.startswith("-")), None)
+_STARTS, _ROUNDS = (2, 2) if _QUICK else (12, 20)
+_SECONDS = 0.5
 _OFF, _BEFORE = ("off", "off again"), "before"
-# Student's for 11 degrees of freedom.
-_QUANTILE = 2.2
+# Student's, for one degree of freedom less than there are starts.
+_QUANTILE = {2: 12.71, 12: 2.2}[_STARTS]
 _GET = "/streamflow.features.v1.UserFeatureService/GetUserFeatures"
 _EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 
@@ -72,7 +75,7 @@ def _measured(settings: Mapping[str, Mapping[str, str]], users: Sequence[str]) -
     with ExitStack() as stack:
         arms = {}
         for name, variables in settings.items():
-            command = Path(sys.argv[2]) if name == _BEFORE else BIN / "feature-gateway"
+            command = (_BEFORE_COMMAND if name == _BEFORE else None) or BIN / "feature-gateway"
             process, port = stack.enter_context(gateway(variables, command=command, feature_servers=2))
             arms[name] = Arm(process, partial(_stub, port))
         uvloop.run(measure_in_turns(arms.values(), users, rounds=_ROUNDS, seconds=_SECONDS))
@@ -93,13 +96,13 @@ def _said(of: Callable[[Arm], list[float]], name: str, starts: Sequence[Mapping[
 
 def main() -> None:
     """Measure in turns."""
-    users = Path(sys.argv[1]).read_text().split()
+    users = stored_users()
     with _receiver() as url:
         sent = {"OTEL_EXPORTER_OTLP_ENDPOINT": url}
         some = sent | {"OTEL_TRACES_SAMPLER": "parentbased_traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0.01"}
         settings: dict[str, dict[str, str]] = {
             **{name: {} for name in _OFF},
-            **({_BEFORE: {}} if sys.argv[2:] else {}),
+            **({_BEFORE: {}} if _BEFORE_COMMAND else {}),
             "1 %": some,
             "1 % and pages": some | {"GATEWAY_PAGES": "true"},
             "all": sent,
