@@ -29,6 +29,9 @@ DEFINITIONS = Path(__file__).parents[1] / "any_repo"
 PROJECT = "any"
 _START_TIMEOUT_S = 150
 
+SQLITE_OF_THREADS = {"PYTHONPATH": str(Path(__file__).with_name("sqlite_of_threads"))}
+"""The variables of a server of Feast's that reads SQLite; `sqlite_of_threads` says why."""
+
 
 @dataclass(frozen=True)
 class AnyRepo:
@@ -138,7 +141,11 @@ def feast_serve(
     log = logs / "feast-serve.log"
     spec = stack.feature_server(port, feature_repo=folder, server=server)
     # Leaves out run-time checks of arguments, which take half of the start.
-    spec = replace(spec, command=(*spec.command, *tls), environment={**spec.environment, "PYTHONOPTIMIZE": "1"})
+    spec = replace(
+        spec,
+        command=(*spec.command, *tls),
+        environment={**spec.environment, **SQLITE_OF_THREADS, "PYTHONOPTIMIZE": "1"},
+    )
     with running(spec, log=log):
         wait_for_port(port, log=log, timeout_s=_START_TIMEOUT_S)
         yield f"{'https' if tls else 'http'}://127.0.0.1:{port}"

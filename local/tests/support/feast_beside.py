@@ -10,7 +10,7 @@ from typing import Any
 
 import grpc
 from any_gateway import gateway_before
-from any_repo import AnyRepo
+from any_repo import SQLITE_OF_THREADS, AnyRepo
 from feast.protos.feast.serving.GrpcServer_pb2_grpc import GrpcFeatureServerStub
 from feast.protos.feast.serving.ServingService_pb2 import GetOnlineFeaturesRequest, GetOnlineFeaturesResponse
 from feast.protos.feast.serving.ServingService_pb2_grpc import ServingServiceStub
@@ -118,7 +118,7 @@ def served_beside(repo: AnyRepo, *, feature_server_url: str, folder: Path) -> It
         command=(str(BIN / "feast"), "listen", "-a", f"127.0.0.1:{port}", "-w", "2"),
         directory=repo.folder,
         # Leaves out run-time checks of arguments, which take half of the start.
-        environment={"PYTHONOPTIMIZE": "1"},
+        environment={**SQLITE_OF_THREADS, "PYTHONOPTIMIZE": "1"},
     )
     with (
         running(listen, log=log),
