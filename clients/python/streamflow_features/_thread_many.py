@@ -3,6 +3,7 @@
 import queue
 import time
 from collections.abc import Callable
+from functools import partial
 
 import grpc
 from streamflow.features.v1.user_feature_service_pb2 import BatchGetUserFeaturesRequest, ListFeatureServicesResponse
@@ -10,6 +11,7 @@ from streamflow.features.v1.user_feature_service_pb2 import BatchGetUserFeatures
 from streamflow_features._batch import UserFeaturesBatch
 from streamflow_features._batch_reply import BatchReply
 from streamflow_features._errors import FeatureServingError, closed, from_rpc_error
+from streamflow_features._interrupts import uninterrupted
 from streamflow_features._learned import MAX_DESCRIPTIONS, Learned
 from streamflow_features._many import Chunk, ManyUsers
 
@@ -20,12 +22,16 @@ def answers_of(
     """Return the results of many users. Whatever ends the wait, a KeyboardInterrupt too, cancels the requests."""
     ended: queue.SimpleQueue[grpc.Future[BatchReply]] = queue.SimpleQueue()
     under_way: dict[grpc.Future[BatchReply], Chunk] = {}
+
+    def start(chunk: Chunk) -> None:
+        call = send(work.request(chunk))
+        under_way[call] = chunk
+        call.add_done_callback(ended.put)
+
     try:
         while not work.is_done:
             while (chunk := work.next_chunk(time.monotonic())) is not None:
-                call = send(work.request(chunk))
-                under_way[call] = chunk
-                call.add_done_callback(ended.put)
+                uninterrupted(partial(start, chunk))
             try:
                 call = ended.get(timeout=work.pause_s(time.monotonic()))
             except queue.Empty:

@@ -22,6 +22,7 @@ from streamflow.features.v1.user_feature_service_pb2 import (
 from streamflow_features._batch_reply import BatchReply
 from streamflow_features._errors import closed, from_rpc_error, late, too_many_users_limit
 from streamflow_features._features import UserFeatures, user_features
+from streamflow_features._interrupts import uninterrupted
 from streamflow_features._merging import Call, Flight, LaneKey, Merger
 from streamflow_features._outcomes import Outcome, features_of, outcomes_of
 from streamflow_features._tracing import begin_call, end_call, shared
@@ -140,6 +141,9 @@ class ThreadMerger:
             rpc.cancel()
 
     def _send(self, flight: Flight[_ThreadCall]) -> None:
+        uninterrupted(partial(self._start, flight))
+
+    def _start(self, flight: Flight[_ThreadCall]) -> None:
         spans = [call.span for call in flight.calls]
         first = next((call for call in flight.calls if call.span is not None), flight.calls[0])
         try:
@@ -153,8 +157,8 @@ class ThreadMerger:
             self._land(flight, error)
             return
         except BaseException:
-            # An interrupt is this thread's alone. A request that was sent twice is harmless.
-            self._send(flight)
+            # What ends this thread is its own. A request that was sent twice is harmless.
+            self._start(flight)
             raise
         with self._lock:
             self._sent[flight] = rpc

@@ -113,8 +113,29 @@ async def test_what_progress_raises_is_raised(face: str) -> None:
 
 _INTERRUPTED = """
 import signal, sys
+import grpc._channel
 from streamflow_features import FeatureClient
 
+class InterruptedChannel:
+    sends = "sends" in sys.argv
+
+    def __init__(self, channel):
+        self._channel = channel
+
+    def __getattr__(self, name):
+        return getattr(self._channel, name)
+
+    def integrated_call(self, *arguments):
+        call = self._channel.integrated_call(*arguments)
+        if InterruptedChannel.sends:
+            # gRPC has started the first call, and has not counted it yet.
+            InterruptedChannel.sends = False
+            print("sends", flush=True)
+            signal.raise_signal(signal.SIGINT)
+        return call
+
+made = grpc._channel._ChannelCallState.__init__
+grpc._channel._ChannelCallState.__init__ = lambda self, channel: made(self, InterruptedChannel(channel))
 # A shell's background job starts with the signal ignored.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 client = FeatureClient(sys.argv[1], timeout_s=600, follow_health=False)
@@ -124,10 +145,12 @@ try:
 except KeyboardInterrupt:
     print("interrupted", flush=True)
     client.close()
+    print("closed")
 """
 
 
-def test_a_keyboard_interrupt_ends_the_wait_of_the_sync_client() -> None:
+@pytest.mark.parametrize("when", ["waits", "sends"])
+def test_a_keyboard_interrupt_ends_the_call_of_the_sync_client(when: str) -> None:
     arrived, gate = threading.Event(), threading.Event()
 
     def held(_batch: int) -> str:
@@ -136,13 +159,14 @@ def test_a_keyboard_interrupt_ends_the_wait_of_the_sync_client() -> None:
         return "one"
 
     with served(Gateways(held)) as target:
-        command = [sys.executable, "-c", _INTERRUPTED, target]
+        command = [sys.executable, "-c", _INTERRUPTED, target, when]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
             try:
-                assert arrived.wait(TIMEOUT_S)
-                process.send_signal(signal.SIGINT)
+                if when == "waits":
+                    assert arrived.wait(TIMEOUT_S)
+                    process.send_signal(signal.SIGINT)
                 said, _ = process.communicate(timeout=TIMEOUT_S)
             finally:
                 gate.set()
                 process.kill()
-    assert said == "asks\ninterrupted\n"
+    assert said.split() == ["asks", *(["sends"] if when == "sends" else []), "interrupted", "closed"]
