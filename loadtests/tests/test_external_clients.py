@@ -9,7 +9,7 @@ import psutil
 import pytest
 from gateway_fakes import gateway_settings, running_feature_server, written_contract
 from gateway_process import gateway_process
-from streamflow_loadtests.bench.go_caller import go_load
+from streamflow_loadtests.bench.go_caller import GoCaller, go_load
 from streamflow_loadtests.bench.h2load import COMMAND, H2load, faults
 from streamflow_loadtests.bench.load import Window
 from streamflow_loadtests.bench.workloads import Workload
@@ -35,6 +35,13 @@ def test_the_go_callers_line_is_read() -> None:
     assert (load.calls, load.calls_per_s, load.p50_ms, load.p99_ms, load.p999_ms) == (5085, 2034, 27.37, 80.45, 101.02)
     assert load.failures == []
     assert load.max_ms is None
+
+
+def test_go_callers_of_two_servers_have_each_its_own_users(tmp_path: Path) -> None:
+    GoCaller("gw", 1, {"one": {}, "another": {}}, tmp_path)
+    GoCaller("gw", 2, {"alone": {}}, tmp_path)
+    written = [path.read_text(encoding="utf-8").split() for path in sorted(tmp_path.iterdir())]
+    assert written == [["one", "another"], ["alone"]]
 
 
 @pytest.mark.parametrize("said", [_GO.format(errors="Unavailable:3"), "panic: no such arm", _GO.replace("2034", "0")])

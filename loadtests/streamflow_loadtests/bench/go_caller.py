@@ -29,7 +29,8 @@ class GoCaller:
         """Creates a load by the program's `-arm mode`; the file of user ids is written to `work`."""
         self._mode = mode
         self._port = port
-        self._users = work / "users.txt"
+        # A server answers for users of its own: `echo` for one alone.
+        self._users = work / f"users-{port}.txt"
         self._users.write_text("\n".join(answers), encoding="utf-8")
 
     async def run(self, workload: Workload, window: Window, *, warm_up_s: float, duration_s: float, seed: int) -> Load:  # noqa: ARG002  # the program draws by the clock
