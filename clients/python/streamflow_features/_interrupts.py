@@ -11,13 +11,13 @@ _Result = TypeVar("_Result")
 
 
 def uninterrupted(work: Callable[[], _Result]) -> _Result:
-    """Return what `work` returns; an interrupt is raised once `work` has ended, or has not begun.
+    """Return what `work` returns. An interrupt is raised before `work` begins or after `work` has ended.
 
-    gRPC's channel counts a call after it has started the call. An interrupt between the two leaves a call that never
-    ends, and a channel whose `close` never returns. Python raises interrupts in the main thread alone, so that another
-    thread does the work of the main thread.
+    gRPC's channel starts a call and then counts the call. An interrupt between the two leaves a call that never ends,
+    and a channel whose `close` never returns. Python raises interrupts in the main thread alone. So another thread does
+    the work of the main thread.
     """
-    if threading.current_thread() is not threading.main_thread():
+    if threading.get_ident() != threading.main_thread().ident:
         return work()
     outcome: Future[_Result] = Future()
     try:

@@ -136,6 +136,7 @@ class InterruptedChannel:
 
 made = grpc._channel._ChannelCallState.__init__
 grpc._channel._ChannelCallState.__init__ = lambda self, channel: made(self, InterruptedChannel(channel))
+
 # A shell's background job starts with the signal ignored.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 client = FeatureClient(sys.argv[1], timeout_s=600, follow_health=False)

@@ -30,10 +30,11 @@ from compared_gateways import BIN, BOUND_S, Arm, Call, gateway, measure_in_turns
 from streamflow.features.v1.user_feature_service_pb2 import GetUserFeaturesRequest
 
 _QUICK = "--quick" in sys.argv[1:]
-_BEFORE_COMMAND = next((Path(each) for each in sys.argv[1:] if not each.startswith("-")), None)
 _STARTS, _ROUNDS = (2, 2) if _QUICK else (12, 20)
 _SECONDS = 0.5
-_OFF, _BEFORE = ("off", "off again"), "before"
+_OFF = ("off", "off again")
+_COMMANDS = dict(zip(("before",), (Path(each) for each in sys.argv[1:] if not each.startswith("-")), strict=False))
+"""The program of each arm that has another than this checkout's."""
 # Student's, for one degree of freedom less than there are starts.
 _QUANTILE = {2: 12.71, 12: 2.2}[_STARTS]
 _GET = "/streamflow.features.v1.UserFeatureService/GetUserFeatures"
@@ -75,7 +76,7 @@ def _measured(settings: Mapping[str, Mapping[str, str]], users: Sequence[str]) -
     with ExitStack() as stack:
         arms = {}
         for name, variables in settings.items():
-            command = (_BEFORE_COMMAND if name == _BEFORE else None) or BIN / "feature-gateway"
+            command = _COMMANDS.get(name, BIN / "feature-gateway")
             process, port = stack.enter_context(gateway(variables, command=command, feature_servers=2))
             arms[name] = Arm(process, partial(_stub, port))
         uvloop.run(measure_in_turns(arms.values(), users, rounds=_ROUNDS, seconds=_SECONDS))
@@ -102,7 +103,7 @@ def main() -> None:
         some = sent | {"OTEL_TRACES_SAMPLER": "parentbased_traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0.01"}
         settings: dict[str, dict[str, str]] = {
             **{name: {} for name in _OFF},
-            **({_BEFORE: {}} if _BEFORE_COMMAND else {}),
+            **{name: {} for name in _COMMANDS},
             "1 %": some,
             "1 % and pages": some | {"GATEWAY_PAGES": "true"},
             "all": sent,
